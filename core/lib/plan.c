@@ -281,6 +281,25 @@ static void plan_wanted(struct planner *p, size_t index)
 	extra->visit = VISIT_DONE;
 }
 
+/* A person wants this version built, though not installed. */
+static void plan_publish(struct planner *p, size_t index)
+{
+	struct kp_plan_row *row = &p->plan->rows[index];
+	const struct kp_plan_pair *x = &p->in->pairs[row->pair];
+
+	if (!pair_kernel(p, row->pair)->headers) {
+		row->state = KP_STATE_NO_HEADERS;
+		set_note(row, kp_strdup("kernel headers are not installed"));
+	} else if (!x->key) {
+		row->state = KP_STATE_FAILED;
+		set_note(row, kp_strdup("its source or the headers cannot be read"));
+	} else if (!resolve_depends(p, index)) {
+		row->state = KP_STATE_BLOCKED;
+	} else if (p->in->force || !kp_str_eq(x->built_key, row->key)) {
+		row->action = KP_ACTION_BUILD;
+	}
+}
+
 /* A registered version that is not the wanted one. */
 static void plan_other(struct planner *p, size_t index, size_t chosen)
 {
@@ -309,6 +328,8 @@ static void plan_other(struct planner *p, size_t index, size_t chosen)
 		else if (!x->autoinstall)
 			set_note(row, kp_strdup("AUTOINSTALL is not set"));
 	}
+	if (x->requested && usable(p, row->pair))
+		plan_publish(p, index);
 }
 
 /* Positive evidence that a package nobody wants any more is to go; NULL: none. */
