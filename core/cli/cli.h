@@ -2,13 +2,14 @@
 /*
  * The command line: what main.c and the verbs (cmd-VERB.c) share.
  *
- * A verb is one entry of the table in main.c. main parses the global options and calls
- * run() with argv[0] = the verb's name; the verb parses its own options with cli_getopt(),
- * validates its operands, then calls cli_open(), which does what the table's flags say
- * (--help and usage errors need no system). What run() returns:
+ * A verb is one file, cmd-VERB.c, that ends with its descriptor (struct cli_cmd). main
+ * parses the global options and calls run() with argv[0] = the verb's name; the verb parses
+ * its own options with cli_getopt(), validates its operands, then calls cli_open(), which
+ * does what the descriptor's flags say (--help and usage errors need no system). What run()
+ * returns:
  *
  *   >= 0  the exit status; cli->err is printed first when it was set
- *   < 0   a negative errno: cli->err (or the words for the errno) is printed, exit status 1
+ *   < 0   a negative errno: cli->err (or the words for the errno) is printed, status 1
  *
  * main prints that one line, "kmodpkg VERB: text"; verbs print no errors themselves.
  * Results go to stdout with stdio (main checks that they could be written), messages to
@@ -41,8 +42,8 @@ enum cli_flags {
 	CLI_NEEDS_CTX = 1 << 0,
 	CLI_NEEDS_BACKEND = 1 << 1, /* none found is an error */
 	CLI_ENTERS_ROOT = 1 << 2,   /* chroot: builds, commits, or runs programs */
-	CLI_MUTATES = 1 << 3,       /* needs to be root (uid 0) */
-	CLI_HIDDEN = 1 << 4,        /* not in the help: for hooks and for ourselves */
+	CLI_MUTATES = 1 << 3,	    /* needs to be root (uid 0) */
+	CLI_HIDDEN = 1 << 4,	    /* not in the help: for hooks and for ourselves */
 };
 
 struct cli_cmd;
@@ -66,9 +67,9 @@ struct cli_cmd {
 
 /*
  * getopt_long() with the global options added to the verb's own. LONGOPTS may be NULL.
- * Returns an option of the verb (operands may stand between options), -1 at the end (operands
- * start at argv[optind]), or CLI_OPT_END when the verb is to return *ret_status: help was
- * printed, or the usage was wrong (words are in cli->err).
+ * Returns an option of the verb (operands may stand between options), -1 at the end
+ * (operands start at argv[optind]), or CLI_OPT_END when the verb is to return
+ * *ret_status: help was printed, or the usage was wrong (words are in cli->err).
  */
 #define CLI_OPT_END (-2)
 int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
@@ -81,7 +82,8 @@ int cli_open(struct cli *cli, unsigned int flags);
 int cli_fail(struct cli *cli, int status, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 /* The same for a wrong command line: status 2, and --help is named. */
-int cli_usage(struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+int cli_usage(struct cli *cli, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Split an operand "M" or "M/V" and check both names. *ret_version is NULL without one;
  * both to be freed. 0, or CLI_USAGE with words. */
@@ -93,14 +95,6 @@ int cli_parse_kernel(struct cli *cli, const char *arg, char ***kernels);
 int cli_parse_int(struct cli *cli, const char *what, const char *arg, int min, int max,
 		  int *ret);
 
-int cmd_status(struct cli *cli, int argc, char **argv);
-int cmd_sync(struct cli *cli, int argc, char **argv);
-int cmd_add(struct cli *cli, int argc, char **argv);
-int cmd_build(struct cli *cli, int argc, char **argv);
-int cmd_install(struct cli *cli, int argc, char **argv);
-int cmd_uninstall(struct cli *cli, int argc, char **argv);
-int cmd_remove(struct cli *cli, int argc, char **argv);
-int cmd_owner(struct cli *cli, int argc, char **argv);
-int cmd_log(struct cli *cli, int argc, char **argv);
-int cmd_conf(struct cli *cli, int argc, char **argv);
-int cmd_drain(struct cli *cli, int argc, char **argv);
+/* Each verb's file ends with its descriptor; main.c lists them in the order of --help. */
+extern const struct cli_cmd cmd_status, cmd_sync, cmd_add, cmd_build, cmd_install,
+	cmd_uninstall, cmd_remove, cmd_owner, cmd_log, cmd_conf, cmd_drain;
