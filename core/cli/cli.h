@@ -3,10 +3,10 @@
  * The command line: what main.c and the verbs (cmd-VERB.c) share.
  *
  * A verb is one file, cmd-VERB.c, that ends with its descriptor (struct cli_cmd). main
- * parses the global options and calls run() with argv[0] = the verb's name; the verb parses
- * its own options with cli_getopt(), validates its operands, then calls cli_open(), which
- * does what the descriptor's flags say (--help and usage errors need no system). What run()
- * returns:
+ * parses the global options and calls run() with argv[0] = the verb's name; the verb
+ * parses its own options with cli_getopt(), validates its operands, then calls
+ * cli_open(), which does what the descriptor's flags say (--help and usage errors need no
+ * system). What run() returns:
  *
  *   >= 0  the exit status; cli->err is printed first when it was set
  *   < 0   a negative errno: cli->err (or the words for the errno) is printed, status 1
