@@ -32,6 +32,8 @@ struct kp_world {
 	struct kp_queue queue;
 	struct kp_pkg_installed *packages;
 	size_t n_packages;
+	const struct kp_pkg_id **package_ids; /* parallel to input.packages */
+	struct kp_sources unregistered;       /* trees below source_tree */
 	struct kp_world_pair *pairs; /* parallel to input.pairs */
 	struct kp_plan_input input;
 	struct kp_plan plan;
@@ -60,6 +62,7 @@ struct kp_sync_opts {
 
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
+	size_t remembered; /* failed before with the same key, not tried again */
 	char **failures; /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
 };
 
@@ -70,6 +73,8 @@ int kp_lock_main(struct kp_ctx *ctx, const char *what, int timeout_ms, int *ret_
 /* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. */
 int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_world *ret,
 		  struct kp_err *err);
+/* Does a sync register this unregistered tree by itself? */
+bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
 void kp_world_clear(struct kp_world *w);
 
 /* Below a running sync (or with our lock held by an ancestor) a mutating verb must not start: it
