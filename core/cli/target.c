@@ -91,7 +91,13 @@ char **cli_target_words(const struct cli_target *t)
 	return v;
 }
 
-static int not_registered(struct cli *cli, const struct cli_target *t)
+bool cli_target_is(const struct cli_target *t, const char *module, const char *version)
+{
+	return kp_str_eq(t->module, module) &&
+	       (!t->version || kp_str_eq(t->version, version));
+}
+
+int cli_target_unknown(struct cli *cli, const struct cli_target *t)
 {
 	return cli_fail(cli, CLI_NOT_REGISTERED, "%s%s%s is not registered", t->module,
 			t->version ? "/" : "", t->version ? t->version : "");
@@ -109,13 +115,13 @@ int cli_target_source(struct cli *cli, const struct cli_target *t, bool reg)
 	if (kp_sources_find(&known, t->module, t->version))
 		return 0;
 	if (!reg)
-		return not_registered(cli, t);
+		return cli_target_unknown(cli, t);
 	rc = kp_sources_unregistered(cli->ctx, &known, &others, &cli->err);
 	if (rc < 0)
 		return rc;
 	s = kp_sources_find(&others, t->module, t->version);
 	if (!s)
-		return not_registered(cli, t);
+		return cli_target_unknown(cli, t);
 	return cli_register(cli, s->module, s->version);
 }
 

@@ -34,6 +34,13 @@ int cli_target_source(struct cli *cli, const struct cli_target *t, bool reg);
  * With --all: all that are present. */
 int cli_target_kernels(struct cli *cli, struct cli_target *t);
 
+/* Is MODULE, VERSION what was named? */
+bool cli_target_is(const struct cli_target *t, const char *module, const char *version);
+/* Say that it is not registered: CLI_NOT_REGISTERED with words. */
+int cli_target_unknown(struct cli *cli, const struct cli_target *t);
+/* Hold it for t->kernels (cmd-uninstall.c). 0, or what run() returns. */
+int cli_target_hold(struct cli *cli, const struct cli_target *t);
+
 /* "M" or "M/V", as a vector for struct kp_sync_opts, to be freed. */
 char **cli_target_words(const struct cli_target *t);
 

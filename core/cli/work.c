@@ -98,3 +98,14 @@ int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *
 	*ret = r;
 	return 0;
 }
+
+int cli_sync_all(struct cli *cli, struct kp_sync_opts *opts)
+{
+	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
+	int rc;
+
+	rc = cli_sync(cli, opts, &result);
+	if (rc < 0)
+		return rc;
+	return result.failed && !cli_in_transaction(cli) ? CLI_FAILED : CLI_OK;
+}

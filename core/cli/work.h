@@ -24,6 +24,10 @@ void cli_intent_close(struct cli_intent *i); /* without saving */
 /* kp_sync() with the progress display, and a closing line that says what was done. */
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
 
+/* The same for a verb that wants nothing but success: a failure that was reported already
+ * only makes the exit status; 0 under a package transaction. */
+int cli_sync_all(struct cli *cli, struct kp_sync_opts *opts);
+
 /* Are we a child of a running package transaction? Then a module that fails is reported,
  * but the command must not fail: its maintainer script would leave packages
  * half-configured. */
