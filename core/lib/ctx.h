@@ -57,15 +57,18 @@ struct kp_ctx {
 
 /* ROOT NULL means "/". A configuration that cannot be read or parsed is an error. */
 int kp_ctx_open(const char *root, struct kp_ctx **ret, struct kp_err *err);
+/* Does not close the backend: that comes before. */
 void kp_ctx_close(struct kp_ctx *ctx);
 KP_DEFINE_CLEANUP(struct kp_ctx *, kp_ctx_close);
-/* chroot into the root; no-op for "/". -EPERM: says that it needs root. */
+/* chroot into the root; no-op for "/". Before kp_backend_open(), since root_fd changes.
+ * -EPERM: says that it needs root. */
 int kp_ctx_enter_root(struct kp_ctx *ctx, struct kp_err *err);
 /* Does ID or ID_LIKE of os-release name one of these (space separated) words? */
 bool kp_ctx_distro_is(const struct kp_ctx *ctx, const char *words);
 
-/* Parse configuration text into *config (initialised with defaults by the callee).
- * Fuzzed. Problems with a line name file and line. */
+/* Parse configuration text into *config (initialised with defaults by the callee; empty
+ * after an error). The last of several lines with one key counts, an empty path or list
+ * stands for the default. Fuzzed. Problems with a line name file and line. */
 int kp_config_parse(const char *text, const char *file, struct kp_config *config,
 		    struct kp_err *err);
 void kp_config_clear(struct kp_config *config);

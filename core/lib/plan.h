@@ -100,6 +100,7 @@ struct kp_plan_row {
 	char *kernel;          /* NULL: the source as such ("added") */
 	enum kp_state state;   /* as it is now, before the action */
 	enum kp_action action;
+	bool wanted;           /* the one version that is to be installed for this kernel */
 	char *note;            /* why this state or action, one line, NULL */
 	char *package;         /* installed or queued package of this row, NULL */
 	char *key;             /* key with dependencies, NULL */

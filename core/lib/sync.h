@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "lib/build.h"
 #include "lib/conf.h"
 #include "lib/ctx.h"
 #include "lib/intent.h"
@@ -31,6 +32,8 @@ struct kp_world {
 	struct kp_queue queue;
 	struct kp_pkg_installed *packages;
 	size_t n_packages;
+	const struct kp_pkg_id **package_ids; /* parallel to input.packages */
+	struct kp_sources unregistered;       /* trees below source_tree */
 	struct kp_world_pair *pairs; /* parallel to input.pairs */
 	struct kp_plan_input input;
 	struct kp_plan plan;
@@ -52,17 +55,36 @@ struct kp_sync_opts {
 	bool dry_run;
 	int jobs;
 	bool no_initramfs;
+	bool boot;             /* only build what the running kernel lacks */
+	kp_build_progress *progress; /* NULL: none */
+	void *progress_data;
 };
 
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
+	size_t remembered; /* failed before with the same key, not tried again */
 	char **failures; /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
 };
+
+/* Our lock: taken by whoever changes state, packages or intent. Waits at most TIMEOUT_MS. */
+int kp_lock_main(struct kp_ctx *ctx, const char *what, int timeout_ms, int *ret_fd,
+		 struct kp_err *err);
 
 /* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. */
 int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_world *ret,
 		  struct kp_err *err);
+/* Does a sync register this unregistered tree by itself? */
+bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
 void kp_world_clear(struct kp_world *w);
+
+/* Below a running sync (or with our lock held by an ancestor) a mutating verb must not start: it
+ * leaves a request, which the outer sync carries out before it ends. True: a request was left
+ * and the verb has nothing more to do. */
+bool kp_sync_is_nested(void);
+/* Mark this process as a running sync for its children, and no longer. */
+void kp_sync_enter(void);
+void kp_sync_leave(void);
+int kp_sync_request(struct kp_ctx *ctx, struct kp_err *err);
 
 /* 0: done, though single modules may have failed (ret->failed). */
 int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,

@@ -21,7 +21,7 @@ struct kp_var {
 };
 
 struct kp_vars {
-	struct kp_var *vars;
+	struct kp_var *vars; /* by name (strcmp); each has at least one element */
 	size_t n_vars, alloc;
 };
 
