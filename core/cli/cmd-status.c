@@ -18,7 +18,7 @@
 #include "lib/settle.h"
 #include "lib/sync.h"
 
-/* The number of the schema in docs/status-json.md. A new key does not change it. */
+/* The number of the schema that kmodpkg(8) describes. A new key does not change it. */
 #define SCHEMA 1
 
 struct filter {
@@ -269,9 +269,8 @@ const struct cli_cmd cmd_status = {
 	.name = "status",
 	.args = "[-k K]... [--json] [M[/V]]...",
 	.summary = "Show each module's state, package and what is wrong",
-	.options =
-		"  -k, --kernel K  only this kernel (may be repeated)\n"
-		"      --json      for programs: JSON, described in docs/status-json.md\n",
+	.options = "  -k, --kernel K  only this kernel (may be repeated)\n"
+		   "      --json      for programs: JSON; kmodpkg(8) describes it\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND,
 };
