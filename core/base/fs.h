@@ -8,7 +8,8 @@
  * Where a kernel or a seccomp filter lacks openat2 and the root is "/", openat serves.
  *
  * What is written appears whole or not at all: temporary file in the same directory,
- * fsync, rename, fsync of the directory.
+ * fsync, rename, fsync of the directory. Temporary names begin with ".kp-"; a crash may
+ * leave one behind.
  */
 #pragma once
 
@@ -22,6 +23,10 @@
 
 /* Open PATH below the root. O_CLOEXEC is added. -errno, no words. */
 int kp_open_in(int root_fd, const char *path, int flags, mode_t mode);
+/* Open the directory that holds PATH (flags O_PATH or O_RDONLY; O_DIRECTORY is added), for
+ * the *at() calls on *ret_name, PATH's last component, to be freed. -EINVAL: PATH has no last
+ * component that is a name ("/", "a/.."). */
+int kp_open_parent_in(int root_fd, const char *path, int flags, char **ret_name);
 /* stat that follows links within the root / that does not follow the last one. */
 int kp_stat_in(int root_fd, const char *path, struct stat *ret);
 int kp_lstat_in(int root_fd, const char *path, struct stat *ret);
@@ -72,8 +77,12 @@ int kp_write_all(int fd, const void *p, size_t len);
 
 /* "/a" + "b/c" -> "/a/b/c"; repeated and trailing slashes are dropped. To be freed. */
 char *kp_path_join(const char *a, const char *b);
+/* The path without its last component: "/a/b" -> "/a", "/a" -> "/". To be freed. */
+char *kp_path_dir(const char *path);
 /* Is NAME usable as one path component and safe to print: not empty, not "." or "..",
- * no slash, no control character, no white space, not longer than 255? */
+ * no slash, no control character, no white space, not longer than 255 bytes, UTF-8 (JSON
+ * holds nothing else)? */
 bool kp_name_ok(const char *name);
-/* Is PATH relative, without "..", "." or empty components, control characters? */
+/* Is PATH relative, without "..", "." or empty components, control characters,
+ * all UTF-8? */
 bool kp_relpath_ok(const char *path);

@@ -35,9 +35,17 @@ struct kp_build_job {
 	struct kp_err err;        /* one line: what failed, where the log is */
 };
 
-enum kp_build_event { KP_BUILD_QUEUED, KP_BUILD_STARTED, KP_BUILD_STAGE, KP_BUILD_DONE };
+enum kp_build_event {
+	KP_BUILD_QUEUED,
+	KP_BUILD_STARTED,
+	KP_BUILD_STAGE,
+	KP_BUILD_DONE,
+	KP_BUILD_TICK,
+};
 
-/* Called in this process. STAGE: "patch", "make", "sign"... (KP_BUILD_STAGE). */
+/* Called in this process. STAGE: "patch", "make", "sign"... (KP_BUILD_STAGE). TICK comes with
+ * no job, about ten times a second while jobs run, so that a display can show that time
+ * passes. */
 typedef void kp_build_progress(enum kp_build_event event, const struct kp_build_job *job,
 			       const char *stage, void *data);
 

@@ -81,6 +81,9 @@ void kp_world_clear(struct kp_world *w);
  * leaves a request, which the outer sync carries out before it ends. True: a request was left
  * and the verb has nothing more to do. */
 bool kp_sync_is_nested(void);
+/* Mark this process as a running sync for its children, and no longer. */
+void kp_sync_enter(void);
+void kp_sync_leave(void);
 int kp_sync_request(struct kp_ctx *ctx, struct kp_err *err);
 
 /* 0: done, though single modules may have failed (ret->failed). */

@@ -21,7 +21,7 @@
 struct kp_proc {
 	const char *const *argv; /* argv[0] absolute, NULL-terminated */
 	const char *const *env;  /* NAME=value..., NULL: kp_proc_default_env() */
-	const char *cwd;         /* NULL: "/" */
+	const char *cwd;         /* NULL: "/"; entered after setup() */
 	int in_fd;               /* 0: /dev/null; else this descriptor */
 	int out_fd;              /* 0: our stdout */
 	int err_fd;              /* 0: our stderr */
@@ -30,7 +30,9 @@ struct kp_proc {
 	/* Called in the child after descriptors and signals are set, before exec. May
 	 * change root, user, limits. A negative errno makes the child end with 126; the
 	 * spawner then reports it. Async-signal-safe calls only unless the caller has no
-	 * threads (kmodpkg has none). */
+	 * threads (kmodpkg has none). All of our descriptors are still open here and vanish
+	 * at exec; a setup that forks closes those above 2 in the half that never execs,
+	 * since the spawner waits until one of them says that exec has happened. */
 	int (*setup)(void *data);
 	void *setup_data;
 };
@@ -46,6 +48,10 @@ struct kp_proc_end {
  * array lives as long as the process; not to be changed. */
 const char *const *kp_proc_default_env(void);
 
+/* Open /dev/null on those of 0, 1 and 2 that are closed (dpkg starts its hooks like that), so
+ * that no file of ours gets such a number. For main, first thing. */
+void kp_proc_open_std_fds(void);
+
 /* Start it. -ENOENT: argv[0] does not exist (no child is left). */
 int kp_proc_spawn(const struct kp_proc *proc, pid_t *ret_pid, struct kp_err *err);
 
@@ -58,7 +64,8 @@ int kp_proc_run(const struct kp_proc *proc, struct kp_proc_end *ret_end,
 		struct kp_err *err);
 
 /* Like kp_proc_run() with stdout collected (at most MAX bytes, -EFBIG above; a NUL is
- * added). *ret_out is to be freed; also set when the exit code was not 0. */
+ * added). *ret_out is to be freed; also set when it ended with -ECHILD. What a
+ * grandchild writes after the child has ended is not waited for. out_fd is not looked at. */
 int kp_proc_capture(const struct kp_proc *proc, size_t max, char **ret_out,
 		    size_t *ret_len, struct kp_err *err);
 
