@@ -131,7 +131,7 @@ FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXF
 $(O)/flags: FORCE
 	@mkdir -p $(@D)
 	@$(PKG_CONFIG) --print-errors --exists $(CORE_PKGS)
-	$(file >$@.new,$(FLAGS))
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(O)/%.o: %.c $(O)/flags

@@ -8,9 +8,8 @@
  *
  * strip, the check and the compressor read what an untrusted build wrote, so they run in
  * the sandbox. They get the module as standard input and a new file of ours as standard
- * output (the check: a place for its verdict), so they need no access to any directory; of
- * struct kp_sandbox the slot and the time limit matter, binds are not needed. Only signing is
- * done as root. What is written is not synced: that is the publisher's.
+ * output (the check: a place for its verdict), so they need no access to any directory: of
+ * struct kp_sandbox only the slot and the time limit are used. Only signing is done as root. What is written is not synced: that is the publisher's.
  */
 #pragma once
 

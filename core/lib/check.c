@@ -223,6 +223,7 @@ static int run_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, int ko,
 		     struct kp_proc_end *ret_end, char **ret_reason, struct kp_err *err)
 {
 	static const char *const env[] = { "LANG=C.UTF-8", NULL };
+	struct kp_sandbox own = { .slot = sb->slot, .timeout_s = sb->timeout_s };
 	struct kp_proc proc = { .argv = argv, .env = env, .in_fd = ko };
 	_cleanup_close_ int out = memfd_create("verdict", MFD_CLOEXEC);
 	size_t len;
@@ -233,7 +234,7 @@ static int run_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, int ko,
 	proc.out_fd = out;
 	proc.keep_fds = tables->fds;
 	proc.n_keep_fds = tables->n;
-	r = kp_sandbox_run(ctx, sb, &proc, ret_end, err);
+	r = kp_sandbox_run(ctx, &own, &proc, ret_end, err);
 	if (r < 0 && r != -ECHILD)
 		return r;
 	if (lseek(out, 0, SEEK_SET) < 0)

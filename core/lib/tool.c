@@ -43,7 +43,10 @@ static int filter_into(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 		       struct kp_err *err)
 {
 	_cleanup_close_ int out = -1;
-	struct kp_proc proc = { .argv = argv, .in_fd = in, .err_fd = log_fd };
+	/* XZ_DEFAULTS, GZIP, ZSTD_CLEVEL and the like would change what comes out. */
+	static const char *const env[] = { "PATH=/usr/bin:/bin", "LANG=C.UTF-8", NULL };
+	struct kp_sandbox own = { .slot = sb->slot, .timeout_s = sb->timeout_s };
+	struct kp_proc proc = { .argv = argv, .env = env, .in_fd = in, .err_fd = log_fd };
 	uid_t uid = kp_sandbox_uid(sb->slot);
 	bool root = geteuid() == 0;
 	int r;
@@ -55,7 +58,7 @@ static int filter_into(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 	if (root && fchown(out, uid, uid) < 0)
 		return kp_err_sys(err, -errno, "give '%s' to uid %u", temp, uid);
 	proc.out_fd = out;
-	r = kp_sandbox_run(ctx, sb, &proc, NULL, err);
+	r = kp_sandbox_run(ctx, &own, &proc, NULL, err);
 	if (r < 0)
 		return r;
 	if ((root && fchown(out, geteuid(), getegid()) < 0) || fchmod(out, 0644) < 0)
