@@ -125,12 +125,13 @@ static int choose(struct kp_ctx *ctx, struct kp_backend **ret, struct kp_err *er
 
 	for (size_t i = 0; i < N_KNOWN; i++) {
 		_cleanup_backend_ struct kp_backend *b = NULL;
-		int rc = load(known[i].name, &b, err), score;
+		struct kp_err why = KP_ERR_INIT;
+		int rc = load(known[i].name, &b, &why), score;
 
 		if (rc == -ENOENT)
 			continue;
 		if (rc < 0)
-			return rc;
+			return kp_err_set(err, rc, "%s", why.text);
 		n_installed++;
 		score = b->ops->probe(ctx->root_fd);
 		if (score <= 0)
