@@ -123,7 +123,7 @@ PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE)
+tests: $(UNIT) $(FAKE) $(PLUGINS)
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
 
