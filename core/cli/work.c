@@ -17,12 +17,9 @@ int cli_intent_open(struct cli *cli, struct cli_intent *ret)
 	struct cli_intent i = { .lock = -1 };
 	int rc;
 
-	if (!kp_sync_is_nested()) {
-		rc = kp_lock_main(cli->ctx, cli->cmd->name, LOCK_TIMEOUT_MS, &i.lock,
-				  &cli->err);
-		if (rc < 0)
-			return rc;
-	}
+	rc = kp_lock_main(cli->ctx, cli->cmd->name, LOCK_TIMEOUT_MS, &i.lock, &cli->err);
+	if (rc < 0)
+		return rc;
 	rc = kp_intent_load(cli->ctx, &i.in, &cli->err);
 	if (rc < 0) {
 		cli_intent_close(&i);
