@@ -199,7 +199,7 @@ static int load_entry(struct kp_ctx *ctx, const char *dir, struct kp_queue_entry
 	}
 	/* Entries go by a rename, so something missing inside of one that is still there
 	 * has been missing before. */
-	if (r == -ENOENT && kp_lstat_in(ctx->root_fd, dir, &st) == 0)
+	if ((r == -ENOENT || r == -ENOTDIR) && kp_lstat_in(ctx->root_fd, dir, &st) == 0)
 		return kp_err_set(err, -EINVAL, "%s is not whole", dir);
 	if (r < 0)
 		return r;

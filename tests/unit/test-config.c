@@ -21,7 +21,8 @@ static void assert_defaults(const struct kp_config *c)
 
 static void nothing_gives_defaults(void **state)
 {
-	static const char *const texts[] = { "", "\n\n", "# jobs = 4", "  \t\n#x", "\r\n" };
+	static const char *const texts[] = { "", "\n\n", "# jobs = 4", "  \t\n#x",
+					     "\r\n" };
 
 	(void)state;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(texts); i++) {
@@ -90,15 +91,18 @@ static void errors_name_line_and_what_is_expected(void **state)
 	} bad[] = {
 		{ "jobs = many",
 		  "/c:1: jobs = \"many\": expected a number from 0 to 4096" },
-		{ "\njobs = -1", "/c:2: jobs = \"-1\": expected a number from 0 to 4096" },
+		{ "\njobs = -1",
+		  "/c:2: jobs = \"-1\": expected a number from 0 to 4096" },
 		{ "jobs =", "/c:1: jobs = \"\": expected a number from 0 to 4096" },
 		{ "jobs = 99999999999999999999",
 		  "/c:1: jobs = \"99999999999999999999\": expected a number from 0 to 4096" },
 		{ "timeout = 0",
 		  "/c:1: timeout = \"0\": expected a number from 1 to 10080" },
-		{ "# ok\nsign = maybe", "/c:2: sign = \"maybe\": expected auto, yes or no" },
+		{ "# ok\nsign = maybe",
+		  "/c:2: sign = \"maybe\": expected auto, yes or no" },
 		{ "initramfs = 1", "/c:1: initramfs = \"1\": expected yes or no" },
-		{ "install_scripts =", "/c:1: install_scripts = \"\": expected yes or no" },
+		{ "install_scripts =",
+		  "/c:1: install_scripts = \"\": expected yes or no" },
 		{ "sandbox = yes",
 		  "/c:1: sandbox = \"yes\": expected required or available" },
 		{ "sign_key = key.pem",

@@ -46,10 +46,12 @@ static void os_release_of_the_root(void **state)
 
 	(void)state;
 	/* An absolute link, as in many images: it must not lead to the machine's own. */
-	test_put(&root, "/usr/lib/os-release",
-		 "NAME=\"Test Linux\"\n  ID='testix'\nID_LIKE=\"rhel fed\\ora\"\nIDLE=x\n");
+	test_put(
+		&root, "/usr/lib/os-release",
+		"NAME=\"Test Linux\"\n  ID='testix'\nID_LIKE=\"rhel fed\\ora\"\nIDLE=x\n");
 	assert_int_equal(kp_mkdir_in(root.fd, "/etc", 0755, NULL), 0);
-	assert_int_equal(kp_symlink_in(root.fd, "/usr/lib/os-release", "/etc/os-release", NULL),
+	assert_int_equal(kp_symlink_in(root.fd, "/usr/lib/os-release", "/etc/os-release",
+				       NULL),
 			 0);
 	ctx = open_ctx(&root);
 	assert_string_equal(ctx->distro, "testix");
@@ -92,10 +94,11 @@ static void bad_configuration_is_an_error(void **state)
 	(void)state;
 	test_put(&root, "/etc/kmodpkg.conf", "\nsign = perhaps\n");
 	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
-	assert_string_equal(err.text, "/etc/kmodpkg.conf:2: sign = \"perhaps\": expected auto, "
-				      "yes or no");
-	assert_int_equal(kp_write_in(root.fd, "/etc/kmodpkg.conf", "jobs\0=1", 7, 0644, &err),
-			 0);
+	assert_string_equal(err.text,
+			    "/etc/kmodpkg.conf:2: sign = \"perhaps\": expected auto, "
+			    "yes or no");
+	assert_int_equal(
+		kp_write_in(root.fd, "/etc/kmodpkg.conf", "jobs\0=1", 7, 0644, &err), 0);
 	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
 	assert_string_equal(err.text,
 			    "/etc/kmodpkg.conf: expected text, found a NUL byte");
