@@ -61,6 +61,9 @@ static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 	rc = cli_sync(cli, opts, &result);
 	if (rc < 0)
 		return rc;
+	if (cli_did_nothing(&result) && !result.remembered && !kp_sync_is_nested() &&
+	    !cli_in_transaction(cli))
+		kp_info("nothing to do");
 	if (!result.failed && !result.remembered)
 		return CLI_OK;
 	return cli_in_transaction(cli) ? CLI_OK : CLI_SYNC_FAILED;

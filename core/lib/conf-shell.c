@@ -5,8 +5,8 @@
  * The script that we give to it is one compound command, so that all of it is parsed before
  * any line of a conf runs. It sources the files and then writes all variables to a
  * descriptor of their own (not to stdout, where confs print), three NUL-terminated strings
- * each: name, index, value; the last record has an empty name and the exit status of
- * each file. Without that record nothing of the result counts: that is what a conf
+ * each: name, index, value; the last record has an empty name and says which files could
+ * be read. Without that record nothing of the result counts: that is what a conf
  * gets that calls exit or exec, closes our descriptor or is killed.
  */
 #include <errno.h>
@@ -49,10 +49,10 @@ static const char script_start[] =
 
 /* Per file, not in a loop, which a stray break in a conf would end. */
 static const char script_file[] = "if [[ -r ${__kp_files[%u]} ]]; then\n"
+				  "	__kp_st+=0\n"
 				  "	. \"${__kp_files[%u]}\"\n"
-				  "	__kp_st+=\" $?\"\n"
 				  "else\n"
-				  "	__kp_st+=\" unreadable\"\n"
+				  "	__kp_st+=1\n"
 				  "fi\n";
 
 /*
@@ -271,7 +271,7 @@ static int add_element(struct kp_vars *vars, const char *name, const char *index
 			  index, INDEX_MAX);
 }
 
-/* *ret_status: of each file, in words; NULL: the last record is missing. */
+/* *ret_status: a digit for each file; NULL: the last record is missing. */
 static int parse_result(const char *p, size_t len, struct kp_vars *vars,
 			const char **ret_status, struct kp_err *err)
 {
@@ -294,11 +294,14 @@ static int parse_result(const char *p, size_t len, struct kp_vars *vars,
 	return r;
 }
 
-/* "<file>: line 3: syntax error near unexpected token `fi'" among what bash said. */
+/* "<file>: line 3: syntax error near unexpected token `fi'" among what bash said: those of
+ * its messages that its parser makes. It goes on behind some of them, with a statement
+ * less; what is lost may be any directive. */
 static const char *find_syntax_error(char *const *lines, const char *file)
 {
-	static const char *const starts[] = { "syntax error", "unexpected EOF",
-					      "unexpected end of file" };
+	static const char *const starts[] = { "syntax error", "unexpected ",
+					      "conditional binary operator expected",
+					      "expected `)'" };
 	size_t n = strlen(file);
 
 	kp_strv_foreach(p, lines) {
@@ -316,27 +319,26 @@ static const char *find_syntax_error(char *const *lines, const char *file)
 	return NULL;
 }
 
-static int check_status(char *const *files, const char *status, char *const *lines,
-			struct kp_err *err)
+static int check_syntax(char *const *files, char *const *lines, struct kp_err *err)
 {
-	_cleanup_strv_ char **words = kp_strv_split(status, " ");
+	kp_strv_foreach(p, files) {
+		const char *line = find_syntax_error(lines, *p);
 
-	if (kp_strv_len(words) != kp_strv_len(files))
-		return kp_err_set(err, -EINVAL, "%s: bash lost count of the files",
-				  files[0]);
-	for (size_t i = 0; files[i]; i++) {
-		const char *line;
+		if (line)
+			return kp_err_set(err, -EINVAL, "%s", line);
+	}
+	return 0;
+}
 
-		if (!strcmp(words[i], "unreadable"))
+/* STATUS has "0" for each file that could be read, "1" for the others. */
+static int check_status(char *const *files, const char *status, struct kp_err *err)
+{
+	for (size_t i = 0; files[i]; i++)
+		if (!status[i] || status[i] != '0')
 			return kp_err_set(err, -EACCES,
 					  "%s: not readable for the unprivileged user that "
 					  "evaluates it: make it readable for all",
 					  files[i]);
-		/* A file that ends with a false condition is as good as any other. */
-		line = strcmp(words[i], "0") ? find_syntax_error(lines, files[i]) : NULL;
-		if (line)
-			return kp_err_set(err, -EINVAL, "%s", line);
-	}
 	return 0;
 }
 
@@ -344,20 +346,14 @@ static int check_status(char *const *files, const char *status, char *const *lin
 static int describe_end(char *const *files, int rc, const struct kp_err *run_err,
 			char *const *lines, struct kp_err *err)
 {
-	const char *said = NULL;
+	const char *said = lines ? lines[kp_strv_len(lines) - 1] : NULL;
 
-	kp_strv_foreach(p, files)
-		said = said ? said : find_syntax_error(lines, *p);
-	if (said)
-		return kp_err_set(err, -EINVAL, "%s", said);
 	if (rc == -ETIME)
 		return kp_err_set(err, rc,
 				  "%s: bash did not evaluate it within %d seconds",
 				  files[0], TIMEOUT_S);
 	if (rc && rc != -ECHILD)
 		return kp_err_set(err, rc, "%s: %s", files[0], kp_err_text(run_err, rc));
-	if (lines)
-		said = lines[kp_strv_len(lines) - 1];
 	return kp_err_set(err, -EINVAL, "%s: bash ended before the end of it%s%s%s%s",
 			  files[0], rc ? ": " : " (exit or exec)",
 			  rc ? kp_err_text(run_err, rc) : "", said ? ": " : "",
@@ -410,11 +406,12 @@ int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars,
 	r = parse_result(result, len, found, &status, err);
 	if (r < 0)
 		return kp_err_prefix(err, "%s", files[0]);
-	if (!status)
+	r = check_syntax(files, lines, err);
+	if (r < 0)
+		return r;
+	if (!status || (rc && rc != -ECHILD))
 		return describe_end(files, rc, &run_err, lines, err);
-	if (rc && rc != -ECHILD)
-		return describe_end(files, rc, &run_err, lines, err);
-	r = check_status(files, status, lines, err);
+	r = check_status(files, status, err);
 	if (r < 0)
 		return r;
 	swap = *vars;

@@ -220,11 +220,14 @@ int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_co
 {
 	_cleanup_free_ char *file = NULL, *headers = NULL, *config = NULL;
 	struct kp_conf_env e = *env;
+	struct stat st;
+	int r;
 
 	file = env->conf_file ? kp_strdup(env->conf_file) :
 				kp_path_join(env->source_dir, "dkms.conf");
-	if (!kp_exists_in(ctx->root_fd, file))
-		return kp_err_set(err, -ENOENT, "%s: no such file", file);
+	r = kp_stat_in(ctx->root_fd, file, &st);
+	if (r < 0)
+		return kp_err_sys(err, r == -ENOTDIR ? -ENOENT : r, "%s", file);
 	if (e.kernelver && !e.kernel_source_dir) {
 		headers = kp_strf("%s/%s/build", ctx->install_tree, e.kernelver);
 		e.kernel_source_dir = headers;

@@ -40,7 +40,7 @@ hand_made()
 	chmod 755 "$tree"
 	mkdir -p "$tree/DEBIAN" "$tree$dir"
 	cp "$@" "$tree$dir/"
-	case $(find "$dir/../../kernel" -name '*.ko*' -print -quit) in
+	case $(find "${dir%/updates/dkms}/kernel" -name '*.ko*' -print -quit) in
 	*.xz) xz --check=crc32 "$tree$dir"/*.ko ;;
 	*.zst) zstd -q --rm "$tree$dir"/*.ko ;;
 	esac
@@ -191,6 +191,7 @@ harness_dkms()
 	update_initramfs "$K1"
 	assert_initramfs_made "$K1=1"
 	assert_in_initramfs "$K1" kmodpkg_hello
+	rm -r "$(kernel_dir "$K1")/updates"
 }
 
 scenario harness_gate base harness
