@@ -21,6 +21,8 @@ libexecdir ?= $(prefix)/libexec
 datadir ?= $(prefix)/share
 mandir ?= $(datadir)/man
 sysconfdir ?= /etc
+# Debian: $(datadir)/zsh/vendor-completions
+zshdir ?= $(datadir)/zsh/site-functions
 plugindir = $(libdir)/kmodpkg
 
 PKG_CONFIG ?= pkg-config
@@ -230,6 +232,11 @@ install: all
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
+	$(INSTALL_DATA) completions/kmodpkg.bash \
+		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
+	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
+	$(INSTALL_DATA) completions/kmodpkg.fish \
+		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
 
 # ---- tests; the driver calls this Makefile for what it runs
 
