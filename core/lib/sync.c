@@ -23,7 +23,7 @@
 
 struct sync {
 	struct kp_ctx *ctx;
-	const struct kp_sync_opts *opts;
+	struct kp_sync_opts *opts; /* a copy */
 	struct kp_sync_result *ret;
 	char **tried; /* "M/V K key" of the builds of this run */
 	bool waited;  /* the native lock was waited for long enough */
@@ -231,6 +231,8 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	for (size_t i = 0; i < g.n; i++)
 		add_depends(s, w, &g, i);
 	r = kp_build_run(s->ctx, g.jobs, g.n, &opts, err);
+	/* What was to be built anew was: from here on it is to be installed. */
+	s->opts->force = false;
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < g.n; i++) {
@@ -274,10 +276,13 @@ static int enqueue(struct sync *s, struct kp_world *w, bool place, struct kp_err
 			*err = one;
 			return r;
 		}
-		if (r < 0)
+		if (r < 0) {
+			kp_log(KP_LOG_ERR, "%s/%s for %s: %s", row->module, row->version,
+			       row->kernel, kp_err_text(&one, r));
 			note_failure(s, row, kp_err_text(&one, r));
-		else
+		} else {
 			n++;
+		}
 	}
 	return n;
 }
@@ -442,7 +447,8 @@ static int rounds(struct sync *s, struct kp_err *err)
 int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_sync_result *ret,
 	    struct kp_err *err)
 {
-	struct sync s = { .ctx = ctx, .opts = opts, .ret = ret };
+	struct kp_sync_opts own = *opts;
+	struct sync s = { .ctx = ctx, .opts = &own, .ret = ret };
 	int r;
 
 	*ret = (struct kp_sync_result){ 0 };
