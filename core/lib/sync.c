@@ -121,8 +121,15 @@ static bool sources_need_update(struct kp_ctx *ctx, const struct kp_world *w)
 	return false;
 }
 
+static bool is_optional(const struct sync *s, const struct kp_plan_row *row)
+{
+	return kp_strv_has(s->ctx->config.optional, row->module);
+}
+
 static void note_failure(struct sync *s, const struct kp_plan_row *row, const char *why)
 {
+	if (is_optional(s, row))
+		return;
 	s->ret->failed++;
 	kp_strv_addf(&s->ret->failures, "%s/%s, kernel %s: %s", row->module, row->version,
 		     row->kernel, why);
@@ -195,6 +202,9 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 {
 	_cleanup_free_ char *name = row_name(row);
 
+	/* At boot nobody waits for a module that is there to be made better. */
+	if (s->opts->boot && row->package)
+		return false;
 	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
 }
 
@@ -398,7 +408,8 @@ static void count_remembered(struct sync *s, const struct kp_world *w)
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
-		if (row->wanted && row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
+		if (row->wanted && !is_optional(s, row) &&
+		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
 		    w->input.pairs[row->pair].failed_key &&
 		    kp_str_eq(w->input.pairs[row->pair].failed_key, row->key))
 			s->ret->remembered++;
