@@ -112,18 +112,20 @@ RPM_PLUGIN := $(if $(filter rpm,$(BACKENDS)),$(if $(TRANSACTION),$(O)/rpm-plugin
 
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test-*.c))
 FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake-backend.c))
+CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers install check check-unit check-e2e check-all fuzz bench demo deb \
+.PHONY: all tests fuzzers conf-diff install check check-unit check-e2e check-all fuzz bench demo deb \
 	format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE)
+tests: $(UNIT) $(FAKE) $(PLUGINS)
 fuzzers: $(FUZZ)
+conf-diff: $(CONF_DIFF)
 
 # Objects depend on the flags they are made with, so that one O can change its flags.
 FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXFLAGS) \
@@ -196,6 +198,10 @@ $(O)/tests/fake.so: $(O)/tests/fake-backend.o $(O)/base.a
 $(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/cli.a $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
+
+$(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^ $(CORE_LIBS)
 
 # ---- fuzzing: the same sources by clang, instrumented
 

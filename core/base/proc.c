@@ -51,8 +51,9 @@ const char *const *kp_proc_default_env(void)
 {
 	static char **env;
 
-	if (env)
-		return (const char *const *)env;
+	/* Made anew: sync sets its guard variable after the first use. */
+	kp_strv_free(env);
+	env = NULL;
 	kp_strv_add(&env, "PATH=/usr/sbin:/usr/bin:/sbin:/bin");
 	kp_strv_add(&env, "LANG=C.UTF-8");
 	kp_strv_add(&env, "LC_ALL=C.UTF-8");

@@ -29,7 +29,7 @@ static int build(struct cli *cli, struct cli_target *t)
 	rc = cli_sync(cli, &opts, &result);
 	if (rc < 0)
 		return rc;
-	return cli_target_outcome(cli, t, &opts);
+	return cli_target_outcome(cli, t, &opts, &result);
 }
 
 static int run(struct cli *cli, int argc, char **argv)

@@ -96,7 +96,7 @@ static int install(struct cli *cli, struct cli_target *t)
 	rc = cli_sync(cli, &opts, &result);
 	if (rc < 0)
 		return rc;
-	return cli_target_outcome(cli, t, &opts);
+	return cli_target_outcome(cli, t, &opts, &result);
 }
 
 static int run(struct cli *cli, int argc, char **argv)

@@ -71,6 +71,16 @@ static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 			     "%zu package changes wait for the package manager; "
 			     "kmodpkg sync makes them",
 			     w->queue.n);
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		const struct kp_source *s = &w->unregistered.list[i];
+
+		if (s->problem)
+			kp_strv_addf(&problems, "%s: %s", s->dir, s->problem);
+		else if (kp_world_registers(w, s))
+			kp_strv_addf(&problems,
+				     "%s is not registered yet; kmodpkg sync does it",
+				     s->dir);
+	}
 	if (w->input.no_autoinstall)
 		kp_strv_add(&problems,
 			    "/etc/dkms/no-autoinstall: nothing is built unless "

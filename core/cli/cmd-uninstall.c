@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <kmodpkg/log.h>
+
 #include "base/str.h"
 #include "cli/target.h"
 #include "cli/work.h"
@@ -67,6 +69,8 @@ static int uninstall(struct cli *cli, struct cli_target *t)
 	rc = cli_target_hold(cli, t);
 	if (rc)
 		return rc;
+	kp_strv_foreach (k, t->kernels)
+		kp_info("holding %s for %s", words[0], *k);
 	opts.kernels = t->kernels;
 	return cli_sync_all(cli, &opts);
 }

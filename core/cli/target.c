@@ -223,7 +223,8 @@ static int row_outcome(struct cli *cli, const struct kp_world *w,
 }
 
 int cli_target_outcome(struct cli *cli, const struct cli_target *t,
-		       const struct kp_sync_opts *opts)
+		       const struct kp_sync_opts *opts,
+		       const struct kp_sync_result *result)
 {
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	struct kp_sync_opts look = *opts;
@@ -243,6 +244,9 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 			status = row ? row_outcome(cli, &w, row, opts->build_only)
 				     : no_headers(cli, *k);
 	}
+	if (status == CLI_OK && cli_did_nothing(result))
+		kp_info("%s is %s already", opts->modules[0],
+			opts->build_only ? "built" : "installed");
 	if (status == CLI_OK || !cli_in_transaction(cli))
 		return status;
 	if (cli->err.text[0])

@@ -44,7 +44,9 @@ int cli_target_hold(struct cli *cli, const struct cli_target *t);
 /* "M" or "M/V", as a vector for struct kp_sync_opts, to be freed. */
 char **cli_target_words(const struct cli_target *t);
 
-/* After a build or install: is each kernel's module built (BUILD_ONLY) or installed? The
- * exit status as DKMS has it; 0 under a package transaction, with a warning. */
+/* After a build or install that did RESULT: is each kernel's module built (BUILD_ONLY) or
+ * installed? The exit status as DKMS has it; 0 under a package transaction, with a
+ * warning. Says so when it was already. */
 int cli_target_outcome(struct cli *cli, const struct cli_target *t,
-		       const struct kp_sync_opts *opts);
+		       const struct kp_sync_opts *opts,
+		       const struct kp_sync_result *result);

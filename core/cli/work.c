@@ -17,12 +17,9 @@ int cli_intent_open(struct cli *cli, struct cli_intent *ret)
 	struct cli_intent i = { .lock = -1 };
 	int rc;
 
-	if (!kp_sync_is_nested()) {
-		rc = kp_lock_main(cli->ctx, cli->cmd->name, LOCK_TIMEOUT_MS, &i.lock,
-				  &cli->err);
-		if (rc < 0)
-			return rc;
-	}
+	rc = kp_lock_main(cli->ctx, cli->cmd->name, LOCK_TIMEOUT_MS, &i.lock, &cli->err);
+	if (rc < 0)
+		return rc;
 	rc = kp_intent_load(cli->ctx, &i.in, &cli->err);
 	if (rc < 0) {
 		cli_intent_close(&i);
@@ -61,7 +58,7 @@ static void add_count(struct kp_buf *b, const char *what, size_t n)
 		kp_buf_addf(b, "%s%s %zu", b->len ? ", " : "", what, n);
 }
 
-static void summarize(struct cli *cli, const struct kp_sync_result *r)
+static void summarize(const struct kp_sync_result *r)
 {
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
 
@@ -73,12 +70,16 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 	add_count(&b, "failed", r->failed);
 	if (b.len)
 		kp_info("%s", b.s);
-	else if (!r->remembered && !cli_in_transaction(cli))
-		kp_info("nothing to do");
 	if (r->remembered)
 		kp_warn("%zu builds failed before and nothing they depend on changed since; "
 			"kmodpkg status says which, kmodpkg build tries again",
 			r->remembered);
+}
+
+bool cli_did_nothing(const struct kp_sync_result *r)
+{
+	return !r->built && !r->installed && !r->queued && !r->erased && !r->blocked &&
+	       !r->failed;
 }
 
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret)
@@ -94,7 +95,7 @@ int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *
 	if (rc < 0)
 		return rc;
 	if (!kp_sync_is_nested())
-		summarize(cli, &r);
+		summarize(&r);
 	*ret = r;
 	return 0;
 }

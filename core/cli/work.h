@@ -24,6 +24,8 @@ void cli_intent_close(struct cli_intent *i); /* without saving */
 /* kp_sync() with the progress display, and a closing line that says what was done. */
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
 
+bool cli_did_nothing(const struct kp_sync_result *r);
+
 /* The same for a verb that wants nothing but success: a failure that was reported already
  * only makes the exit status; 0 under a package transaction. */
 int cli_sync_all(struct cli *cli, struct kp_sync_opts *opts);

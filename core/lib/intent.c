@@ -289,14 +289,14 @@ int kp_intent_load(struct kp_ctx *ctx, struct kp_intent **ret, struct kp_err *er
 }
 
 /* Append the saying, or fail: what cannot be read back must not be written. */
-static int append(json_t *array, const struct saying *s, struct kp_err *err)
+static int append(json_t *array, const struct saying *s, bool pair, struct kp_err *err)
 {
 	json_t *item = NULL;
 
 	if (kp_name_ok(s->module) && kp_name_ok(s->version) &&
-	    (!*s->kernel || kp_name_ok(s->kernel)))
+	    (!pair || kp_name_ok(s->kernel)))
 		item = json_pack("{s:s, s:s, s:s*}", "module", s->module, "version",
-				 s->version, "kernel", *s->kernel ? s->kernel : NULL);
+				 s->version, "kernel", pair ? s->kernel : NULL);
 	if (!item)
 		return kp_err_set(err, -EINVAL,
 				  "intent on \"%.100s/%.100s\", kernel \"%.100s\" not "
@@ -318,10 +318,10 @@ int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err
 	for (size_t i = 0; !r && i < in->pairs.n; i++) {
 		const struct saying *s = &in->pairs.list[i];
 
-		r = append(s->kind == KP_INTENT_PIN ? pins : holds, s, err);
+		r = append(s->kind == KP_INTENT_PIN ? pins : holds, s, true, err);
 	}
 	for (size_t i = 0; !r && i < in->removed.n; i++)
-		r = append(removed, &in->removed.list[i], err);
+		r = append(removed, &in->removed.list[i], false, err);
 	if (!r)
 		r = kp_mkdir_in(ctx->root_fd, ctx->state_dir, 0755, err);
 	if (r < 0)

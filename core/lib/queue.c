@@ -199,7 +199,7 @@ static int load_entry(struct kp_ctx *ctx, const char *dir, struct kp_queue_entry
 	}
 	/* Entries go by a rename, so something missing inside of one that is still there
 	 * has been missing before. */
-	if (r == -ENOENT && kp_lstat_in(ctx->root_fd, dir, &st) == 0)
+	if ((r == -ENOENT || r == -ENOTDIR) && kp_lstat_in(ctx->root_fd, dir, &st) == 0)
 		return kp_err_set(err, -EINVAL, "%s is not whole", dir);
 	if (r < 0)
 		return r;
@@ -282,15 +282,17 @@ static int remove_entry(struct kp_ctx *ctx, const char *queue, const char *dir,
 	return kp_rm_rf_in(ctx->root_fd, away, err);
 }
 
-/* Names of the queue's directory without what can be removed; -ENOENT: there is none. */
-static int sweep(struct kp_ctx *ctx, const char *queue, char ***ret, struct kp_err *err)
+/* Remove leftovers and, with BROKEN, what cannot be parsed; then the directory if it is
+ * empty. */
+static int sweep(struct kp_ctx *ctx, bool broken, struct kp_err *err)
 {
-	_cleanup_strv_ char **names = NULL, **kept = NULL;
+	_cleanup_free_ char *queue = queue_dir(ctx);
+	_cleanup_strv_ char **names = NULL;
 	int r;
 
 	r = kp_list_in(ctx->root_fd, queue, &names);
 	if (r == -ENOENT)
-		return r;
+		return 0;
 	if (r < 0)
 		return kp_err_sys(err, r, "reading %s", queue);
 	kp_strv_foreach(p, names) {
@@ -300,30 +302,19 @@ static int sweep(struct kp_ctx *ctx, const char *queue, char ***ret, struct kp_e
 		r = 0;
 		if (is_leftover(ctx, dir, *p))
 			r = kp_rm_rf_in(ctx->root_fd, dir, err);
-		else if (is_entry_name(*p) && load_entry(ctx, dir, &e, NULL) == -EINVAL)
+		else if (broken && is_entry_name(*p) &&
+			 load_entry(ctx, dir, &e, NULL) == -EINVAL)
 			r = remove_entry(ctx, queue, dir, err);
-		else
-			kp_strv_add(&kept, *p);
 		if (r < 0)
 			return r;
 	}
-	*ret = kp_steal(&kept);
-	return 0;
+	r = kp_rmdir_in(ctx->root_fd, queue);
+	return r < 0 ? kp_err_sys(err, r, "removing %s", queue) : 0;
 }
 
 int kp_queue_sweep(struct kp_ctx *ctx, struct kp_err *err)
 {
-	_cleanup_free_ char *queue = queue_dir(ctx);
-	_cleanup_strv_ char **kept = NULL;
-	int r;
-
-	r = sweep(ctx, queue, &kept, err);
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return r;
-	r = kp_rmdir_in(ctx->root_fd, queue);
-	return r < 0 ? kp_err_sys(err, r, "removing %s", queue) : 0;
+	return sweep(ctx, true, err);
 }
 
 int kp_queue_begin(struct kp_ctx *ctx, char **ret_dir, int *ret_dir_fd,
@@ -332,7 +323,7 @@ int kp_queue_begin(struct kp_ctx *ctx, char **ret_dir, int *ret_dir_fd,
 	_cleanup_free_ char *queue = queue_dir(ctx), *dir = new_dir(queue);
 	int fd, r;
 
-	r = kp_queue_sweep(ctx, err);
+	r = sweep(ctx, false, err);
 	if (!r)
 		r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r < 0)
@@ -461,5 +452,5 @@ int kp_queue_drop(struct kp_ctx *ctx, const struct kp_queue_entry *entry,
 	int r;
 
 	r = remove_entry(ctx, queue, entry->dir, err);
-	return r < 0 ? r : kp_queue_sweep(ctx, err);
+	return r < 0 ? r : sweep(ctx, false, err);
 }

@@ -53,7 +53,7 @@ int kp_queue_commit_entry(struct kp_ctx *ctx, struct kp_queue_entry *entry,
 int kp_queue_drop(struct kp_ctx *ctx, const struct kp_queue_entry *entry,
 		  struct kp_err *err);
 /* Remove leftovers of dead processes, what cannot be parsed, and the queue directory when it
- * is empty. begin and drop do it as well. */
+ * is empty. For a drain, whatever the load gave. */
 int kp_queue_sweep(struct kp_ctx *ctx, struct kp_err *err);
 
 /* The text of entry.json, without `dir`, and `file` as a bare name. FILE is for messages. Pure;

@@ -129,10 +129,11 @@ char *kp_dpkg_version(const char *version);
 /* write.c */
 int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 		  char **ret_file, char **ret_name, struct kp_err *err);
-/* Name, version and content (our field, "" when absent) of a package file that we wrote; to be
- * freed. */
-int kp_dpkg_deb_identity(const char *file, char **ret_name, char **ret_version,
-			 char **ret_content, struct kp_err *err);
+
+/* identity.c: name, version and content (our field, "" when absent) of a package file that we
+ * wrote; to be freed. */
+int kp_dpkg_deb_identity(int root_fd, const char *file, char **ret_name,
+			 char **ret_version, char **ret_content, struct kp_err *err);
 
 /* lock.c */
 int kp_dpkg_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder,

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Writing and reading back a .deb (deb(5)): an ar archive of debian-binary, control.tar and
- * data.tar. The members are not compressed: the package is installed at once and thrown away.
+ * Writing a .deb (deb(5)): an ar archive of debian-binary, control.tar and data.tar. The
+ * members are not compressed: the package is installed at once and thrown away.
  *
  * Same input, same bytes: entries are sorted, owned by root, and have the caller's time.
  */
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <md5.h>
@@ -18,33 +16,8 @@
 #include "base/fs.h"
 #include "base/str.h"
 
-#include "deb822.h"
+#include "archive-util.h"
 #include "dpkg.h"
-
-#define MAX_CONTROL (1024 * 1024) /* bytes of a control.tar that we read back */
-
-static void archive_freep(struct archive **a)
-{
-	if (*a)
-		archive_free(*a);
-}
-
-static void entry_freep(struct archive_entry **e)
-{
-	if (*e)
-		archive_entry_free(*e);
-}
-
-#define _cleanup_archive_ _cleanup_(archive_freep)
-#define _cleanup_entry_ _cleanup_(entry_freep)
-
-static int archive_err(struct archive *a, struct kp_err *err, const char *what)
-{
-	int code = archive_errno(a) > 0 ? -archive_errno(a) : -EIO;
-	const char *text = archive_error_string(a);
-
-	return kp_err_set(err, code, "%s: %s", what, text ?: strerror(-code));
-}
 
 /* The files of a package by path, whatever order the caller has them in. */
 struct payload {
@@ -393,7 +366,7 @@ int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	_cleanup_free_ char *name = NULL, *version = NULL, *file = NULL, *tmp = NULL;
 	_cleanup_close_ int fd = -1;
 	const struct kp_dpkg_pkg *there;
-	const char *arch;
+	const char *arch = NULL;
 	int rc;
 
 	rc = kp_dpkg_status_load(db->root_fd, &st, err);
@@ -429,89 +402,5 @@ int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	}
 	*ret_file = kp_steal(&file);
 	*ret_name = kp_steal(&name);
-	return 0;
-}
-
-/* Go to a member of an archive and read it as a whole; *ret is NUL-terminated. */
-static int read_member(struct archive *a, const char *member, char **ret, size_t *ret_len,
-		       struct kp_err *err)
-{
-	struct archive_entry *e;
-	int rc;
-
-	while ((rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
-		const char *path = archive_entry_pathname(e);
-		la_int64_t size = archive_entry_size(e);
-		_cleanup_free_ char *data = NULL;
-
-		if (!path || strcmp(path, member))
-			continue;
-		if (size < 0 || size > MAX_CONTROL)
-			return kp_err_set(err, -EFBIG, "%s is too long", member);
-		data = kp_malloc((size_t)size + 1);
-		if (archive_read_data(a, data, (size_t)size) != size)
-			return archive_err(a, err, member);
-		data[size] = '\0';
-		*ret = kp_steal(&data);
-		*ret_len = (size_t)size;
-		return 0;
-	}
-	if (rc != ARCHIVE_EOF)
-		return archive_err(a, err, member);
-	return kp_err_set(err, -EINVAL, "no %s in it", member);
-}
-
-static int read_control(const char *file, char **ret, size_t *ret_len, struct kp_err *err)
-{
-	_cleanup_archive_ struct archive *ar = archive_read_new(), *tar = archive_read_new();
-	_cleanup_free_ char *control_tar = NULL;
-	size_t len;
-	int rc;
-
-	if (archive_read_support_format_ar(ar) != ARCHIVE_OK ||
-	    archive_read_open_filename(ar, file, 64 * 1024) != ARCHIVE_OK)
-		return archive_err(ar, err, "open");
-	rc = read_member(ar, "control.tar", &control_tar, &len, err);
-	if (rc < 0)
-		return rc;
-	if (archive_read_support_format_tar(tar) != ARCHIVE_OK ||
-	    archive_read_open_memory(tar, control_tar, len) != ARCHIVE_OK)
-		return archive_err(tar, err, "control.tar");
-	return read_member(tar, "./control", ret, ret_len, err);
-}
-
-int kp_dpkg_deb_identity(const char *file, char **ret_name, char **ret_version,
-			 char **ret_content, struct kp_err *err)
-{
-	const char *package = NULL, *pkg_version = NULL, *content = "";
-	_cleanup_free_ char *control = NULL;
-	struct kp_deb822 d;
-	char *name, *value;
-	size_t len;
-	int rc;
-
-	rc = read_control(file, &control, &len, err);
-	if (rc < 0) {
-		kp_err_prefix(err, "package file '%s'", file);
-		return rc;
-	}
-	kp_deb822_init(&d, control, len, file);
-	kp_deb822_stanza(&d);
-	while ((rc = kp_deb822_field(&d, &name, &value, err)) > 0) {
-		if (!strcmp(name, "Package"))
-			package = value;
-		else if (!strcmp(name, "Version"))
-			pkg_version = value;
-		else if (!strcmp(name, kp_dpkg_field_names[KP_DPKG_CONTENT]))
-			content = value;
-	}
-	if (rc < 0)
-		return rc;
-	if (!package || !pkg_version)
-		return kp_err_set(err, -EINVAL, "package file '%s' does not say what it is",
-				  file);
-	*ret_name = kp_strdup(package);
-	*ret_version = kp_strdup(pkg_version);
-	*ret_content = kp_strdup(content);
 	return 0;
 }
