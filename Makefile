@@ -223,6 +223,10 @@ $(O)/fuzz/fuzz-%: $(O)/fuzz/tests/fuzz/fuzz-%.o $(O)/fuzz/core.a
 INSTALL_PROGRAM = install -D -m 755
 INSTALL_DATA = install -D -m 644
 MAN := $(wildcard man/*.[158])
+unitdir ?= $(prefix)/lib/systemd/system
+bashdir ?= $(datadir)/bash-completion/completions
+zshdir ?= $(datadir)/zsh/vendor-completions
+fishdir ?= $(datadir)/fish/vendor_completions.d
 
 install: all
 	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
@@ -230,6 +234,17 @@ install: all
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
+	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
+	$(INSTALL_DATA) completions/kmodpkg.bash $(DESTDIR)$(bashdir)/kmodpkg
+	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
+	$(INSTALL_DATA) completions/kmodpkg.fish $(DESTDIR)$(fishdir)/kmodpkg.fish
+	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
+
+# What makes dpkg call us; the triggers are part of the package (packaging/deb).
+install-dpkg:
+	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(sysconfdir)/dpkg/dpkg.cfg.d/kmodpkg
+	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
+		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
 
 # ---- tests; the driver calls this Makefile for what it runs
 
