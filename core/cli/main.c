@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "lib/artifact.h"
 #include "lib/backend.h"
 
 #ifndef KP_VERSION
@@ -90,6 +91,8 @@ int main(int argc, char **argv)
 
 	/* A package manager may start us with closed descriptors (dpkg --status-fd 1). */
 	kp_proc_open_std_fds();
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		return kp_artifact_check_main(argc, argv);
 	kp_log_set_syslog_prefix(logs_to_journal());
 	while ((c = cli_getopt(&cli, argc, argv, "+", opts, &status)) >= 0) {
 		if (c == 'V')
