@@ -21,8 +21,6 @@ libexecdir ?= $(prefix)/libexec
 datadir ?= $(prefix)/share
 mandir ?= $(datadir)/man
 sysconfdir ?= /etc
-# Debian: $(datadir)/zsh/vendor-completions
-zshdir ?= $(datadir)/zsh/site-functions
 plugindir = $(libdir)/kmodpkg
 
 PKG_CONFIG ?= pkg-config
@@ -207,7 +205,7 @@ $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 
 # ---- fuzzing: the same sources by clang, instrumented
 
-FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c))
 
 $(O)/fuzz/core.a: $(FUZZ_CORE)
@@ -232,9 +230,11 @@ install: all
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
+	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
 	$(INSTALL_DATA) completions/kmodpkg.bash \
 		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
-	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
+	$(INSTALL_DATA) completions/_kmodpkg \
+		$(DESTDIR)$(datadir)/zsh/site-functions/_kmodpkg
 	$(INSTALL_DATA) completions/kmodpkg.fish \
 		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
 
