@@ -233,7 +233,6 @@ install: all
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
-	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
 	$(INSTALL_DATA) completions/kmodpkg.bash \
 		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
 	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
