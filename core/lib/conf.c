@@ -204,10 +204,11 @@ static int load_unnamed(struct kp_ctx *ctx, const struct kp_conf_env *env,
 			const char *file, struct kp_conf **ret, struct kp_err *err)
 {
 	_cleanup_(kp_conf_freep) struct kp_conf *first = NULL;
-	struct kp_conf_env named = *env;
+	struct kp_conf_env unnamed = *env, named = *env;
 	int r;
 
-	r = load(ctx, env, file, &first, err);
+	unnamed.module = unnamed.version = NULL;
+	r = load(ctx, &unnamed, file, &first, err);
 	if (r < 0)
 		return r;
 	named.module = first->name;
@@ -240,7 +241,7 @@ int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_co
 		}
 		e.kernel_config = config;
 	}
-	if (!e.module)
+	if (kp_str_empty(e.module))
 		return load_unnamed(ctx, &e, file, ret, err);
 	return load(ctx, &e, file, ret, err);
 }

@@ -34,7 +34,8 @@
 
 /* What a conf sees as variables. All may be NULL, but source_dir or conf_file. */
 struct kp_conf_env {
-	const char *module, *version; /* of the registered source; NULL: what the conf says */
+	const char *module, *version; /* of the registered source; module NULL or
+				       * "": both as the conf says */
 	const char *kernelver;        /* NULL: no particular kernel (status of "added") */
 	const char *arch;             /* NULL: the context's */
 	const char *kernel_source_dir; /* NULL: <install_tree>/<kernelver>/build */
