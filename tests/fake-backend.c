@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * A whole package database for tests: small files below the root, no package manager, and every
- * situation a test wants made by writing a file.
+ * A whole package database for tests: small files below the root, no package manager, and
+ *every situation a test wants made by writing a file.
  *
  * Below /var/lib/fakedb (which must exist for probe() to see the database):
- *	packages/NAME	an installed package of ours: "key=value" lines, then "file=PATH" lines
- *	owned		what other packages own: "PACKAGE VERSION PATH" lines
- *	lock		"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]"
+ *	packages/NAME	an installed package of ours: "key=value" lines, then "file=PATH"
+ *lines owned		what other packages own: "PACKAGE VERSION PATH" lines lock
+ *"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]"
  *	refuse		"NAME REASON" lines: changes of these packages fail
- *	busy-once	exists: the next commit finds the lock taken, and removes this file
- *	kill-after	N: the process kills itself by SIGKILL after N changes of a commit
+ *	busy-once	exists: the next commit finds the lock taken, and removes this
+ *file kill-after	N: the process kills itself by SIGKILL after N changes of a commit
  *	broken		exists: list() and owner() give -EIO
  *	headers		"KERNEL COMMAND" lines for suggest_headers()
- *	log		what was done, appended to: "begin", "add NAME", "erase NAME", "refused NAME",
- *			"end", "settle NAME"
+ *	log		what was done, appended to: "begin", "add NAME", "erase NAME",
+ *"refused NAME", "end", "settle NAME"
  *
- * A package file is NAME.fake: the same lines with "size=N mode=OCTAL" before each "file=",
- * an empty line, then the files' bytes. Works with any root_fd, and without privilege.
+ * A package file is NAME.fake: the same lines with "size=N mode=OCTAL" before each
+ *"file=", an empty line, then the files' bytes. Works with any root_fd, and without
+ *privilege.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,7 +66,8 @@ static bool have(int root_fd, const char *name)
 
 static void note(int root_fd, const char *what, const char *name)
 {
-	_cleanup_free_ char *line = kp_strf("%s%s%s\n", what, name ? " " : "", name ?: "");
+	_cleanup_free_ char *line =
+		kp_strf("%s%s%s\n", what, name ? " " : "", name ?: "");
 	_cleanup_close_ int fd =
 		kp_open_in(root_fd, DB "/log", O_WRONLY | O_CREAT | O_APPEND, 0644);
 
@@ -79,7 +81,7 @@ static char *look_up(int root_fd, const char *file, const char *word)
 	_cleanup_strv_ char **lines = read_lines(root_fd, file);
 	size_t len = strlen(word);
 
-	kp_strv_foreach(l, lines)
+	kp_strv_foreach (l, lines)
 		if (!strncmp(*l, word, len) && (*l)[len] == ' ')
 			return kp_strdup(*l + len + 1);
 	return NULL;
@@ -92,7 +94,7 @@ static int fake_probe(int root_fd)
 	if (!kp_is_dir_in(root_fd, DB))
 		return 0;
 	lines = read_lines(root_fd, "owned");
-	kp_strv_foreach(l, lines)
+	kp_strv_foreach (l, lines)
 		if (strstr(*l, "/lib/modules/") || strstr(*l, " /boot/vmlinuz-"))
 			return 2;
 	return 1;
@@ -159,8 +161,8 @@ static char **id_member(struct kp_pkg_id *id, const char *key)
 
 static void add_id(struct kp_buf *b, const struct kp_pkg_id *id)
 {
-	kp_buf_addf(b, "module=%s\nversion=%s\nkernel=%s\narch=%s\n", id->module, id->version,
-		    id->kernel, id->arch ?: "");
+	kp_buf_addf(b, "module=%s\nversion=%s\nkernel=%s\narch=%s\n", id->module,
+		    id->version, id->kernel, id->arch ?: "");
 	kp_buf_addf(b, "key=%s\ncontent=%s\n", id->key ?: "", id->content ?: "");
 	if (id->source_package)
 		kp_buf_addf(b, "source_package=%s\n", id->source_package);
@@ -191,12 +193,13 @@ static void parsed_clear(struct parsed *p)
 static void parse(const char *text, struct parsed *ret)
 {
 	const char *end = strstr(text, "\n\n");
-	_cleanup_free_ char *head = kp_strndup(text, end ? (size_t)(end - text) : strlen(text));
+	_cleanup_free_ char *head =
+		kp_strndup(text, end ? (size_t)(end - text) : strlen(text));
 	_cleanup_strv_ char **lines = kp_strv_split(head, "\n");
 	unsigned int mode = 0644;
 	size_t offset = 0, size = 0, alloc = 0;
 
-	kp_strv_foreach(l, lines) {
+	kp_strv_foreach (l, lines) {
 		char *value = strchr(*l, '='), **to;
 
 		if (!value)
@@ -208,8 +211,8 @@ static void parse(const char *text, struct parsed *ret)
 			sscanf(value, "%zu mode=%o", &size, &mode);
 		} else if (!strcmp(*l, "file")) {
 			KP_GROW(ret->members, ret->n, alloc);
-			ret->members[ret->n++] = (struct member){ kp_strdup(value), offset, size,
-								  mode };
+			ret->members[ret->n++] =
+				(struct member){ kp_strdup(value), offset, size, mode };
 			kp_strv_add(&ret->pkg.files, value);
 			offset += size;
 			size = 0;
@@ -245,7 +248,7 @@ static int fake_list(struct kp_pkgdb *db, struct kp_pkg_installed **ret, size_t 
 	rc = kp_list_in(db->root_fd, PACKAGES, &names);
 	if (rc < 0 && rc != -ENOENT)
 		return kp_err_sys(err, rc, "read '%s'", PACKAGES);
-	kp_strv_foreach(name, names) {
+	kp_strv_foreach (name, names) {
 		_cleanup_(parsed_clear) struct parsed p = { 0 };
 
 		if (load_installed(db, *name, &p) < 0)
@@ -267,11 +270,12 @@ static bool covers(const char *path, const char *file)
 	return !strncmp(path, file, len) && (file[len] == '\0' || file[len] == '/');
 }
 
-static bool find_foreign_owner(struct kp_pkgdb *db, const char *path, struct kp_owner *ret)
+static bool find_foreign_owner(struct kp_pkgdb *db, const char *path,
+			       struct kp_owner *ret)
 {
 	_cleanup_strv_ char **lines = read_lines(db->root_fd, "owned");
 
-	kp_strv_foreach(l, lines) {
+	kp_strv_foreach (l, lines) {
 		_cleanup_strv_ char **words = kp_strv_split(*l, " ");
 
 		if (kp_strv_len(words) != 3 || !covers(path, words[2]))
@@ -297,7 +301,7 @@ static int fake_owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 		if (find_foreign_owner(db, paths[i], &ret[i]))
 			continue;
 		for (size_t j = 0; j < n_list && !ret[i].package; j++)
-			kp_strv_foreach(f, list[j].files)
+			kp_strv_foreach (f, list[j].files)
 				if (!ret[i].package && covers(paths[i], *f))
 					ret[i] = (struct kp_owner){
 						kp_strdup(list[j].name),
@@ -369,7 +373,7 @@ static int write_below(int root_fd, const char *path, const void *data, size_t l
 
 static void remove_files(struct kp_pkgdb *db, const struct parsed *old, char *const *keep)
 {
-	kp_strv_foreach(f, old->pkg.files) {
+	kp_strv_foreach (f, old->pkg.files) {
 		_cleanup_free_ char *dir = kp_strdup(*f);
 		char *slash;
 
@@ -411,7 +415,8 @@ static int do_add(struct kp_pkgdb *db, const struct kp_change *c, struct kp_err 
 
 		if (!find_foreign_owner(db, p.members[i].path, &o))
 			continue;
-		rc = kp_err_set(err, -EEXIST, "'%s' is also in package %s", o.path, o.package);
+		rc = kp_err_set(err, -EEXIST, "'%s' is also in package %s", o.path,
+				o.package);
 		free(o.package);
 		free(o.version);
 		free(o.path);
@@ -423,7 +428,8 @@ static int do_add(struct kp_pkgdb *db, const struct kp_change *c, struct kp_err 
 	for (size_t i = 0; i < p.n; i++) {
 		const struct member *m = &p.members[i];
 
-		rc = write_below(db->root_fd, m->path, data + m->offset, m->size, m->mode, err);
+		rc = write_below(db->root_fd, m->path, data + m->offset, m->size, m->mode,
+				 err);
 		if (rc < 0)
 			return rc;
 		kp_buf_addf(&b, "file=%s\n", m->path);
@@ -466,7 +472,8 @@ static int fake_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 	if (rc < 0)
 		return rc;
 	if (state == KP_LOCK_BUSY || state == KP_LOCK_INSIDE_MUST_DEFER)
-		return kp_err_set(err, -EBUSY, "fakedb is held by %s", holder ?: "an ancestor");
+		return kp_err_set(err, -EBUSY, "fakedb is held by %s",
+				  holder ?: "an ancestor");
 	if (have(db->root_fd, "busy-once")) {
 		kp_unlink_in(db->root_fd, DB "/busy-once");
 		return kp_err_set(err, -EBUSY, "fakedb was taken in between");
@@ -480,8 +487,8 @@ static int fake_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 				continue;
 			if (left-- == 0)
 				raise(SIGKILL);
-			rc = kind == KP_CHANGE_ADD ? do_add(db, c, &c->err) :
-						     do_erase(db, c, &c->err);
+			rc = kind == KP_CHANGE_ADD ? do_add(db, c, &c->err)
+						   : do_erase(db, c, &c->err);
 			c->result = rc < 0 ? KP_CHANGE_FAILED : KP_CHANGE_DONE;
 		}
 	note(db->root_fd, "end", NULL);

@@ -10,7 +10,8 @@
 #include "base/str.h"
 #include "lib/backend.h"
 
-/* The backends there are, and the words of os-release by which a system hints at its own. */
+/* The backends there are, and the words of os-release by which a system hints at its own.
+ */
 static const struct {
 	const char *name, *distros;
 } known[] = {
@@ -41,13 +42,15 @@ static int check_ops(const struct kp_pkgdb_ops *ops, const char *name, const cha
 		     struct kp_err *err)
 {
 	if (!ops)
-		return kp_err_set(err, -ELIBBAD, "'%s' is no backend of kmodpkg (it has no %s)",
-				  path, KP_PKGDB_SYMBOL);
-	if (ops->abi != KP_PKGDB_ABI || ops->size != sizeof(*ops))
 		return kp_err_set(err, -ELIBBAD,
-				  "'%s' belongs to another version of kmodpkg (interface %u, "
-				  "this one has %u); install both from one package",
-				  path, ops->abi, KP_PKGDB_ABI);
+				  "'%s' is no backend of kmodpkg (it has no %s)", path,
+				  KP_PKGDB_SYMBOL);
+	if (ops->abi != KP_PKGDB_ABI || ops->size != sizeof(*ops))
+		return kp_err_set(
+			err, -ELIBBAD,
+			"'%s' belongs to another version of kmodpkg (interface %u, "
+			"this one has %u); install both from one package",
+			path, ops->abi, KP_PKGDB_ABI);
 	if (!kp_str_eq(ops->name, name))
 		return kp_err_set(err, -ELIBBAD, "'%s' calls itself '%s'", path,
 				  ops->name ?: "");
@@ -63,8 +66,8 @@ static int load(const char *name, struct kp_backend **ret, struct kp_err *err)
 
 	/* The path of a file of our own program, not of the managed system. */
 	if (access(path, F_OK) < 0 && errno == ENOENT)
-		return kp_err_set(err, -ENOENT, "backend '%s' is not installed (no '%s')", name,
-				  path);
+		return kp_err_set(err, -ENOENT, "backend '%s' is not installed (no '%s')",
+				  name, path);
 	b->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!b->handle)
 		return kp_err_set(err, -ELIBACC, "load backend: %s", dlerror());
@@ -96,8 +99,10 @@ static int read_record(const struct kp_ctx *ctx, char **ret, struct kp_err *err)
 		return kp_err_sys(err, rc, "read '%s'", path);
 	name = kp_str_strip(text);
 	if (!kp_name_ok(name))
-		return kp_err_set(err, -EINVAL, "'%s' does not name a backend; remove it to have it "
-				  "chosen anew", path);
+		return kp_err_set(err, -EINVAL,
+				  "'%s' does not name a backend; remove it to have it "
+				  "chosen anew",
+				  path);
 	*ret = kp_strdup(name);
 	return 0;
 }
@@ -112,8 +117,8 @@ static int write_record(const struct kp_ctx *ctx, const char *name, struct kp_er
 	return kp_write_in(ctx->root_fd, path, text, strlen(text), 0644, err);
 }
 
-/* Whose database owns this system's kernels; where that leaves a choice, the one that os-release
- * hints at. -ENOENT: no database is there, or several and no hint. */
+/* Whose database owns this system's kernels; where that leaves a choice, the one that
+ * os-release hints at. -ENOENT: no database is there, or several and no hint. */
 static int choose(struct kp_ctx *ctx, struct kp_backend **ret, struct kp_err *err)
 {
 	_cleanup_backend_ struct kp_backend *best = NULL;
@@ -147,15 +152,20 @@ static int choose(struct kp_ctx *ctx, struct kp_backend **ret, struct kp_err *er
 		best_score = score;
 	}
 	if (!n_installed)
-		return kp_err_set(err, -ENOENT, "no backend for a package manager is installed in "
-				  "'%s'", plugin_dir());
+		return kp_err_set(err, -ENOENT,
+				  "no backend for a package manager is installed in "
+				  "'%s'",
+				  plugin_dir());
 	if (!best)
-		return kp_err_set(err, -ENOENT, "no package database that a backend knows is in %s",
+		return kp_err_set(err, -ENOENT,
+				  "no package database that a backend knows is in %s",
 				  ctx->root);
 	if (tie) {
 		list = kp_strv_join(names, ", ");
-		return kp_err_set(err, -ENOENT, "cannot tell whose kernels these are (%s); write "
-				  "\"backend = NAME\" into the configuration", list);
+		return kp_err_set(err, -ENOENT,
+				  "cannot tell whose kernels these are (%s); write "
+				  "\"backend = NAME\" into the configuration",
+				  list);
 	}
 	*ret = kp_steal(&best);
 	return 0;

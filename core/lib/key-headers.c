@@ -158,7 +158,7 @@ static void scan_makefile(struct kp_ctx *ctx, struct tree *tree)
 		     !kp_str_starts(line, "-include ") &&
 		     !kp_str_starts(line, "sinclude ")))
 			continue;
-		words = kp_strv_split(line, " \t:;,=()\"'");
+		words = kp_strv_split(line, " \t:;=\"'");
 		kp_strv_foreach(p, words)
 			scan_word(ctx, tree, *p);
 	}

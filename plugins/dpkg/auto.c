@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What APT holds of our packages: they are installed automatically if their kernel is, so that
- * autoremove takes both. A module marked so beside a kernel that is not would be removed by
- * autoremove and built again by us, for ever.
+ * What APT holds of our packages: they are installed automatically if their kernel is, so
+ * that autoremove takes both. A module marked so beside a kernel that is not would be
+ * removed by autoremove and built again by us, for ever.
  *
- * The marks are read from APT's own file; only a mark that has to be changed needs libapt-pkg.
+ * The marks are read from APT's own file; only a mark that has to be changed needs
+ * libapt-pkg.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -23,8 +24,8 @@
 
 #define EXTENDED_STATES "/var/lib/apt/extended_states"
 
-/* The shim lies beside this object. -ENOENT: it or libapt-pkg is not installed. Once loaded it
- * stays: libraries of C++ are not made to be unloaded. */
+/* The shim lies beside this object. -ENOENT: it or libapt-pkg is not installed. Once
+ * loaded it stays: libraries of C++ are not made to be unloaded. */
 static int load_apt(const struct kp_apt_ops **ret, struct kp_err *err)
 {
 	_cleanup_free_ char *path = NULL;
@@ -85,12 +86,13 @@ static int load_marks(int root_fd, char ***ret, struct kp_err *err)
 }
 
 /*
- * Is each installed package that stands for a kernel marked? That is the owner of its image or
- * modules, and the package people install, which may have no files of its own (Debian 14 has
- * linux-image-K without, linux-binary-K and linux-modules-K with).
+ * Is each installed package that stands for a kernel marked? That is the owner of its
+ * image or modules, and the package people install, which may have no files of its own
+ * (Debian 14 has linux-image-K without, linux-binary-K and linux-modules-K with).
  */
-static int kernel_is_auto(int root_fd, const struct kp_dpkg_status *st, char *const *marked,
-			  const char *kernel, bool *ret, struct kp_err *err)
+static int kernel_is_auto(int root_fd, const struct kp_dpkg_status *st,
+			  char *const *marked, const char *kernel, bool *ret,
+			  struct kp_err *err)
 {
 	_cleanup_strv_ char **names = NULL, **paths = NULL;
 	struct kp_owner owners[3] = { 0 };
@@ -114,7 +116,7 @@ static int kernel_is_auto(int root_fd, const struct kp_dpkg_status *st, char *co
 	kp_strv_addf(&names, "linux-image-%s", kernel);
 	kp_strv_addf(&names, "linux-image-unsigned-%s", kernel);
 	kp_strv_addf(&names, "linux-image-%s-unsigned", kernel);
-	kp_strv_foreach(name, names) {
+	kp_strv_foreach (name, names) {
 		const struct kp_dpkg_pkg *pkg = kp_dpkg_status_find(st, *name);
 
 		if (!pkg || !kp_dpkg_pkg_has_files(pkg))
@@ -161,7 +163,8 @@ int kp_dpkg_settle(struct kp_pkgdb *db, const char *const *names, size_t n,
 		return rc == -ENOENT ? 0 : rc;
 	rc = apt->mark_auto((const char *const *)to_mark, kp_strv_len(to_mark), error,
 			    sizeof(error));
-	return rc < 0 ? kp_err_set(err, rc, "mark as automatically installed: %s", error) : 0;
+	return rc < 0 ? kp_err_set(err, rc, "mark as automatically installed: %s", error)
+		      : 0;
 }
 
 int kp_dpkg_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,

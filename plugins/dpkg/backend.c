@@ -72,8 +72,9 @@ static void backend_close(struct kp_pkgdb *db)
 
 static struct kp_pkg_installed describe(const struct kp_dpkg_pkg *pkg)
 {
-	/* Where dpkg was killed in the middle, or has lost the list, the package is there and
-	 * its content is not what it says: without keys it is stale, so it is installed again. */
+	/* Where dpkg was killed in the middle, or has lost the list, the package is there
+	 * and its content is not what it says: without keys it is stale, so it is
+	 * installed again. */
 	bool whole = pkg->state > KP_DPKG_HALF_INSTALLED && !pkg->reinst_required;
 
 	return (struct kp_pkg_installed){

@@ -2,9 +2,9 @@
 /*
  * Changing the database: one dpkg for the packages that come, one for those that go.
  *
- * What counts afterwards is what the database says, not how dpkg ended: it goes on after a package
- * that it cannot install, and its exit code is also that of hooks and triggers which are
- * not ours. Its output is shown only as the reason of a failure.
+ * What counts afterwards is what the database says, not how dpkg ended: it goes on after
+ * a package that it cannot install, and its exit code is also that of hooks and triggers
+ * which are not ours. Its output is shown only as the reason of a failure.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -50,8 +50,9 @@ static void tasks_clear(struct tasks *t)
 struct run {
 	int rc;
 	struct kp_proc_end end;
-	char *output;    /* stdout and stderr */
-	char *status_fd; /* "status: PACKAGE-OR-FILE : error : MESSAGE" lines among others */
+	char *output;	 /* stdout and stderr */
+	char *status_fd; /* "status: PACKAGE-OR-FILE : error : MESSAGE" lines among others
+			  */
 	struct kp_err err;
 };
 
@@ -80,7 +81,7 @@ static bool is_done(const struct kp_dpkg_status *st, const struct task *t)
 
 /* Find out what each change is about; changes that must not be tried get their result. */
 static void tasks_load(struct kp_pkgdb *db, const struct kp_dpkg_status *st,
-		      struct kp_change *changes, size_t n, struct tasks *ret)
+		       struct kp_change *changes, size_t n, struct tasks *ret)
 {
 	ret->list = kp_calloc(n, sizeof(*ret->list));
 	for (size_t i = 0; i < n; i++) {
@@ -92,8 +93,8 @@ static void tasks_load(struct kp_pkgdb *db, const struct kp_dpkg_status *st,
 		c->result = KP_CHANGE_PENDING;
 		if (c->kind == KP_CHANGE_ERASE) {
 			t->name = kp_strdup(c->name);
-		} else if (kp_dpkg_deb_identity(db->root_fd, c->file, &t->name, &t->version,
-						&t->content, &c->err) < 0) {
+		} else if (kp_dpkg_deb_identity(db->root_fd, c->file, &t->name,
+						&t->version, &t->content, &c->err) < 0) {
 			c->result = KP_CHANGE_FAILED;
 			continue;
 		}
@@ -102,8 +103,9 @@ static void tasks_load(struct kp_pkgdb *db, const struct kp_dpkg_status *st,
 			c->result = KP_CHANGE_DONE;
 		else if (pkg && pkg->state != KP_DPKG_NOT_INSTALLED &&
 			 !kp_dpkg_pkg_is_ours(pkg))
-			refuse(c, -EEXIST, "a package of that name is installed that was not "
-					   "made by kmodpkg");
+			refuse(c, -EEXIST,
+			       "a package of that name is installed that was not "
+			       "made by kmodpkg");
 	}
 }
 
@@ -114,8 +116,8 @@ static int leave_terminal(void *data)
 	return setsid() < 0 ? -errno : 0;
 }
 
-/* Our children's usual environment, without what an outer dpkg said of itself: its --force
- * options are not meant for our packages. */
+/* Our children's usual environment, without what an outer dpkg said of itself: its
+ * --force options are not meant for our packages. */
 static char **make_env(void)
 {
 	char **env = NULL;
@@ -160,11 +162,11 @@ static int run_dpkg(char *const *args, struct run *ret, struct kp_err *err)
 		return kp_err_sys(err, -errno, "make a buffer for dpkg's output");
 	kp_strv_add(&argv, DPKG);
 	kp_strv_addf(&argv, "--status-fd=%d", status_fd);
-	/* Whatever dpkg.cfg says: a file of another package stays, and a person may pin an older
-	 * version of a module. */
+	/* Whatever dpkg.cfg says: a file of another package stays, and a person may pin
+	 * an older version of a module. */
 	kp_strv_add(&argv, "--refuse-overwrite");
 	kp_strv_add(&argv, "--force-downgrade");
-	kp_strv_foreach(arg, args)
+	kp_strv_foreach (arg, args)
 		kp_strv_add(&argv, *arg);
 	proc.argv = (const char *const *)argv;
 	ret->rc = kp_proc_run(&proc, &ret->end, &ret->err);
@@ -181,7 +183,7 @@ static char *error_of(const struct run *r, const char *subject)
 	_cleanup_strv_ char **lines = kp_strv_split(r->status_fd, "\n");
 	_cleanup_free_ char *start = kp_strf("status: %s : error : ", subject);
 
-	kp_strv_foreach(line, lines)
+	kp_strv_foreach (line, lines)
 		if (kp_str_starts(*line, start))
 			return kp_strdup(*line + strlen(start));
 	return NULL;
@@ -193,7 +195,7 @@ static char *last_error(const struct run *r)
 	_cleanup_strv_ char **lines = kp_strv_split(r->output, "\n");
 	const char *found = NULL, *last = NULL;
 
-	kp_strv_foreach(line, lines) {
+	kp_strv_foreach (line, lines) {
 		last = *line;
 		if (kp_str_starts(*line, "dpkg: error: "))
 			found = *line + strlen("dpkg: error: ");
@@ -237,7 +239,8 @@ static int tasks_judge(struct tasks *tasks, enum kp_change_kind kind, const stru
 	if (!any && kp_dpkg_lock_state(db, &state, NULL, NULL) == 0 &&
 	    state == KP_LOCK_BUSY)
 		return kp_err_set(err, -EBUSY, "%s", general);
-	if (r->end.signal) /* not its judgement of the packages: they may be tried again */
+	if (r->end.signal) /* not its judgement of the packages: they may be tried again
+			    */
 		return kp_err_set(err, r->rc, "%s", kp_err_text(&r->err, r->rc));
 	for (size_t i = 0; i < tasks->n; i++) {
 		struct kp_change *c = tasks->list[i].change;
@@ -304,9 +307,11 @@ int kp_dpkg_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 	rc = commit_kind(db, &tasks, KP_CHANGE_ERASE, err);
 	if (rc != -EBUSY)
 		return rc;
-	/* Busy says that nothing was changed. What has come is done, the rest stays pending. */
+	/* Busy says that nothing was changed. What has come is done, the rest stays
+	 * pending. */
 	for (size_t i = 0; i < n; i++)
-		if (changes[i].kind == KP_CHANGE_ADD && changes[i].result == KP_CHANGE_DONE)
+		if (changes[i].kind == KP_CHANGE_ADD &&
+		    changes[i].result == KP_CHANGE_DONE)
 			return 0;
 	return rc;
 }

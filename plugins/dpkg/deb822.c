@@ -49,8 +49,8 @@ int kp_deb822_field(struct kp_deb822 *d, char **ret_name, char **ret_value,
 	} while (*line == ' ' || *line == '\t');
 	colon = strchr(line, ':');
 	if (!colon || colon == line)
-		return kp_err_set(err, -EIO, "%s: line %lu is no \"Field: value\"", d->file,
-				  d->line);
+		return kp_err_set(err, -EIO, "%s: line %lu is no \"Field: value\"",
+				  d->file, d->line);
 	*colon = '\0';
 	*ret_name = line;
 	*ret_value = kp_str_strip(colon + 1);

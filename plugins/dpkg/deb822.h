@@ -3,10 +3,10 @@
  * Stanzas of "Field: value" lines, as dpkg and APT keep their databases.
  *
  * The text is read in place and changed: names and values come out as strings inside it.
- * Only the first line of a value is kept, continuation lines are passed over; no field that
- * this program reads has any. What dpkg itself would not read is an error, above all a text
- * that ends in the middle of a line: a cut off database must never look like a short one.
- * Format: deb822(5), deb-control(5).
+ * Only the first line of a value is kept, continuation lines are passed over; no field
+ * that this program reads has any. What dpkg itself would not read is an error, above all
+ * a text that ends in the middle of a line: a cut off database must never look like a
+ * short one. Format: deb822(5), deb-control(5).
  */
 #pragma once
 

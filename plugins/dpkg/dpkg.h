@@ -3,8 +3,8 @@
  * What the parts of the dpkg backend share.
  *
  * Reading never starts a process: dpkg's database is text that has kept its form since
- * 1.16 (status, updates, file lists, diversions), and reading it takes milliseconds where dpkg-query
- * takes tens. Changing it is dpkg's alone (commit.c).
+ * 1.16 (status, updates, file lists, diversions), and reading it takes milliseconds where
+ * dpkg-query takes tens. Changing it is dpkg's alone (commit.c).
  */
 #pragma once
 
@@ -69,8 +69,8 @@ struct kp_dpkg_status {
 	char **texts;
 };
 
-/* The status file with the journal (updates/) of a running or killed dpkg applied. -EIO when it
- * cannot be read as a whole. */
+/* The status file with the journal (updates/) of a running or killed dpkg applied. -EIO
+ * when it cannot be read as a whole. */
 int kp_dpkg_status_load(int root_fd, struct kp_dpkg_status *ret, struct kp_err *err);
 void kp_dpkg_status_clear(struct kp_dpkg_status *st);
 /* The installed instance of a name; else any; NULL: unknown to dpkg. */
@@ -79,8 +79,8 @@ const struct kp_dpkg_pkg *kp_dpkg_status_find(const struct kp_dpkg_status *st,
 /* Does dpkg count files as the package's own in this state? */
 bool kp_dpkg_pkg_has_files(const struct kp_dpkg_pkg *pkg);
 bool kp_dpkg_pkg_is_ours(const struct kp_dpkg_pkg *pkg);
-/* One text; JOURNAL: it is a file of updates/, whose stanzas replace. Changes TEXT and keeps
- * pointers into it. Fuzzed. */
+/* One text; JOURNAL: it is a file of updates/, whose stanzas replace. Changes TEXT and
+ * keeps pointers into it. Fuzzed. */
 int kp_dpkg_status_parse(struct kp_dpkg_status *st, char *text, size_t len, bool journal,
 			 const char *file, struct kp_err *err);
 
@@ -94,35 +94,35 @@ typedef int kp_dpkg_list_fn(const struct kp_dpkg_pkg *pkg, const char *text, siz
 			    void *data);
 int kp_dpkg_lists_walk(int root_fd, const struct kp_dpkg_status *st, kp_dpkg_list_fn *fn,
 		       void *data, struct kp_err *err);
-/* Regular files of a package: the paths that are no other path's parent. *ret is a vector.
- * -ENOENT: dpkg has lost the list. */
+/* Regular files of a package: the paths that are no other path's parent. *ret is a
+ * vector. -ENOENT: dpkg has lost the list. */
 int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
 		       struct kp_err *err);
-/* Next line of a list from *P on, which moves on: 1, or 0 at the end. Every line ends with a
- * newline (the reader has checked it). Fuzzed. */
+/* Next line of a list from *P on, which moves on: 1, or 0 at the end. Every line ends
+ * with a newline (the reader has checked it). Fuzzed. */
 int kp_dpkg_list_next(const char **p, const char *end, const char **ret, size_t *ret_len);
 
-/* owner.c: as the backend's owner(), on a status loaded before. What only configuration files
- * are left of owns nothing. */
+/* owner.c: as the backend's owner(), on a status loaded before. What only configuration
+ * files are left of owns nothing. */
 int kp_dpkg_owner(int root_fd, const struct kp_dpkg_status *st, const char *const *paths,
 		  size_t n, struct kp_owner *ret, struct kp_err *err);
 
 /* name.c: names and versions that dpkg allows */
 
 /*
- * Package name of a module for a kernel: MODULE-modules-KERNEL, the form that APT's rules for
- * kernels know (APT::VersionedKernelPackages). Different pairs give different names. Bytes that
- * dpkg does not allow in a name (capital letters, '_', ...) become "+xHH" with their two
- * hexadecimal digits, so do a '+' that an 'x' follows and, in MODULE, the '-' of "-modules"; a
- * MODULE that does not begin with a letter or digit has its first byte written as "0+xxHH". To be
- * freed.
+ * Package name of a module for a kernel: MODULE-modules-KERNEL, the form that APT's rules
+ * for kernels know (APT::VersionedKernelPackages). Different pairs give different names.
+ * Bytes that dpkg does not allow in a name (capital letters, '_', ...) become "+xHH" with
+ * their two hexadecimal digits, so do a '+' that an 'x' follows and, in MODULE, the '-'
+ * of "-modules"; a MODULE that does not begin with a letter or digit has its first byte
+ * written as "0+xxHH". To be freed.
  */
 char *kp_dpkg_name(const char *module, const char *kernel);
 /*
  * Package version of a module version; different versions give different ones. As above
- * "+xHH" stands for what dpkg does not allow (':' and '_' are the usual ones, and a last '-');
- * a version that does not begin with a digit gets "0~" in front, and the '~' of one that begins with
- * "0~" is written as "+x7e". To be freed.
+ * "+xHH" stands for what dpkg does not allow (':' and '_' are the usual ones, and a last
+ * '-'); a version that does not begin with a digit gets "0~" in front, and the '~' of one
+ * that begins with "0~" is written as "+x7e". To be freed.
  */
 char *kp_dpkg_version(const char *version);
 
@@ -130,8 +130,8 @@ char *kp_dpkg_version(const char *version);
 int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 		  char **ret_file, char **ret_name, struct kp_err *err);
 
-/* identity.c: name, version and content (our field, "" when absent) of a package file that we
- * wrote; to be freed. */
+/* identity.c: name, version and content (our field, "" when absent) of a package file
+ * that we wrote; to be freed. */
 int kp_dpkg_deb_identity(int root_fd, const char *file, char **ret_name,
 			 char **ret_version, char **ret_content, struct kp_err *err);
 

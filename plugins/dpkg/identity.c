@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a package file says that it is. Reads only files in the form that write.c gives them.
+ * What a package file says that it is. Reads only files in the form that write.c gives
+ * them.
  */
 #include <fcntl.h>
 
@@ -42,9 +43,11 @@ static int read_member(struct archive *a, const char *member, char **ret, size_t
 	return kp_err_set(err, -EINVAL, "no %s in it", member);
 }
 
-static int read_control(int root_fd, const char *file, char **ret, size_t *ret_len, struct kp_err *err)
+static int read_control(int root_fd, const char *file, char **ret, size_t *ret_len,
+			struct kp_err *err)
 {
-	_cleanup_archive_ struct archive *ar = archive_read_new(), *tar = archive_read_new();
+	_cleanup_archive_ struct archive *ar = archive_read_new(),
+					 *tar = archive_read_new();
 	_cleanup_free_ char *control_tar = NULL;
 	_cleanup_close_ int fd = kp_open_in(root_fd, file, O_RDONLY, 0);
 	size_t len;
@@ -92,8 +95,8 @@ int kp_dpkg_deb_identity(int root_fd, const char *file, char **ret_name,
 	if (rc < 0)
 		return rc;
 	if (!package || !pkg_version)
-		return kp_err_set(err, -EINVAL, "package file '%s' does not say what it is",
-				  file);
+		return kp_err_set(err, -EINVAL,
+				  "package file '%s' does not say what it is", file);
 	*ret_name = kp_strdup(package);
 	*ret_version = kp_strdup(pkg_version);
 	*ret_content = kp_strdup(content);

@@ -44,7 +44,8 @@ static int open_list(int root_fd, int info_fd, const char *name)
 static int read_list(int root_fd, int info_fd, const struct kp_dpkg_pkg *pkg, char **ret,
 		     size_t *ret_len, struct kp_err *err)
 {
-	_cleanup_free_ char *plain = kp_strf("%s.list", pkg->name), *arch = NULL, *text = NULL;
+	_cleanup_free_ char *plain = kp_strf("%s.list", pkg->name), *arch = NULL,
+			    *text = NULL;
 	_cleanup_close_ int fd = -ENOENT;
 	const char *name = plain;
 	size_t len;
@@ -118,7 +119,8 @@ static int by_bytes(const void *a, const void *b)
 static size_t find_parent(char **paths, size_t n, const char *path)
 {
 	const char *slash = strrchr(path, '/');
-	_cleanup_free_ char *dir = slash ? kp_strndup(path, (size_t)(slash - path)) : NULL;
+	_cleanup_free_ char *dir =
+		slash ? kp_strndup(path, (size_t)(slash - path)) : NULL;
 	char **found = dir ? bsearch(&dir, paths, n, sizeof(*paths), by_bytes) : NULL;
 
 	return found ? (size_t)(found - paths) : SIZE_MAX;

@@ -2,14 +2,14 @@
 /*
  * dpkg's locks, and where in a transaction we are.
  *
- * Two POSIX record locks: lock-frontend is held by whoever plans a transaction (apt for all
- * of its run, else dpkg itself), lock by each dpkg while it works. A nested dpkg can have the
- * inner lock whenever no dpkg runs above us; that a frontend holds the outer one does not hinder
- * it, for the frontend says so in DPKG_FRONTEND_LOCKED. dpkg runs its hooks (post-invoke) after it
- * has given its locks back.
+ * Two POSIX record locks: lock-frontend is held by whoever plans a transaction (apt for
+ * all of its run, else dpkg itself), lock by each dpkg while it works. A nested dpkg can
+ * have the inner lock whenever no dpkg runs above us; that a frontend holds the outer one
+ * does not hinder it, for the frontend says so in DPKG_FRONTEND_LOCKED. dpkg runs its
+ * hooks (post-invoke) after it has given its locks back.
  *
- * F_GETLK tells the holder's pid without touching the lock. We hold no record lock on these files
- * ourselves, so closing them gives nothing away.
+ * F_GETLK tells the holder's pid without touching the lock. We hold no record lock on
+ * these files ourselves, so closing them gives nothing away.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -107,11 +107,11 @@ static int check_same_root(struct kp_err *err)
 	const char *root = env("DPKG_ROOT"), *admin = env("DPKG_ADMINDIR");
 
 	if (*root && strcmp(root, "/"))
-		return kp_err_set(err, -EXDEV, "dpkg works on the system below %s, not on this",
-				  root);
+		return kp_err_set(err, -EXDEV,
+				  "dpkg works on the system below %s, not on this", root);
 	if (*admin && strcmp(admin, KP_DPKG_DIR))
-		return kp_err_set(err, -EXDEV, "dpkg works on the database %s, not on ours",
-				  admin);
+		return kp_err_set(err, -EXDEV,
+				  "dpkg works on the database %s, not on ours", admin);
 	return 0;
 }
 
@@ -125,11 +125,13 @@ static enum kp_lock_state judge(const struct holder *inner, const struct holder 
 	/* In a maintainer script dpkg is above us; this is known even without /proc. */
 	if (in_script || (inner->held && is_ancestor(inner->pid)))
 		return KP_LOCK_INSIDE_MUST_DEFER;
-	/* What is only unpacked is going to be configured: the frontend is in the middle. */
+	/* What is only unpacked is going to be configured: the frontend is in the middle.
+	 */
 	if (!strcmp(hook, "unpack"))
 		return KP_LOCK_INSIDE_MUST_DEFER;
 	if (frontend->held && !have_frontend) {
-		/* aptitude does not set the variable, so a dpkg below it locks for itself... */
+		/* aptitude does not set the variable, so a dpkg below it locks for
+		 * itself... */
 		*ret_blocker = frontend;
 		if (!is_ancestor(frontend->pid))
 			return KP_LOCK_BUSY;

@@ -20,8 +20,8 @@ struct want {
 	char *path;
 	size_t len;
 	size_t query;
-	/* A diverted path: the file at `path` is that of `by` alone, that at the other name is
-	 * everybody else's. ":" is no package: the administrator diverted it. */
+	/* A diverted path: the file at `path` is that of `by` alone, that at the other
+	 * name is everybody else's. ":" is no package: the administrator diverted it. */
 	char *by;
 	bool by_only;
 };
@@ -48,9 +48,9 @@ static void search_clear(struct search *s)
 }
 
 /*
- * The other name that a path has because its first directory, or that below /usr, is a link:
- * /lib -> usr/lib makes /lib/x and /usr/lib/x one file, and which of them a package ships differs.
- * NULL: none. To be freed.
+ * The other name that a path has because its first directory, or that below /usr, is a
+ * link: /lib -> usr/lib makes /lib/x and /usr/lib/x one file, and which of them a package
+ * ships differs. NULL: none. To be freed.
  */
 static char *other_name(int root_fd, const char *path)
 {
@@ -106,7 +106,8 @@ static void add_want(struct search *s, const char *path, size_t query, const cha
 	};
 }
 
-static void add_name(struct search *s, const char *path, size_t query, char *const *diversions)
+static void add_name(struct search *s, const char *path, size_t query,
+		     char *const *diversions)
 {
 	const char *by = NULL;
 
@@ -137,7 +138,8 @@ static void search_prepare(struct search *s)
 		s->first_of_len[s->wants[i].len] = i;
 }
 
-static void consider(struct search *s, const struct want *w, const struct kp_dpkg_pkg *pkg)
+static void consider(struct search *s, const struct want *w,
+		     const struct kp_dpkg_pkg *pkg)
 {
 	const struct kp_dpkg_pkg **found = &s->found[w->query];
 
@@ -150,7 +152,8 @@ static void consider(struct search *s, const struct want *w, const struct kp_dpk
 	s->found_want[w->query] = w;
 }
 
-static int search_list(const struct kp_dpkg_pkg *pkg, const char *text, size_t len, void *data)
+static int search_list(const struct kp_dpkg_pkg *pkg, const char *text, size_t len,
+		       void *data)
 {
 	const char *p = text, *end = text + len, *line;
 	struct search *s = data;

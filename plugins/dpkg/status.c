@@ -62,11 +62,12 @@ bool kp_dpkg_pkg_is_ours(const struct kp_dpkg_pkg *pkg)
 	       !kp_str_empty(pkg->fields[KP_DPKG_KERNEL]);
 }
 
-/* "want flag state"; the first word is what the administrator selected and does not matter: a
- * package on hold, or selected for removal, is as much installed. */
+/* "want flag state"; the first word is what the administrator selected and does not
+ * matter: a package on hold, or selected for removal, is as much installed. */
 static int parse_state(struct kp_dpkg_pkg *pkg, const char *value)
 {
-	const char *flag = strchr(value, ' '), *state = flag ? strchr(flag + 1, ' ') : NULL;
+	const char *flag = strchr(value, ' '),
+		   *state = flag ? strchr(flag + 1, ' ') : NULL;
 
 	if (!state)
 		return -EINVAL;
@@ -116,7 +117,8 @@ static int take_field(struct kp_dpkg_pkg *pkg, const char *name, const char *val
 /* The slot that a stanza of the journal replaces, by dpkg's own rule: the one installed
  * instance of the name, unless both are of the kind that can be installed for several
  * architectures; then the one of its architecture. A purged package has none. */
-static struct kp_dpkg_pkg *find_slot(struct kp_dpkg_status *st, const struct kp_dpkg_pkg *pkg)
+static struct kp_dpkg_pkg *find_slot(struct kp_dpkg_status *st,
+				     const struct kp_dpkg_pkg *pkg)
 {
 	struct kp_dpkg_pkg *installed = NULL, *same_arch = NULL;
 	size_t n_installed = 0;
@@ -156,16 +158,19 @@ int kp_dpkg_status_parse(struct kp_dpkg_status *st, char *text, size_t len, bool
 
 		while ((rc = kp_deb822_field(&d, &name, &value, err)) > 0)
 			if (take_field(&pkg, name, value) < 0)
-				return kp_err_set(err, -EIO, "%s: line %lu: bad status \"%s\"",
-						  file, d.line, value);
+				return kp_err_set(err, -EIO,
+						  "%s: line %lu: bad status \"%s\"", file,
+						  d.line, value);
 		if (rc < 0)
 			return rc;
-		if (!pkg.name || !name_ok(pkg.name) || (pkg.arch && strchr(pkg.arch, '/')))
-			return kp_err_set(err, -EIO, "%s: the stanza before line %lu has no %s",
+		if (!pkg.name || !name_ok(pkg.name) ||
+		    (pkg.arch && strchr(pkg.arch, '/')))
+			return kp_err_set(err, -EIO,
+					  "%s: the stanza before line %lu has no %s",
 					  file, d.line + 1, "usable package name");
 		if (pkg.state > KP_DPKG_HALF_INSTALLED && kp_str_empty(pkg.version))
-			return kp_err_set(err, -EIO, "%s: package %s has no version", file,
-					  pkg.name);
+			return kp_err_set(err, -EIO, "%s: package %s has no version",
+					  file, pkg.name);
 		slot = journal ? find_slot(st, &pkg) : NULL;
 		if (!slot) {
 			KP_GROW(st->pkgs, st->n, st->alloc);
@@ -190,8 +195,8 @@ static bool is_number(const char *s)
 }
 
 /* Read and parse one file. -ENOENT: it is not there. */
-static int load_file(int root_fd, struct kp_dpkg_status *st, const char *path, bool journal,
-		     struct kp_err *err)
+static int load_file(int root_fd, struct kp_dpkg_status *st, const char *path,
+		     bool journal, struct kp_err *err)
 {
 	char *text;
 	size_t len;
@@ -222,7 +227,7 @@ static int load_once(int root_fd, struct kp_dpkg_status *st, struct kp_err *err)
 		kp_err_sys(err, rc, "read '%s'", UPDATES);
 		return -EIO;
 	}
-	kp_strv_foreach(name, names) {
+	kp_strv_foreach (name, names) {
 		_cleanup_free_ char *path = NULL;
 
 		if (!is_number(*name))
@@ -239,14 +244,15 @@ static int load_once(int root_fd, struct kp_dpkg_status *st, struct kp_err *err)
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
-	       a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+	       a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
 	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 /*
- * We read without dpkg's lock. It replaces the status file as a whole and then drops the journal,
- * so what was read belongs together if the status file is the same before and after.
+ * We read without dpkg's lock. It replaces the status file as a whole and then drops the
+ * journal, so what was read belongs together if the status file is the same before and
+ * after.
  */
 int kp_dpkg_status_load(int root_fd, struct kp_dpkg_status *ret, struct kp_err *err)
 {

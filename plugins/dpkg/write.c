@@ -50,8 +50,8 @@ static int payload_load(struct payload *p, const struct kp_pkg *pkg, struct kp_e
 		const char *path = p->files[i]->path;
 
 		if (path[0] != '/' || !kp_relpath_ok(path + 1))
-			return kp_err_set(err, -EINVAL, "'%s' is no usable path for a package",
-					  path);
+			return kp_err_set(err, -EINVAL,
+					  "'%s' is no usable path for a package", path);
 		if (i && !strcmp(path, p->files[i - 1]->path))
 			return kp_err_set(err, -EINVAL, "'%s' is there twice", path);
 		for (const char *s = strchr(path + 1, '/'); s; s = strchr(s + 1, '/')) {
@@ -155,7 +155,8 @@ static int tar_open(struct archive **ret, archive_write_callback *fn, void *data
 
 static int tar_close(struct archive *tar, struct kp_err *err)
 {
-	return archive_write_close(tar) == ARCHIVE_OK ? 0 : archive_err(tar, err, "end tar");
+	return archive_write_close(tar) == ARCHIVE_OK ? 0
+						      : archive_err(tar, err, "end tar");
 }
 
 static la_ssize_t tar_to_buf(struct archive *tar, void *data, const void *p, size_t len)
@@ -173,17 +174,19 @@ static la_ssize_t tar_to_count(struct archive *tar, void *data, const void *p, s
 	return (la_ssize_t)len;
 }
 
-static la_ssize_t tar_to_archive(struct archive *tar, void *data, const void *p, size_t len)
+static la_ssize_t tar_to_archive(struct archive *tar, void *data, const void *p,
+				 size_t len)
 {
 	la_ssize_t n = archive_write_data(data, p, len);
 
 	if (n < 0)
-		archive_set_error(tar, archive_errno(data), "%s", archive_error_string(data));
+		archive_set_error(tar, archive_errno(data), "%s",
+				  archive_error_string(data));
 	return n;
 }
 
-/* ar wants a member's size before its bytes: the tar is written twice, first without the files' bytes
- * (libarchive fills in zeros) only to be counted. */
+/* ar wants a member's size before its bytes: the tar is written twice, first without the
+ * files' bytes (libarchive fills in zeros) only to be counted. */
 static int put_data_tar(const struct payload *p, archive_write_callback *fn, void *data,
 			bool with_bytes, struct kp_err *err)
 {
@@ -192,7 +195,7 @@ static int put_data_tar(const struct payload *p, archive_write_callback *fn, voi
 
 	if (rc < 0)
 		return rc;
-	kp_strv_foreach(dir, p->dirs) {
+	kp_strv_foreach (dir, p->dirs) {
 		rc = put_header(tar, *dir, S_IFDIR | 0755, 0, p->pkg->mtime, err);
 		if (rc < 0)
 			return rc;
@@ -244,13 +247,15 @@ static int add_field(struct kp_buf *b, const char *name, const char *value,
 {
 	size_t len = strlen(value);
 
-	/* dpkg drops white space at the ends, and a line break would begin another field. */
+	/* dpkg drops white space at the ends, and a line break would begin another field.
+	 */
 	if (!len || value[0] == ' ' || value[len - 1] == ' ')
-		return kp_err_set(err, -EINVAL, "'%s' cannot be the value of %s", value, name);
+		return kp_err_set(err, -EINVAL, "'%s' cannot be the value of %s", value,
+				  name);
 	for (const char *s = value; *s; s++)
 		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			return kp_err_set(err, -EINVAL, "'%s' cannot be the value of %s", value,
-					  name);
+			return kp_err_set(err, -EINVAL, "'%s' cannot be the value of %s",
+					  value, name);
 	kp_buf_addf(b, "%s: %s\n", name, value);
 	return 0;
 }
@@ -303,10 +308,11 @@ static int make_control_tar(const struct payload *p, const struct kp_buf *contro
 	if (!rc)
 		rc = put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
 	if (!rc)
-		rc = put_member(tar, "./control", control->s, control->len, p->pkg->mtime, err);
-	if (!rc)
-		rc = put_member(tar, "./md5sums", md5sums.s ?: "", md5sums.len, p->pkg->mtime,
+		rc = put_member(tar, "./control", control->s, control->len, p->pkg->mtime,
 				err);
+	if (!rc)
+		rc = put_member(tar, "./md5sums", md5sums.s ?: "", md5sums.len,
+				p->pkg->mtime, err);
 	return rc < 0 ? rc : tar_close(tar, err);
 }
 
@@ -346,12 +352,14 @@ static int write_deb(const struct payload *p, const struct kp_buf *control, int 
 }
 
 /* The architecture that dpkg itself was built for is that of what it installs. */
-static int native_arch(const struct kp_dpkg_status *st, const char **ret, struct kp_err *err)
+static int native_arch(const struct kp_dpkg_status *st, const char **ret,
+		       struct kp_err *err)
 {
 	const struct kp_dpkg_pkg *pkg = kp_dpkg_status_find(st, "dpkg");
 
 	if (!pkg || kp_str_empty(pkg->arch))
-		return kp_err_set(err, -EIO, "%s/status does not say what architecture dpkg has",
+		return kp_err_set(err, -EIO,
+				  "%s/status does not say what architecture dpkg has",
 				  KP_DPKG_DIR);
 	*ret = pkg->arch;
 	return 0;
@@ -380,16 +388,18 @@ int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	version = kp_dpkg_version(pkg->id.version);
 	there = kp_dpkg_status_find(&st, name);
 	if (there && there->state != KP_DPKG_NOT_INSTALLED && !kp_dpkg_pkg_is_ours(there))
-		return kp_err_set(err, -EEXIST,
-				  "package %s %s is installed and was not made by kmodpkg; "
-				  "remove it to let kmodpkg install its own",
-				  name, there->version ?: "");
+		return kp_err_set(
+			err, -EEXIST,
+			"package %s %s is installed and was not made by kmodpkg; "
+			"remove it to let kmodpkg install its own",
+			name, there->version ?: "");
 	rc = make_control(&payload, name, version, arch, &control, err);
 	if (rc < 0)
 		return rc;
 	file = kp_strf("%s_%s_%s.deb", name, version, arch);
 	tmp = kp_strf("%s.new", file);
-	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    0644);
 	if (fd < 0)
 		return kp_err_sys(err, -errno, "create '%s'", tmp);
 	rc = write_deb(&payload, &control, fd, err);

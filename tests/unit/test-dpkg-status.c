@@ -26,15 +26,16 @@ static void listing_clear(struct listing *l)
 /* A generated package; STATUS is its status line. */
 static char *ours(const char *module, const char *status)
 {
-	return kp_strf("Package: %s-modules-6.1.0-56-amd64\nStatus: %s\nPriority: optional\n"
-		       "Section: kernel\nInstalled-Size: 20\n"
-		       "Maintainer: kmodpkg on this machine <root@localhost>\n"
-		       "Architecture: amd64\nVersion: 1.0\nDescription: %s module\n"
-		       " More words.\n"
-		       "Kmodpkg-Module: %s\nKmodpkg-Version: 1.0\n"
-		       "Kmodpkg-Kernel: 6.1.0-56-amd64\nKmodpkg-Architecture: x86_64\n"
-		       "Kmodpkg-Key: aaaa\nKmodpkg-Content: bbbb\n\n",
-		       module, status, module, module);
+	return kp_strf(
+		"Package: %s-modules-6.1.0-56-amd64\nStatus: %s\nPriority: optional\n"
+		"Section: kernel\nInstalled-Size: 20\n"
+		"Maintainer: kmodpkg on this machine <root@localhost>\n"
+		"Architecture: amd64\nVersion: 1.0\nDescription: %s module\n"
+		" More words.\n"
+		"Kmodpkg-Module: %s\nKmodpkg-Version: 1.0\n"
+		"Kmodpkg-Kernel: 6.1.0-56-amd64\nKmodpkg-Architecture: x86_64\n"
+		"Kmodpkg-Key: aaaa\nKmodpkg-Content: bbbb\n\n",
+		module, status, module, module);
 }
 
 static void put_status(struct root *r, const char *stanzas)
@@ -47,14 +48,15 @@ static void put_status(struct root *r, const char *stanzas)
 static void put_ours(struct root *r, const char *module, const char *status)
 {
 	_cleanup_free_ char *stanza = ours(module, status);
-	_cleanup_free_ char *list = kp_strf("/var/lib/dpkg/info/%s-modules-6.1.0-56-amd64.list",
-					    module);
-	_cleanup_free_ char *paths = kp_strf("/.\n/lib\n/lib/modules\n/lib/modules/6.1.0-56-amd64\n"
-					     "/lib/modules/6.1.0-56-amd64/updates\n"
-					     "/lib/modules/6.1.0-56-amd64/updates/dkms\n"
-					     "/lib/modules/6.1.0-56-amd64/updates/dkms/%s.ko\n"
-					     "/lib/modules/6.1.0-56-amd64/updates/dkms/%s-x.ko\n",
-					     module, module);
+	_cleanup_free_ char *list =
+		kp_strf("/var/lib/dpkg/info/%s-modules-6.1.0-56-amd64.list", module);
+	_cleanup_free_ char *paths =
+		kp_strf("/.\n/lib\n/lib/modules\n/lib/modules/6.1.0-56-amd64\n"
+			"/lib/modules/6.1.0-56-amd64/updates\n"
+			"/lib/modules/6.1.0-56-amd64/updates/dkms\n"
+			"/lib/modules/6.1.0-56-amd64/updates/dkms/%s.ko\n"
+			"/lib/modules/6.1.0-56-amd64/updates/dkms/%s-x.ko\n",
+			module, module);
 
 	put_status(r, stanza);
 	put(r, list, paths);
@@ -87,8 +89,9 @@ static void test_same_name_without_our_field_is_not_ours(void **state)
 {
 	_cleanup_listing_ struct listing l;
 
-	put_status(*state, "Package: hello-modules-6.1.0-56-amd64\n"
-			   "Status: install ok installed\nArchitecture: amd64\nVersion: 1\n");
+	put_status(*state,
+		   "Package: hello-modules-6.1.0-56-amd64\n"
+		   "Status: install ok installed\nArchitecture: amd64\nVersion: 1\n");
 	assert_int_equal(do_list(*state, &l), 0);
 	assert_int_equal(l.n, 0);
 }
@@ -241,5 +244,7 @@ int main(void)
 		TEST(test_empty_database),
 	};
 
+	if (backend_left_out())
+		return 0;
 	return cmocka_run_group_tests(tests, load_backend, NULL);
 }
