@@ -66,6 +66,8 @@ _kmodpkg() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	elif [[ $verb == add ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+	elif [[ $verb == conf && $cur == [./]* ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$(_kmodpkg_sources | sort -u)" -- "$cur")
 	fi

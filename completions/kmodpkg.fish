@@ -40,7 +40,7 @@ functions -e __kmodpkg_verb
 
 complete -c kmodpkg -n '__fish_seen_subcommand_from status sync build install uninstall remove log conf' -a '(__kmodpkg_sources)'
 complete -c kmodpkg -n '__fish_seen_subcommand_from status sync build install uninstall remove log conf' -s k -l kernel -x -a '(__kmodpkg_kernels)' -d 'For this kernel'
-complete -c kmodpkg -n '__fish_seen_subcommand_from owner' -F
+complete -c kmodpkg -n '__fish_seen_subcommand_from owner conf' -F
 complete -c kmodpkg -n '__fish_seen_subcommand_from add' -a '(__fish_complete_directories)'
 complete -c kmodpkg -n '__fish_seen_subcommand_from status conf' -l json -d 'For programs'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync' -s n -l dry-run -d 'Print what would be done'

@@ -79,7 +79,7 @@ static int drop_builds(struct cli *cli, const struct cli_target *t)
 
 		if (!cli_target_is(t, s->module, s->version))
 			continue;
-		kp_strv_foreach (k, t->kernels) {
+		kp_strv_foreach(k, t->kernels) {
 			rc = kp_record_drop(cli->ctx, s->module, s->version, *k,
 					    &cli->err);
 			if (rc < 0)
