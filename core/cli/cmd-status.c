@@ -190,6 +190,29 @@ static void print_table(struct cli *cli, const struct kp_world *w, const struct 
 	cli_table_print(&t, stdout, width);
 }
 
+/* How to come by the headers that are missing. Slow, so only for a person who looks. */
+static void suggest_headers(struct cli *cli, const struct kp_world *w,
+			    const struct filter *f)
+{
+	const struct kp_backend *b = cli->ctx->backend;
+	_cleanup_strv_ char **seen = NULL;
+
+	if (!b->ops->suggest_headers || cli->quiet ||
+	    !(cli->verbose || isatty(STDOUT_FILENO)))
+		return;
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+		_cleanup_free_ char *command = NULL;
+
+		if (row->state != KP_STATE_NO_HEADERS || !matches(f, row) ||
+		    kp_strv_has(seen, row->kernel))
+			continue;
+		kp_strv_add(&seen, row->kernel);
+		if (b->ops->suggest_headers(b->db, row->kernel, &command, NULL) == 0)
+			kp_info("headers of kernel %s: %s", row->kernel, command);
+	}
+}
+
 static int status(struct cli *cli, const struct filter *f, bool json)
 {
 	_cleanup_(kp_world_clear) struct kp_world world = { 0 };
@@ -214,6 +237,7 @@ static int status(struct cli *cli, const struct filter *f, bool json)
 	fflush(stdout);
 	kp_strv_foreach(p, problems)
 		kp_warn("%s", *p);
+	suggest_headers(cli, &world, f);
 	return CLI_OK;
 }
 

@@ -45,6 +45,17 @@ test_status_table()
 	END
 }
 
+test_status_says_where_headers_come_from()
+{
+	echo '6.1.0-1-test apt install linux-headers-6.1.0-1-test' >"$root"/var/lib/fakedb/headers
+	run status
+	expect_empty err
+	run status -v
+	expect err <<<'kmodpkg: headers of kernel 6.1.0-1-test: apt install linux-headers-6.1.0-1-test'
+	run status -v -k 6.1.0-2-test
+	expect_empty err
+}
+
 test_status_filters()
 {
 	many_sources
