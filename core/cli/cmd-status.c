@@ -234,7 +234,9 @@ static int status(struct cli *cli, const struct filter *f, bool json)
 		return CLI_OK;
 	}
 	print_table(cli, &world, f);
-	fflush(stdout);
+	/* The table before what follows on stderr. */
+	if (fflush(stdout))
+		return kp_err_sys(&cli->err, -errno, "writing the output");
 	kp_strv_foreach(p, problems)
 		kp_warn("%s", *p);
 	suggest_headers(cli, &world, f);

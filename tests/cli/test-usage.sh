@@ -154,6 +154,9 @@ test_output_that_cannot_be_written()
 	status=0
 	KMODPKG_PLUGIN_DIR=${FAKE%/*} "$KMODPKG" --root "$root" status >/dev/full 2>"$T"/err || status=$?
 	: >"$T"/out
+	expect_error 1 'kmodpkg status: writing the output: No space left on device'
+	status=0
+	"$KMODPKG" --help >/dev/full 2>"$T"/err || status=$?
 	expect_error 1 'kmodpkg: writing the output: No space left on device'
 }
 
