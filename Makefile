@@ -21,6 +21,9 @@ libexecdir ?= $(prefix)/libexec
 datadir ?= $(prefix)/share
 mandir ?= $(datadir)/man
 sysconfdir ?= /etc
+# Debian: $(datadir)/zsh/vendor-completions
+zshdir ?= $(datadir)/zsh/site-functions
+unitdir ?= $(prefix)/lib/systemd/system
 plugindir = $(libdir)/kmodpkg
 
 PKG_CONFIG ?= pkg-config
@@ -117,7 +120,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers conf-diff install check check-unit check-e2e check-all fuzz bench demo deb \
+.PHONY: all tests fuzzers conf-diff install install-dpkg check check-unit check-e2e check-all fuzz bench demo deb \
 	format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -230,13 +233,19 @@ install: all
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
-	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
 	$(INSTALL_DATA) completions/kmodpkg.bash \
 		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
-	$(INSTALL_DATA) completions/_kmodpkg \
-		$(DESTDIR)$(datadir)/zsh/site-functions/_kmodpkg
+	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
 	$(INSTALL_DATA) completions/kmodpkg.fish \
 		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
+	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
+	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
+
+# What makes dpkg call us; the triggers are part of the package (packaging/deb).
+install-dpkg:
+	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(sysconfdir)/dpkg/dpkg.cfg.d/kmodpkg
+	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
+		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
 
 # ---- tests; the driver calls this Makefile for what it runs
 
