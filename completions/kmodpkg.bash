@@ -54,7 +54,7 @@ _kmodpkg() {
 	build) options+=' -k --kernel -a --all -f --force -j --jobs' ;;
 	install) options+=' -k --kernel -a --all -f --force -j --jobs --no-initramfs' ;;
 	uninstall) options+=' -k --kernel -a --all --no-initramfs' ;;
-	remove) options+=' -k --kernel --no-initramfs' ;;
+	remove) options+=' -k --kernel -a --all --no-initramfs' ;;
 	log) options+=' -k --kernel --path' ;;
 	conf) options+=' -k --kernel --json' ;;
 	esac
