@@ -21,6 +21,9 @@ libexecdir ?= $(prefix)/libexec
 datadir ?= $(prefix)/share
 mandir ?= $(datadir)/man
 sysconfdir ?= /etc
+# Debian: $(datadir)/zsh/vendor-completions
+zshdir ?= $(datadir)/zsh/site-functions
+unitdir ?= $(prefix)/lib/systemd/system
 plugindir = $(libdir)/kmodpkg
 
 PKG_CONFIG ?= pkg-config
@@ -112,18 +115,20 @@ RPM_PLUGIN := $(if $(filter rpm,$(BACKENDS)),$(if $(TRANSACTION),$(O)/rpm-plugin
 
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test-*.c))
 FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake-backend.c))
+CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers install check check-unit check-e2e check-all fuzz bench demo deb \
+.PHONY: all tests fuzzers conf-diff install install-dpkg check check-unit check-e2e check-all fuzz bench demo deb \
 	format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE)
+tests: $(UNIT) $(FAKE) $(PLUGINS)
 fuzzers: $(FUZZ)
+conf-diff: $(CONF_DIFF)
 
 # Objects depend on the flags they are made with, so that one O can change its flags.
 FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXFLAGS) \
@@ -131,7 +136,7 @@ FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXF
 $(O)/flags: FORCE
 	@mkdir -p $(@D)
 	@$(PKG_CONFIG) --print-errors --exists $(CORE_PKGS)
-	$(file >$@.new,$(FLAGS))
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@.new
 	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
 $(O)/%.o: %.c $(O)/flags
@@ -197,9 +202,13 @@ $(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/cli.a $(O)/lib.a $(O)/base
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
 
+$(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^ $(CORE_LIBS)
+
 # ---- fuzzing: the same sources by clang, instrumented
 
-FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c))
 
 $(O)/fuzz/core.a: $(FUZZ_CORE)
@@ -224,6 +233,19 @@ install: all
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
+	$(INSTALL_DATA) completions/kmodpkg.bash \
+		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
+	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
+	$(INSTALL_DATA) completions/kmodpkg.fish \
+		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
+	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
+	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
+
+# What makes dpkg call us; the triggers are part of the package (packaging/deb).
+install-dpkg:
+	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(sysconfdir)/dpkg/dpkg.cfg.d/kmodpkg
+	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
+		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
 
 # ---- tests; the driver calls this Makefile for what it runs
 

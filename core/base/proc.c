@@ -32,9 +32,18 @@ static bool passes(const char *var)
 {
 	/* "X_" stands for all names that begin so. */
 	static const char *const names[] = {
-		"TERM",	    "SOURCE_DATE_EPOCH", "DPKG_",	     "DEB_MAINT_PARAMS",
-		"DEBIAN_",  "DEBCONF_",		 "APT_",	     "RPM_",
-		"KMODPKG_", "INITRD",		 "KERNEL_INSTALL_",  "DRACUT_",
+		"TERM",
+		"SOURCE_DATE_EPOCH",
+		"DPKG_",
+		"DEB_MAINT_PARAMS",
+		"DEBIAN_",
+		"DEBCONF_",
+		"APT_",
+		"RPM_",
+		"KMODPKG_",
+		"INITRD",
+		"KERNEL_INSTALL_",
+		"DRACUT_",
 		NULL,
 	};
 
@@ -51,8 +60,9 @@ const char *const *kp_proc_default_env(void)
 {
 	static char **env;
 
-	if (env)
-		return (const char *const *)env;
+	/* Made anew: sync sets its guard variable after the first use. */
+	kp_strv_free(env);
+	env = NULL;
 	kp_strv_add(&env, "PATH=/usr/sbin:/usr/bin:/sbin:/bin");
 	kp_strv_add(&env, "LANG=C.UTF-8");
 	kp_strv_add(&env, "LC_ALL=C.UTF-8");
@@ -210,8 +220,8 @@ static int start_error(const struct kp_proc *proc, const struct report *report,
 		return kp_err_sys(err, report->code, "start '%s': pass its descriptors",
 				  program);
 	case STAGE_SETUP:
-		return kp_err_sys(err, report->code, "start '%s': prepare its surroundings",
-				  program);
+		return kp_err_sys(err, report->code,
+				  "start '%s': prepare its surroundings", program);
 	case STAGE_CWD:
 		return kp_err_sys(err, report->code, "start '%s': enter directory '%s'",
 				  program, proc->cwd ? proc->cwd : "/");

@@ -8,7 +8,7 @@
  * cli_open(), which does what the descriptor's flags say (--help and usage errors need no
  * system). What run() returns:
  *
- *   >= 0  the exit status; cli->err is printed first when it was set
+ *   >= 0  the exit status; when it is not 0, cli->err is printed first if it was set
  *   < 0   a negative errno: cli->err (or the words for the errno) is printed, status 1
  *
  * main prints that one line, "kmodpkg VERB: text"; verbs print no errors themselves.

@@ -18,7 +18,7 @@
 #include "lib/settle.h"
 #include "lib/sync.h"
 
-/* The number of the schema in docs/status-json.md. A new key does not change it. */
+/* The number of the schema that kmodpkg(8) describes. A new key does not change it. */
 #define SCHEMA 1
 
 struct filter {
@@ -71,6 +71,16 @@ static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 			     "%zu package changes wait for the package manager; "
 			     "kmodpkg sync makes them",
 			     w->queue.n);
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		const struct kp_source *s = &w->unregistered.list[i];
+
+		if (s->problem)
+			kp_strv_addf(&problems, "%s: %s", s->dir, s->problem);
+		else if (kp_world_registers(w, s))
+			kp_strv_addf(&problems,
+				     "%s is not registered yet; kmodpkg sync does it",
+				     s->dir);
+	}
 	if (w->input.no_autoinstall)
 		kp_strv_add(&problems,
 			    "/etc/dkms/no-autoinstall: nothing is built unless "
@@ -269,9 +279,8 @@ const struct cli_cmd cmd_status = {
 	.name = "status",
 	.args = "[-k K]... [--json] [M[/V]]...",
 	.summary = "Show each module's state, package and what is wrong",
-	.options =
-		"  -k, --kernel K  only this kernel (may be repeated)\n"
-		"      --json      for programs: JSON, described in docs/status-json.md\n",
+	.options = "  -k, --kernel K  only this kernel (may be repeated)\n"
+		   "      --json      for programs: JSON; kmodpkg(8) describes it\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND,
 };

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <kmodpkg/log.h>
 #include <kmodpkg/proc.h>
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "lib/artifact.h"
 #include "lib/backend.h"
 
 #ifndef KP_VERSION
@@ -51,7 +55,7 @@ static const struct cli_cmd *find_verb(const char *name)
 /* Print what went wrong, once, and make the exit status of what a verb returned. */
 static int conclude(struct cli *cli, int rc)
 {
-	if (rc < 0 || cli->err.text[0])
+	if (rc < 0 || (rc > 0 && cli->err.text[0]))
 		fprintf(stderr, "kmodpkg%s%s: %s\n", cli->cmd ? " " : "",
 			cli->cmd ? cli->cmd->name : "", kp_err_text(&cli->err, rc));
 	if (rc < 0)
@@ -62,6 +66,18 @@ static int conclude(struct cli *cli, int rc)
 		rc = CLI_FAILED;
 	}
 	return rc;
+}
+
+/* Is our stderr the journal? systemd names its device and inode (systemd.exec(5)). */
+static bool logs_to_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
+	       st.st_ino == inode;
 }
 
 int main(int argc, char **argv)
@@ -75,6 +91,9 @@ int main(int argc, char **argv)
 
 	/* A package manager may start us with closed descriptors (dpkg --status-fd 1). */
 	kp_proc_open_std_fds();
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		return kp_artifact_check_main(argc, argv);
+	kp_log_set_syslog_prefix(logs_to_journal());
 	while ((c = cli_getopt(&cli, argc, argv, "+", opts, &status)) >= 0) {
 		if (c == 'V')
 			printf("kmodpkg %s\n", KP_VERSION);

@@ -151,16 +151,12 @@ int kp_ctx_enter_root(struct kp_ctx *ctx, struct kp_err *err)
 
 	if (!strcmp(ctx->root, "/"))
 		return 0;
-	if (fchdir(ctx->root_fd) < 0)
-		return kp_err_sys(err, -errno, "entering %s", ctx->root);
-	if (chroot(".") < 0) {
-		r = -errno;
-		if (r == -EPERM)
-			return kp_err_set(err, r,
-					  "entering %s needs root: run this as root",
-					  ctx->root);
+	r = fchdir(ctx->root_fd) < 0 || chroot(".") < 0 ? -errno : 0;
+	if (r == -EPERM || r == -EACCES)
+		return kp_err_set(err, -EPERM, "entering %s needs root: run this as root",
+				  ctx->root);
+	if (r < 0)
 		return kp_err_sys(err, r, "entering %s", ctx->root);
-	}
 	fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
 		return kp_err_sys(err, -errno, "opening %s after entering it", ctx->root);

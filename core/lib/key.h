@@ -18,11 +18,14 @@
 
 /* Fill kernel->headers_key for all kernels with headers: one owner query for all. Trees
  * reached from build/: itself, links in it that lead outside, what its Makefile includes. */
+/* A kernel whose trees cannot be read keeps headers_key NULL, with a warning. */
 int kp_key_kernels(struct kp_ctx *ctx, struct kp_kernels *kernels, struct kp_err *err);
 /* Content hash of a source tree, remembered by stat (names, sizes, inodes, times) in
- * <state_dir>/trees/. Links count by their text. */
+ * <state_dir>/trees/ where that can be written. Links count by their text. */
 int kp_key_tree(struct kp_ctx *ctx, const char *dir, char ret[KP_HASH_HEX],
 		struct kp_err *err);
+/* Drop what is remembered of DIR. */
+void kp_key_tree_forget(struct kp_ctx *ctx, const char *dir);
 /* Key without BUILD_DEPENDS; kernel must have headers_key. */
 int kp_key_pair(struct kp_ctx *ctx, const struct kp_source *source,
 		const struct kp_conf *conf, const struct kp_kernel *kernel,

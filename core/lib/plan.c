@@ -222,6 +222,13 @@ static bool resolve_depends(struct planner *p, size_t index)
 	return ok;
 }
 
+/* The same key, and other files: what is published was built anew by force, or signed anew. */
+static bool was_built_anew(const struct kp_plan_pair *x, const struct kp_plan_package *pkg)
+{
+	return kp_str_eq(x->built_key, pkg->key) && x->built_content && pkg->content &&
+	       strcmp(x->built_content, pkg->content) != 0;
+}
+
 static void plan_wanted(struct planner *p, size_t index)
 {
 	struct kp_plan_row *row = &p->plan->rows[index];
@@ -252,7 +259,7 @@ static void plan_wanted(struct planner *p, size_t index)
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
 	} else if (pkg && !force && kp_str_eq(pkg->version, row->version) &&
-		   kp_str_eq(pkg->key, row->key)) {
+		   kp_str_eq(pkg->key, row->key) && !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
@@ -275,6 +282,8 @@ static void plan_wanted(struct planner *p, size_t index)
 					      pkg->version));
 		else
 			set_note(row, kp_strdup(force ? "asked for" :
+						kp_str_eq(pkg->key, row->key) ?
+							"built anew" :
 							"its source or the kernel headers "
 							"changed"));
 	}

@@ -45,6 +45,7 @@ struct kp_plan_pair {
 	const char *const *depends;   /* BUILD_DEPENDS, module names, NULL-terminated */
 	enum kp_intent_kind intent;
 	const char *built_key;        /* key of the published build, NULL: none */
+	const char *built_content;    /* hash over its files, NULL: none */
 	const char *failed_key;       /* key of the last failure, NULL: none */
 	const char *failed_reason;
 	bool failed_machine;
@@ -54,6 +55,7 @@ struct kp_plan_pair {
 /* A package of ours: in the database, or queued to be. */
 struct kp_plan_package {
 	const char *module, *version, *kernel, *key, *name;
+	const char *content;  /* hash over its files, NULL: not known */
 	bool queued;
 	bool removed;         /* tombstone for its source */
 	bool source_gone;     /* its source tree was owned by a package, and neither is there any more */

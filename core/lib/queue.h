@@ -34,17 +34,29 @@ struct kp_queue {
 	size_t n;
 };
 
+/* Entries that vanish meanwhile are left out; one that cannot be parsed is skipped with a
+ * warning (kp_queue_sweep() removes it: what it asked for is planned again). */
 int kp_queue_load(struct kp_ctx *ctx, struct kp_queue *ret, struct kp_err *err);
 void kp_queue_clear(struct kp_queue *q);
+void kp_queue_entry_clear(struct kp_queue_entry *entry);
 /* Reserve a directory below <state_dir>/queue for a new entry and open it: the backend writes
  * the package file into it. Not an entry until kp_queue_commit_entry(). */
 int kp_queue_begin(struct kp_ctx *ctx, char **ret_dir, int *ret_dir_fd,
 		   struct kp_err *err);
-/* Write entry.json into the reserved directory, fsync, rename: now it is an entry. Older entries
- * of the same package name are dropped. */
+/* Write entry.json into the reserved directory, fsync, rename: now it is an entry. entry->dir
+ * comes as kp_queue_begin() gave it, entry->file as a path in it; both are changed to where they
+ * are now. Older entries of the same package name are dropped. */
 int kp_queue_commit_entry(struct kp_ctx *ctx, struct kp_queue_entry *entry,
 			  struct kp_err *err);
 /* Remove an entry (and, with the last, the queue directory). Leftovers of kp_queue_begin()
  * by dead processes go too. */
 int kp_queue_drop(struct kp_ctx *ctx, const struct kp_queue_entry *entry,
 		  struct kp_err *err);
+/* Remove leftovers of dead processes, what cannot be parsed, and the queue directory when it
+ * is empty. For a drain, whatever the load gave. */
+int kp_queue_sweep(struct kp_ctx *ctx, struct kp_err *err);
+
+/* The text of entry.json, without `dir`, and `file` as a bare name. FILE is for messages. Pure;
+ * fuzzed. */
+int kp_queue_entry_parse(const char *text, size_t len, const char *file,
+			 struct kp_queue_entry *ret, struct kp_err *err);

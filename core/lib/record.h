@@ -11,6 +11,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/cleanup.h"
@@ -40,9 +41,13 @@ struct kp_record {
 	size_t n_files;
 };
 
-/* -ENOENT: none. */
+/* -ENOENT: none, or none that can be parsed. */
 int kp_record_load(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, struct kp_record **ret, struct kp_err *err);
+/* The text of a record file; FILE is for messages. Pure; fuzzed. */
+int kp_record_parse(const char *text, size_t len, const char *file, struct kp_record **ret,
+		    struct kp_err *err);
+/* -EINVAL: a member is not what the file may hold (the reason is made fit instead). */
 int kp_record_save(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, const struct kp_record *rec, struct kp_err *err);
 /* Drop the record and the published files of the pair; with the empty directories. */

@@ -19,13 +19,15 @@ int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err
 int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err);
 
 /* Run depmod for a kernel, without touching its mark: what is placed inside a transaction must be
- * found by the initramfs that the transaction makes. */
+ * found by the initramfs that the transaction makes. Nothing is done for a kernel that is
+ * not present. */
 int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
 
 /*
  * Settle one kernel: if it is still there, depmod, then its initramfs by the distribution's tool
- * if one exists for it and is older than the mark; if the kernel is gone, remove depmod's known
- * output files and the empty directories of a dead release that no package owns. Removes the
- * mark when all worked. A failed initramfs tool: error, the mark stays.
+ * if one exists for it and is older than the mark (initramfs.h); if the kernel is gone, remove
+ * depmod's known output files and the empty directories of a dead release below which no package
+ * owns a file. Removes the mark when all worked. A failed depmod or initramfs tool, a database
+ * that cannot be read: error, the mark stays. Without a mark nothing is done. Needs our lock.
  */
 int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/conf.h"
+#include "lib/key.h"
 #include "lib/source.h"
 
 #define CONF_MAX (1024 * 1024)
@@ -246,12 +247,13 @@ static bool is_registered_tree(struct kp_ctx *ctx, const struct kp_sources *know
 	return false;
 }
 
+/* Is NAME "MODULE-VERSION", with parts that are safe by themselves (not "..-1")? */
 static bool is_named(const char *name, const char *module, const char *version)
 {
 	size_t n = strlen(module);
 
-	return !strncmp(name, module, n) && name[n] == '-' &&
-	       !strcmp(name + n + 1, version);
+	return kp_name_ok(module) && kp_name_ok(version) && !strncmp(name, module, n) &&
+	       name[n] == '-' && !strcmp(name + n + 1, version);
 }
 
 /*
@@ -312,9 +314,12 @@ static void identify(struct kp_ctx *ctx, const char *name, struct kp_source *sou
 		source->problem = kp_strdup(kp_err_text(&err, r));
 		return;
 	}
-	if (!is_named(name, conf->name, conf->version))
+	if (!is_named(name, conf->name, conf->version)) {
 		source->problem = kp_strf("%s says %s-%s, not the name of its directory",
 					  file, conf->name, conf->version);
+		kp_str_printable(source->problem);
+		return;
+	}
 	free(source->module);
 	free(source->version);
 	source->module = kp_strdup(conf->name);
@@ -412,8 +417,7 @@ static void drop_kernel_links(struct kp_ctx *ctx, const char *dir, const char *v
 int kp_source_unregister(struct kp_ctx *ctx, const char *module, const char *version,
 			 struct kp_err *err)
 {
-	_cleanup_free_ char *dir = NULL, *at = NULL, *link = NULL;
-	struct stat st;
+	_cleanup_free_ char *dir = NULL, *at = NULL, *link = NULL, *target = NULL;
 	int r;
 
 	r = check_names(module, version, err);
@@ -423,7 +427,8 @@ int kp_source_unregister(struct kp_ctx *ctx, const char *module, const char *ver
 	at = kp_path_join(dir, version);
 	link = kp_path_join(at, "source");
 	/* The link first: without it what a crash leaves here is no source any more. */
-	if (kp_lstat_in(ctx->root_fd, link, &st) == 0 && S_ISLNK(st.st_mode)) {
+	if (kp_readlink_in(ctx->root_fd, link, &target) == 0) {
+		kp_key_tree_forget(ctx, target);
 		r = kp_unlink_in(ctx->root_fd, link);
 		if (!r)
 			r = kp_sync_dir_in(ctx->root_fd, at);

@@ -23,7 +23,7 @@
 
 struct sync {
 	struct kp_ctx *ctx;
-	const struct kp_sync_opts *opts;
+	struct kp_sync_opts *opts; /* a copy */
 	struct kp_sync_result *ret;
 	char **tried; /* "M/V K key" of the builds of this run */
 	bool waited;  /* the native lock was waited for long enough */
@@ -121,8 +121,15 @@ static bool sources_need_update(struct kp_ctx *ctx, const struct kp_world *w)
 	return false;
 }
 
+static bool is_optional(const struct sync *s, const struct kp_plan_row *row)
+{
+	return kp_strv_has(s->ctx->config.optional, row->module);
+}
+
 static void note_failure(struct sync *s, const struct kp_plan_row *row, const char *why)
 {
+	if (is_optional(s, row))
+		return;
 	s->ret->failed++;
 	kp_strv_addf(&s->ret->failures, "%s/%s, kernel %s: %s", row->module, row->version,
 		     row->kernel, why);
@@ -195,6 +202,9 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 {
 	_cleanup_free_ char *name = row_name(row);
 
+	/* At boot nobody waits for a module that is there to be made better. */
+	if (s->opts->boot && row->package)
+		return false;
 	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
 }
 
@@ -231,6 +241,8 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	for (size_t i = 0; i < g.n; i++)
 		add_depends(s, w, &g, i);
 	r = kp_build_run(s->ctx, g.jobs, g.n, &opts, err);
+	/* What was to be built anew was: from here on it is to be installed. */
+	s->opts->force = false;
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < g.n; i++) {
@@ -274,10 +286,13 @@ static int enqueue(struct sync *s, struct kp_world *w, bool place, struct kp_err
 			*err = one;
 			return r;
 		}
-		if (r < 0)
+		if (r < 0) {
+			kp_log(KP_LOG_ERR, "%s/%s for %s: %s", row->module, row->version,
+			       row->kernel, kp_err_text(&one, r));
 			note_failure(s, row, kp_err_text(&one, r));
-		else
+		} else {
 			n++;
+		}
 	}
 	return n;
 }
@@ -393,7 +408,8 @@ static void count_remembered(struct sync *s, const struct kp_world *w)
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
-		if (row->wanted && row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
+		if (row->wanted && !is_optional(s, row) &&
+		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
 		    w->input.pairs[row->pair].failed_key &&
 		    kp_str_eq(w->input.pairs[row->pair].failed_key, row->key))
 			s->ret->remembered++;
@@ -442,7 +458,8 @@ static int rounds(struct sync *s, struct kp_err *err)
 int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_sync_result *ret,
 	    struct kp_err *err)
 {
-	struct sync s = { .ctx = ctx, .opts = opts, .ret = ret };
+	struct kp_sync_opts own = *opts;
+	struct sync s = { .ctx = ctx, .opts = &own, .ret = ret };
 	int r;
 
 	*ret = (struct kp_sync_result){ 0 };

@@ -55,7 +55,7 @@ struct kp_sync_opts {
 	bool dry_run;
 	int jobs;
 	bool no_initramfs;
-	bool boot;             /* only build what the running kernel lacks */
+	bool boot;             /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
 	void *progress_data;
 };

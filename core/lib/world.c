@@ -137,8 +137,10 @@ static void load_record(struct loader *l, const struct kp_source *s,
 		return;
 	rec = wp->record;
 	if (rec->result == KP_BUILD_OK) {
-		if (kp_record_intact(l->ctx, s->module, s->version, k->release, rec))
+		if (kp_record_intact(l->ctx, s->module, s->version, k->release, rec)) {
 			x->built_key = rec->key;
+			x->built_content = rec->content;
+		}
 	} else if (rec->result == KP_BUILD_FAILED) {
 		x->failed_key = rec->key;
 		x->failed_reason = rec->reason;
@@ -221,6 +223,7 @@ static void add_package(struct loader *l, const struct kp_pkg_id *id, const char
 		.kernel = id->kernel,
 		.key = id->key,
 		.name = name,
+		.content = id->content,
 		.queued = queued,
 		.removed = kp_intent_removed(l->w->intent, id->module, id->version),
 		.intent = kp_intent_get(l->w->intent, id->module, id->version, id->kernel),

@@ -5,8 +5,8 @@
  *   SOURCE module version [missing:why]
  *   KERNEL release [present] [db] [headers]
  *   PAIR module version kernel [key:k] [noauto] [excluded:why] [bad:why] [pin] [hold]
- *        [built:k] [failed:k:why] [machine] [requested] [deps:a,b]
- *   PACKAGE name module version kernel key [queued] [removed] [gone] [pin] [hold]
+ *        [built:k] [content:c] [failed:k:why] [machine] [requested] [deps:a,b]
+ *   PACKAGE name module version kernel key [content:c] [queued] [removed] [gone] [pin] [hold]
  *   OPTION no-autoinstall | force | module:m | kernel:k
  *   EXPECT
  *   module version kernel|- state action|- package|- [note]
@@ -95,6 +95,7 @@ static void add_pair(struct fixture *f, char **w)
 		.autoinstall = !option(f, w, "noauto"),
 		.intent = intent_of(f, w),
 		.built_key = option(f, w, "built"),
+		.built_content = option(f, w, "content"),
 		.failed_machine = option(f, w, "machine") != NULL,
 		.requested = option(f, w, "requested") != NULL,
 	};
@@ -153,6 +154,7 @@ static void add_line(struct fixture *f, char **w)
 					     .version = keep(f, w[3]),
 					     .kernel = keep(f, w[4]),
 					     .key = keep(f, w[5]),
+					     .content = option(f, w, "content"),
 					     .queued = option(f, w, "queued") != NULL,
 					     .removed = option(f, w, "removed") != NULL,
 					     .source_gone = option(f, w, "gone") != NULL,

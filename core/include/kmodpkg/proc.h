@@ -43,9 +43,9 @@ struct kp_proc_end {
 	int signal;    /* 0 when it exited */
 };
 
-/* PATH, LANG=C.UTF-8... and, where set, TERM, SOURCE_DATE_EPOCH, DPKG_* and other
- * variables of the surrounding package manager: what its children expect of us. The
- * array lives as long as the process; not to be changed. */
+/* PATH, LANG, LC_ALL, HOME of our own and, where set, TERM, SOURCE_DATE_EPOCH, DPKG_* and
+ * other variables of the surrounding package manager: what its children expect of us. Made from
+ * the environment of this moment; valid until the next call or start of a process. */
 const char *const *kp_proc_default_env(void);
 
 /* Open /dev/null on those of 0, 1 and 2 that are closed (dpkg starts its hooks like that), so

@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Kernels, headers and sources arrive, in every order.
+
+scenario both_at_once kmodpkg smoke boot
+both_at_once()
+{
+	run apt-get install "$(source_deb kmodpkg-hello)" "$(source_deb kmodpkg-multi)"
+	assert_no_output '[Ee]rror'
+	initramfs_reset
+	run apt-get install "linux-image-$K1" "linux-headers-$K1"
+	assert_modules "$K1" kmodpkg_hello kmodpkg_core kmodpkg_extra kmodpkg_sub
+	assert_initramfs_made "$K1=1"
+	assert_status kmodpkg-hello 1.0 "$K1" installed
+	[ "$(kmodpkg owner "$(module_file "$K1" kmodpkg_hello)" | grep -c "kmodpkg-hello-modules-$K1")" = 1 ] ||
+		fail "kmodpkg owner does not name the package"
+	# For the boot that follows.
+	cp "$(module_file "$K1" kmodpkg_hello)" "$(module_file "$K1" kmodpkg_core)" \
+		"$(module_file "$K1" kmodpkg_extra)" /run/out/
+	cp "/boot/vmlinuz-$K1" /run/out/
+}
+
+scenario everything_at_once kmodpkg
+everything_at_once()
+{
+	run apt-get install "$(source_deb kmodpkg-hello)" "linux-image-$K1" "linux-headers-$K1"
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+scenario headers_after_image kmodpkg smoke
+headers_after_image()
+{
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	run apt-get install "linux-image-$K1"
+	assert_modules "$K1"
+	assert_initramfs_made "$K1=1"
+	initramfs_reset
+	run apt-get install "linux-headers-$K1"
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+scenario image_after_headers kmodpkg
+image_after_headers()
+{
+	local debs
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	mapfile -t debs < <(kernel_debs "$K1" headers)
+	# Headers depend on the image, or on its unpacked base, from trixie on.
+	run dpkg --force-depends -i "${debs[@]}"
+	fail_on "headers alone got packages" "$(generated_packages "$K1")"
+	[ ! -d "/lib/modules/$K1/updates" ] || fail "headers alone got modules"
+	assert_initramfs_made
+	run apt-get install -f "linux-image-$K1"
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+scenario two_kernels kmodpkg
+two_kernels()
+{
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	run apt-get install linux-{image,headers}-{"$K1","$K2"}
+	assert_modules "$K1" kmodpkg_hello
+	assert_modules "$K2" kmodpkg_hello
+	assert_initramfs_made "$K1=1" "$K2=1"
+	assert_generated "$K1" 1.0 kmodpkg-hello
+	assert_generated "$K2" 1.0 kmodpkg-hello
+}
+
+scenario second_kernel hello
+second_kernel()
+{
+	local before
+	before=$(stat -c '%i %Y' "$(module_file "$K1" kmodpkg_hello)")
+	initramfs_reset
+	run apt-get install "linux-image-$K2" "linux-headers-$K2"
+	assert_modules "$K1" kmodpkg_hello
+	assert_modules "$K2" kmodpkg_hello
+	assert_initramfs_made "$K2=1"
+	[ "$before" = "$(stat -c '%i %Y' "$(module_file "$K1" kmodpkg_hello)")" ] ||
+		fail "the module of the kernel that was there was made anew"
+}
+
+scenario source_added kernel
+source_added()
+{
+	initramfs_reset
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+scenario many_modules kernel
+many_modules()
+{
+	initramfs_reset
+	# In one transaction, the dependent source before the one it needs.
+	run apt-get install "$(source_deb kmodpkg-user)" "$(source_deb kmodpkg-multi)"
+	assert_modules "$K1" kmodpkg_core kmodpkg_extra kmodpkg_sub kmodpkg_user
+	assert_initramfs_made "$K1=1"
+	[ "$(modinfo -F depends "$(module_file "$K1" kmodpkg_user)")" = kmodpkg_core ] ||
+		fail "kmodpkg_user does not depend on kmodpkg_core"
+	initramfs_reset
+	run apt-get install "linux-image-$K2" "linux-headers-$K2"
+	assert_modules "$K2" kmodpkg_core kmodpkg_extra kmodpkg_sub kmodpkg_user
+	assert_initramfs_made "$K2=1"
+}
+
+# A source as Debian ships it, and the kernel that most people have.
+scenario full_kernel kmodpkg
+full_kernel()
+{
+	run apt-get install "$(source_deb v4l2loopback)" "linux-image-$KFULL" "linux-headers-$KFULL"
+	assert_modules "$KFULL" v4l2loopback
+	assert_initramfs_made "$KFULL=1"
+}
+
+scenario dependency_later kernel
+dependency_later()
+{
+	run apt-get install "$(source_deb kmodpkg-user)"
+	assert_modules "$K1"
+	assert_status kmodpkg-user 1.0 "$K1" blocked
+	initramfs_reset
+	run apt-get install "$(source_deb kmodpkg-multi)"
+	assert_modules "$K1" kmodpkg_core kmodpkg_extra kmodpkg_sub kmodpkg_user
+	assert_initramfs_made "$K1=1"
+}
+
+scenario installed_last prepared
+installed_last()
+{
+	run apt-get install linux-{image,headers}-{"$K1","$K2"} "$(source_deb kmodpkg-hello)"
+	initramfs_reset
+	run apt-get install "$KMODPKG"
+	assert_modules "$K1" kmodpkg_hello
+	assert_modules "$K2" kmodpkg_hello
+	assert_initramfs_made "$K1=1" "$K2=1"
+}
+
+scenario missing_headers kmodpkg
+missing_headers()
+{
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	run apt-get install "linux-image-$K1"
+	assert_modules "$K1"
+	assert_initramfs_made "$K1=1"
+	assert_status kmodpkg-hello 1.0 "$K1" no-headers
+	# A person is told which package to install.
+	run kmodpkg status
+	assert_output "linux-headers-$K1"
+}
+
+scenario nothing_to_do hello
+nothing_to_do()
+{
+	local before
+	before=$(find "/lib/modules/$K1/updates" -type f -printf '%p %i %T@\n')
+	initramfs_reset
+	run kmodpkg sync --dry-run
+	assert_no_output "$K1"
+	run kmodpkg sync
+	# A package that has nothing to do with modules.
+	small_deb /tmp e2e-unrelated 1
+	run apt-get install /tmp/e2e-unrelated_1_all.deb
+	assert_no_output kmodpkg_hello
+	run dpkg -r e2e-unrelated
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made
+	[ "$before" = "$(find "/lib/modules/$K1/updates" -type f -printf '%p %i %T@\n')" ] ||
+		fail "the module was written again"
+}

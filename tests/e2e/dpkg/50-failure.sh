@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Builds that fail, runs that are killed, disks that are full.
+
+scenario build_fails kmodpkg
+build_fails()
+{
+	local log
+	run apt-get install "$(source_deb kmodpkg-hello)" "$(source_deb kmodpkg-broken)"
+	run apt-get install "linux-image-$K1" "linux-headers-$K1"
+	# Said in apt's output: which, where, why.
+	assert_output 'kmodpkg-broken'
+	assert_output "$K1"
+	assert_output 'does not compile, on purpose'
+	assert_output '/var/log/kmodpkg/'
+	# The others are not held up by it.
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+	assert_status kmodpkg-broken 1.0 "$K1" failed
+	run kmodpkg log kmodpkg-broken/1.0 -k "$K1"
+	assert_output 'does not compile, on purpose'
+	# The same thing again would fail again: remembered, not tried at every run.
+	log=$(find /var/log/kmodpkg -type f -printf '%p %i %T@\n' | grep broken)
+	[ -n "$log" ] || fail "no log below /var/log/kmodpkg"
+	run kmodpkg sync
+	[ "$log" = "$(find /var/log/kmodpkg -type f -printf '%p %i %T@\n' | grep broken)" ] ||
+		fail "the failed build was tried again"
+	# A person who asks for it is told by the status.
+	run_fails kmodpkg build kmodpkg-broken/1.0 -k "$K1"
+}
+
+# The small kernels have no video devices: all of it compiles, and could never be loaded.
+scenario undefined_symbols kernel
+undefined_symbols()
+{
+	run apt-get install "$(source_deb v4l2loopback)"
+	assert_output 'v4l2loopback.*undefined|undefined.*v4l2loopback|video_device_alloc'
+	assert_modules "$K1"
+	assert_status v4l2loopback "$K1" failed
+}
+
+# A new version that does not build does not take away the old one's module.
+scenario upgrade_fails hello
+upgrade_fails()
+{
+	local broken
+	mkdir -p /tmp/x
+	dpkg-deb -x "$(source_deb kmodpkg-hello 1.1)" /tmp/x
+	echo '#error "not yet"' >>/tmp/x/usr/src/kmodpkg-hello-1.1/kmodpkg_hello.c
+	broken=/tmp/kmodpkg-hello_1.1_all.deb
+	/bin/bash /run/e2e/modules/pack kmodpkg-hello kmodpkg-hello 1.1 \
+		/tmp/x/usr/src/kmodpkg-hello-1.1 /tmp
+	initramfs_reset
+	run apt-get install "$broken"
+	assert_output 'not yet'
+	assert_modules "$K1" kmodpkg_hello
+	assert_generated "$K1" 1.0 kmodpkg-hello
+	assert_initramfs_made
+	assert_status kmodpkg-hello "$K1" failed
+}
+
+# Start dpkg in the background on a source whose build stops at the gate.
+dpkg_to_the_gate()
+{
+	gate_close
+	dpkg -i "$(source_deb kmodpkg-hello)" >/tmp/killed.log 2>&1 </dev/null &
+	DPKG=$!
+	gate_wait
+}
+
+# The processes below $1, and itself.
+tree_of()
+{
+	local child children=()
+	echo "$1"
+	read -r -a children <"/proc/$1/task/$1/children" || true
+	for child in "${children[@]}"; do
+		tree_of "$child"
+	done
+}
+
+# Power cut: all processes of the transaction die at once.
+scenario dpkg_killed_with_all kernel
+dpkg_killed_with_all()
+{
+	local pids
+	dpkg_to_the_gate
+	mapfile -t pids < <(tree_of "$DPKG")
+	[ ${#pids[@]} -gt 1 ] || fail "dpkg has no child in the middle of the build"
+	kill -STOP "${pids[@]}"
+	kill -KILL "${pids[@]}"
+	wait "$DPKG" || true
+	gate_open
+	fail_on "a killed build left packages" "$(generated_packages "$K1")"
+	initramfs_reset
+	run dpkg --configure -a
+	# Whether dpkg's journal still knows of the pending trigger or not, this is what a person does.
+	run kmodpkg sync
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+# Out of memory: dpkg dies, what it started lives on and meets the next dpkg.
+scenario dpkg_killed_alone kernel
+dpkg_killed_alone()
+{
+	dpkg_to_the_gate
+	kill -KILL "$DPKG"
+	wait "$DPKG" || true
+	gate_open
+	initramfs_reset
+	run dpkg --configure -a
+	run kmodpkg sync
+	assert_modules "$K1" kmodpkg_hello
+}
+
+# The kernel itself is half installed when it happens.
+scenario apt_killed kmodpkg
+apt_killed()
+{
+	local apt pids
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	gate_close
+	apt-get install "linux-image-$K1" "linux-headers-$K1" >/tmp/killed.log 2>&1 </dev/null &
+	apt=$!
+	gate_wait
+	mapfile -t pids < <(tree_of "$apt")
+	kill -STOP "${pids[@]}"
+	kill -KILL "${pids[@]}"
+	wait "$apt" || true
+	gate_open
+	initramfs_reset
+	run dpkg --configure -a
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+# small_disk DIR...: move directories with what they hold to a file system that has no room left
+# until small_disk_grow.
+small_disk()
+{
+	local dir
+	mkdir /mnt/small
+	mount -t tmpfs -o size=1g tmpfs /mnt/small
+	for dir; do
+		mkdir -p "$dir" "/mnt/small$dir"
+		cp -a "$dir/." "/mnt/small$dir/"
+		mount --bind "/mnt/small$dir" "$dir"
+	done
+	# At least a page, for zero means no limit.
+	echo page >/mnt/small/page
+	mount -o "remount,size=$(df -k --output=used /mnt/small | tail -n 1 | tr -d ' ')k" /mnt/small
+	! cp /mnt/small/page /mnt/small/another 2>/dev/null || fail "the small disk is not full"
+	rm /mnt/small/another
+}
+
+small_disk_grow()
+{
+	mount -o remount,size=1g /mnt/small
+}
+
+scenario disk_full kernel
+disk_full()
+{
+	small_disk /var/lib/kmodpkg /var/lib/dkms /var/cache/kmodpkg /var/log/kmodpkg
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	assert_dpkg_clean
+	assert_modules "$K1"
+	assert_output 'No space left on device|[Dd]isk( is)? full|ENOSPC'
+	# The machine's fault, not the source's: tried again without being asked to.
+	small_disk_grow
+	initramfs_reset
+	run kmodpkg sync
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+# Room to build, none to place the module.
+scenario module_disk_full kernel
+module_disk_full()
+{
+	local dir
+	dir=$(kernel_dir "$K1")
+	small_disk "$dir"
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	assert_dpkg_clean
+	assert_output 'No space left on device|[Dd]isk( is)? full|ENOSPC'
+	fail_on "a package of a module that is not there" "$(generated_packages "$K1")"
+	small_disk_grow
+	run kmodpkg sync
+	assert_modules "$K1" kmodpkg_hello
+}

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# kmodpkg itself comes and goes.
+
+scenario kmodpkg_removed hello
+kmodpkg_removed()
+{
+	local package=kmodpkg-hello-modules-$K1 key=/var/lib/dkms/mok.key
+	mkdir -p "${key%/*}"
+	echo secret >$key
+	initramfs_reset
+	run apt-get remove kmodpkg
+	assert_modules "$K1" kmodpkg_hello
+	# What is left of us in dpkg's configuration is harmless.
+	small_deb /tmp e2e-unrelated 1
+	run dpkg -i /tmp/e2e-unrelated_1_all.deb
+	assert_no_output 'error|not found'
+	run apt-get purge kmodpkg
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made
+	[ ! -e /var/lib/kmodpkg ] || fail "/var/lib/kmodpkg is left after a purge"
+	[ "$(cat $key)" = secret ] || fail "the purge has taken a signing key"
+	fail_on "files of ours are left" "$(find /etc /usr /var -path /var/cache/apt -prune -o \
+		-path /var/lib/dpkg -prune -o -path /usr/src -prune -o -path /usr/lib/modules -prune -o \
+		-path '/lib/modules' -prune -o -path '/var/log/apt' -prune -o \
+		-name '*kmodpkg*' ! -path '*e2e*' ! -path '/usr/share/doc/*-modules-*' -print)"
+	# The packages can be removed like any others, and the kernel stays tidy.
+	run dpkg -r "$package"
+	fail_on "the package is left" "$(generated_packages "$K1")"
+}
+
+scenario kmodpkg_installed_again hello
+kmodpkg_installed_again()
+{
+	local before
+	before=$(stat -c '%i %Y' "$(module_file "$K1" kmodpkg_hello)")
+	run apt-get purge kmodpkg
+	initramfs_reset
+	run apt-get install "$KMODPKG"
+	assert_modules "$K1" kmodpkg_hello
+	assert_status kmodpkg-hello 1.0 "$K1" installed
+	[ "$before" = "$(stat -c '%i %Y' "$(module_file "$K1" kmodpkg_hello)")" ] ||
+		fail "a package that was there was made anew"
+	assert_initramfs_made
+	run apt-get install "$(source_deb kmodpkg-hello 1.1)"
+	assert_modules "$K1" kmodpkg_hello
+	assert_generated "$K1" 1.1 kmodpkg-hello
+}
+
+scenario kmodpkg_reinstalled hello
+kmodpkg_reinstalled()
+{
+	initramfs_reset
+	run apt-get install --reinstall "$KMODPKG"
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made
+}
+
+# dpkg reads its hooks when it starts, so those that come with a package are not run by the dpkg
+# that installs it; the next one makes up for it.
+scenario kmodpkg_by_dpkg prepared
+kmodpkg_by_dpkg()
+{
+	local depends
+	run apt-get install "linux-image-$K1" "linux-headers-$K1" "$(source_deb kmodpkg-hello)"
+	mapfile -t depends < <(apt-get install -s "$KMODPKG" |
+		sed -n 's/^Inst \([^ ]*\) .*/\1/p' | grep -vx kmodpkg)
+	[ ${#depends[@]} -eq 0 ] || run apt-get install "${depends[@]}"
+	run dpkg -i "$KMODPKG"
+	small_deb /tmp e2e-unrelated 1
+	run dpkg -i /tmp/e2e-unrelated_1_all.deb
+	assert_modules "$K1" kmodpkg_hello
+}

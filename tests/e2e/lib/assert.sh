@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Assertions about a Debian system, run inside of it. Sourced.
+#
+# Each says in one line what is wrong and ends the scenario. Those that can find several faults
+# name them all.
+
+fail()
+{
+	printf 'FAILED: %s\n' "$*" >&2
+	exit 1
+}
+
+# Fail with $1 if $2, a list of faults, is not empty.
+fail_on()
+{
+	[ -z "$2" ] || fail "$1: ${2//$'\n'/ }"
+}
+
+# kernel_dir K: where the kernel's package has its modules. The path counts as it is written:
+# dpkg does not know that /lib is a link.
+kernel_dir()
+{
+	local dir
+	for dir in "/usr/lib/modules/$1" "/lib/modules/$1"; do
+		if dpkg-query -S "$dir/kernel" >/dev/null 2>&1; then
+			echo "$dir"
+			return
+		fi
+	done
+	fail "no package owns the kernel directory of $1"
+}
+
+# module_file K NAME: the path of a module of ours, in whatever compression.
+module_file()
+{
+	local dir files
+	dir=$(kernel_dir "$1")
+	files=("$dir/updates/dkms/$2".ko*)
+	[ -e "${files[0]}" ] || fail "$1 has no $2 in $dir/updates/dkms"
+	[ ${#files[@]} -eq 1 ] || fail "$1 has $2 more than once: ${files[*]}"
+	echo "${files[0]}"
+}
+
+# Generated packages of kernel K that dpkg knows in any state, one name per line. Packages of
+# that form which are the kernel's own (linux-modules-K) do not count.
+generated_packages()
+{
+	dpkg-query -W -f '${Package}\n' "*-modules-$1" 2>/dev/null | grep -v '^linux-' || true
+}
+
+# The release of each kernel whose image is installed.
+installed_kernels()
+{
+	local dir
+	for dir in /lib/modules/*/kernel; do
+		[ ! -d "$dir" ] || basename "${dir%/kernel}"
+	done
+}
+
+# The package that should own a module of the tests' sources.
+source_of()
+{
+	case $1 in
+	kmodpkg_hello) echo kmodpkg-hello ;;
+	kmodpkg_core | kmodpkg_extra | kmodpkg_sub) echo kmodpkg-multi ;;
+	kmodpkg_user) echo kmodpkg-user ;;
+	*) echo "$1" ;;
+	esac
+}
+
+# Every .ko below updates is owned, under its literal path, by a generated package of that kernel.
+assert_owned()
+{
+	local k=$1 dir ko owner faults=''
+	dir=$(kernel_dir "$k")
+	[ -d "$dir/updates" ] || return 0
+	while IFS= read -r ko; do
+		owner=$(dpkg-query -S "$ko" 2>/dev/null) || owner=nobody
+		case $owner in
+		*"-modules-$k: $ko") ;;
+		*) faults+="${faults:+$'\n'}$ko (owner: ${owner%%:*})" ;;
+		esac
+	done < <(find "$dir/updates" -name '*.ko*')
+	fail_on "modules of $k that no generated package owns" "$faults"
+}
+
+# No file, link or directory below /lib/modules/K without an owner, but what depmod writes.
+assert_no_strays()
+{
+	local k=$1 dir faults
+	dir=$(kernel_dir "$k")
+	faults=$(cd "$dir" && find . -mindepth 1 ! -regex \
+		'\./modules\.\(dep\|alias\|symbols\|builtin\|builtin\.alias\)\(\.bin\)?' \
+		! -regex '\./modules\.\(softdep\|weakdep\|devname\)' |
+		sed "s,^\.,/lib/modules/$k," | sort |
+		comm -23 - <(cat /var/lib/dpkg/info/*.list | sed -n "s,^/usr,,;\\,^/lib/modules/$k/,p" |
+			sort -u))
+	fail_on "files of $k that no package owns" "$faults"
+}
+
+# Nothing is left of a kernel.
+assert_kernel_gone()
+{
+	local k=$1 faults
+	faults=$(find /lib/modules/*"$k" -maxdepth 3 2>/dev/null | head -n 8 || true)
+	fail_on "the directory of a removed kernel is left" "$faults"
+	fail_on "packages for the removed $k are left" "$(generated_packages "$k")"
+	fail_on "files of the removed $k are left" "$(find /boot -name "*$k*")"
+}
+
+# dpkg is content with every generated package of K.
+assert_verified()
+{
+	local package
+	for package in $(generated_packages "$1"); do
+		fail_on "dpkg -V $package" "$(dpkg -V "$package" 2>&1)"
+	done
+}
+
+# Every package is installed and configured, nothing is pending; what is removed but not purged
+# may be so, as long as it is not a generated package: those leave nothing behind.
+assert_dpkg_clean()
+{
+	fail_on "packages in a bad state" "$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' |
+		grep -vE '^[ih]i |^rc ' | tr -s ' ')"
+	fail_on "generated packages left as config-files" \
+		"$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' '*-modules-*' 2>/dev/null |
+			grep '^rc ')"
+	fail_on "dpkg --audit" "$(dpkg --audit 2>&1)"
+	apt-get check >/tmp/e2e-apt-check 2>&1 || fail "apt-get check: $(tail -n 1 /tmp/e2e-apt-check)"
+}
+
+# All that has to hold at the end of whatever happened.
+assert_system()
+{
+	local k
+	assert_dpkg_clean
+	for k in $(installed_kernels); do
+		assert_owned "$k"
+		assert_verified "$k"
+		assert_no_strays "$k"
+	done
+}
+
+# List what is in a kernel's initramfs.
+initramfs_list()
+{
+	if command -v lsinitramfs >/dev/null; then
+		lsinitramfs "/boot/initrd.img-$1"
+	else
+		lsinitrd "/boot/initrd.img-$1"
+	fi
+}
+
+# assert_modules K NAME...: these modules of ours, and no others, are there for K: the file has
+# the kernel's compression and release, depmod's index names it, modinfo finds it before an
+# in-tree one, the initramfs has it, its source's package owns it.
+assert_modules()
+{
+	local k=$1 dir name ko found magic listing
+	shift
+	dir=$(kernel_dir "$k")
+	found=$(find "$dir" -path '*/updates/*' -name '*.ko*' -printf '%f\n' | sed 's/\.ko.*//' | sort)
+	[ "$found" = "$(printf '%s\n' "$@" | sort)" ] ||
+		fail "modules of $k: expected '$*', found '${found//$'\n'/ }'"
+	fail_on "nothing was expected, but $k has" "$([ $# -gt 0 ] || generated_packages "$k")"
+	listing=$(initramfs_list "$k")
+	for name; do
+		ko=$(module_file "$k" "$name")
+		assert_module_owner "$k" "$name" "$ko"
+		assert_compression "$k" "$ko"
+		magic=$(modinfo -F vermagic "$ko")
+		[[ $magic == "$k "* ]] || fail "vermagic of $ko is '$magic'"
+		grep -q "^updates/dkms/${ko##*/}:" "$dir/modules.dep" ||
+			fail "modules.dep of $k does not list $name"
+		[[ $(modinfo -k "$k" -n "$name") == *"${ko#/usr}" ]] ||
+			fail "for $k, modinfo finds $name at $(modinfo -k "$k" -n "$name")"
+		case " $NOT_IN_INITRAMFS " in
+		*" $name "*) ;;
+		*) assert_in_initramfs "$k" "$name" "$listing" ;;
+		esac
+	done
+}
+# Modules that the generator's configuration does not name, see prepare-initramfs.sh.
+NOT_IN_INITRAMFS='kmodpkg_sub'
+
+assert_module_owner()
+{
+	local k=$1 name=$2 ko=$3 owner want
+	want="$(source_of "$name")-modules-$k"
+	owner=$(dpkg-query -S "$ko" 2>/dev/null) || fail "no package owns $ko"
+	[ "${owner%%:*}" = "$want" ] || fail "$ko belongs to ${owner%%:*}, not to $want"
+}
+
+# A module is compressed as the kernel compresses its own.
+assert_compression()
+{
+	local own
+	own=$(find "$(kernel_dir "$1")/kernel" -name '*.ko*' -print -quit)
+	[ "${own##*.}" = "${2##*.}" ] || fail "$2 is not compressed like ${own##*/}"
+}
+
+assert_in_initramfs()
+{
+	grep -q "/$2\.ko" <<<"${3:-$(initramfs_list "$1")}" || fail "the initramfs of $1 lacks $2"
+}
+
+assert_not_in_initramfs()
+{
+	! grep -q "/$2\.ko" <<<"$(initramfs_list "$1")" || fail "the initramfs of $1 still has $2"
+}
+
+# Start counting from here.
+initramfs_reset()
+{
+	: >/var/log/e2e-initramfs
+}
+
+# initramfs_made K=N...: since the reset the initramfs of K was made N times, and of kernels not
+# named, not at all.
+assert_initramfs_made()
+{
+	local want got
+	want=$(printf '%s\n' "$@" | grep -v '=0$' | sort || true)
+	got=$(sort /var/log/e2e-initramfs | uniq -c | sed -E 's/^ *([0-9]+) (.*)/\2=\1/')
+	[ "$got" = "$want" ] ||
+		fail "initramfs made: expected '${want//$'\n'/ }', counted '${got//$'\n'/ }'"
+}
+
+# assert_generated K VERSION SOURCE...: the generated packages of these sources, and no others,
+# are installed for K, each of a version that begins with the source's.
+assert_generated()
+{
+	local k=$1 version=$2 got
+	shift 2
+	got=$(generated_packages "$k")
+	[ "$got" = "$(printf "%s-modules-$k\n" "$@" | sort)" ] ||
+		fail "generated packages of $k: expected '$*', found '${got//$'\n'/ }'"
+	for got in $got; do
+		got=$(dpkg-query -W -f '${Package} ${Version}' "$got")
+		[[ ${got#* } == "$version"* ]] || fail "$got is not version $version"
+	done
+}
+
+# The output of the last `run` has, or has not, a line that matches a regular expression.
+assert_output()
+{
+	grep -qE -- "$1" "$RUN_OUTPUT" || fail "the output has no line that matches '$1'"
+}
+
+assert_no_output()
+{
+	! grep -qE -- "$1" "$RUN_OUTPUT" ||
+		fail "the output has a line that matches '$1': $(grep -E -m1 -- "$1" "$RUN_OUTPUT")"
+}
+
+# assert_status WORD...: kmodpkg status has a line in which all these words occur.
+assert_status()
+{
+	local out word
+	out=$(kmodpkg status 2>&1) || fail "kmodpkg status failed: $out"
+	for word; do
+		out=$(grep -F -- "$word" <<<"$out") || fail "kmodpkg status has no line with '$*'"
+	done
+}
