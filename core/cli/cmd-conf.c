@@ -192,6 +192,7 @@ static void print_json(const struct kp_conf *conf, const struct subject *s,
 static char *find_path(struct cli *cli, const char *word)
 {
 	_cleanup_free_ char *path = NULL;
+	char *real = NULL;
 
 	if (*word != '/') {
 		_cleanup_free_ char *here = NULL;
@@ -202,7 +203,7 @@ static char *find_path(struct cli *cli, const char *word)
 	}
 	if (!path)
 		path = kp_strdup(word);
-	return kp_exists_in(cli->ctx->root_fd, path) ? kp_steal(&path) : NULL;
+	return kp_realpath_in(cli->ctx->root_fd, path, &real) < 0 ? NULL : real;
 }
 
 static int find_registered(struct cli *cli, const char *word, struct subject *s)
