@@ -191,11 +191,11 @@ static int read_operand(struct parser *p, const char **ret, size_t *ret_len)
 /* ${name}, ${name[n]}, ${name:-word}, ${name-word}, ${name:+word}, ${name+word} behind "${". */
 static int read_braces(struct parser *p, const char **ret, size_t *ret_len)
 {
-	const char *start = p->p - 2, *value, *word;
+	const char *start = p->p - 2, *value, *word = NULL;
 	_cleanup_free_ char *name = read_name(p);
 	unsigned int index = 0;
 	bool colon = false, is_set;
-	size_t len;
+	size_t len = 0;
 	int op, r;
 
 	if (!name)

@@ -181,7 +181,9 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 	r = evaluate(ctx, conf, env, err);
 	if (r < 0)
 		return r;
-	kp_conf_expand(conf->vars, &has_cr);
+	r = kp_conf_expand(conf->vars, &has_cr, err);
+	if (r < 0)
+		return kp_err_prefix(err, "%s", file);
 	r = add_directives(conf, env, err);
 	if (!r)
 		r = kp_conf_rules(conf, env, file, err);

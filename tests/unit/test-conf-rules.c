@@ -285,6 +285,17 @@ static void test_expansion(void **state KP_UNUSED)
 	assert_make(ONE "MAKE='`uname`'\n", "`uname`");
 }
 
+/* 2^40 bytes, were they made. */
+static void test_expansion_doubling(void **state KP_UNUSED)
+{
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	kp_buf_adds(&b, ONE "MAKE[0]=x\n");
+	for (int i = 1; i < 40; i++)
+		kp_buf_addf(&b, "MAKE[%d]='${MAKE[%d]}${MAKE[%d]}'\n", i, i - 1, i - 1);
+	assert_bad(b.s, "MAKE[21] has more than a MiB");
+}
+
 static void test_carriage_returns(void **state KP_UNUSED)
 {
 	_cleanup_(kp_conf_freep) struct kp_conf *conf =
@@ -512,6 +523,7 @@ int main(void)
 		cmocka_unit_test(test_make),
 		cmocka_unit_test(test_patches),
 		cmocka_unit_test(test_expansion),
+		cmocka_unit_test(test_expansion_doubling),
 		cmocka_unit_test(test_carriage_returns),
 		cmocka_unit_test(test_exclusive_kernel),
 		cmocka_unit_test(test_exclusive_range),
