@@ -25,16 +25,6 @@ static void pkg_clear(struct kp_pkg *pkg)
 	free(pkg->files);
 }
 
-static void entry_clear(struct kp_queue_entry *e)
-{
-	free(e->dir);
-	kp_pkg_id_clear(&e->id);
-	free(e->name);
-	free(e->file);
-	kp_strv_free(e->paths);
-	free(e->reason);
-}
-
 /* Reproducible packages need a time that the same input always gives. */
 static int64_t package_time(struct kp_ctx *ctx, const struct kp_source *s)
 {
@@ -167,7 +157,7 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	const struct kp_world_pair *wp = &w->pairs[row->pair];
 	const struct kp_source *s = &w->sources.list[x->source];
 	_cleanup_(pkg_clear) struct kp_pkg pkg = { 0 };
-	_cleanup_(entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ADD };
+	_cleanup_(kp_queue_entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ADD };
 	_cleanup_free_ char *file = NULL;
 	_cleanup_close_ int dir_fd = -1;
 	int r;
@@ -208,7 +198,7 @@ fail:
 int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		 struct kp_err *err)
 {
-	_cleanup_(entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ERASE };
+	_cleanup_(kp_queue_entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ERASE };
 	_cleanup_close_ int dir_fd = -1;
 	int r;
 

@@ -333,6 +333,7 @@ static int load(struct loader *l, struct kp_err *err)
 		return r;
 	if (l->opts->dry_run)
 		assume_registered(w);
+	kp_key_sources(l->ctx, &w->sources);
 	r = load_kernels(l, err);
 	if (r < 0)
 		return r;
