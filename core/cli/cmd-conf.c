@@ -18,8 +18,8 @@
 
 struct subject {
 	char *module, *version; /* NULL: not a registered source */
-	char *dir, *file;       /* one of them */
-	const char *kernel;     /* NULL: none in particular */
+	char *dir, *file;	/* one of them */
+	const char *kernel;	/* NULL: none in particular */
 };
 
 static void subject_clear(struct subject *s)
@@ -43,18 +43,17 @@ static void add_row(struct cli_table *t, const char *name, const char *value)
 
 static void add_rows(struct cli_table *t, const char *name, char *const *values)
 {
-	kp_strv_foreach (p, values)
+	kp_strv_foreach(p, values)
 		add_row(t, name, *p);
 }
 
 static void add_module(struct cli_table *t, const struct kp_conf_module *m)
 {
 	const char *slash = kp_str_ends(m->dest_location, "/") ? "" : "/";
-	_cleanup_free_ char *line =
-		kp_strf("%s%s.ko -> %s%s%s.ko%s%s%s", m->built_location, m->built_name,
-			m->dest_location, slash, m->dest_name,
-			m->strip ? "" : ", not stripped",
-			m->excluded ? ", excluded: " : "", m->excluded ? m->excluded : "");
+	_cleanup_free_ char *line = kp_strf(
+		"%s%s.ko -> %s%s%s.ko%s%s%s", m->built_location, m->built_name,
+		m->dest_location, slash, m->dest_name, m->strip ? "" : ", not stripped",
+		m->excluded ? ", excluded: " : "", m->excluded ? m->excluded : "");
 
 	add_row(t, "module", line);
 }
@@ -109,7 +108,7 @@ static json_t *texts(char *const *v)
 {
 	json_t *array = json_array();
 
-	kp_strv_foreach (p, v)
+	kp_strv_foreach(p, v)
 		json_array_append_new(array, text(*p));
 	return array;
 }
@@ -311,11 +310,12 @@ const struct cli_cmd cmd_conf = {
 	.name = "conf",
 	.args = "[-k K] [--json] M[/V] | DIR | FILE",
 	.summary = "Print what a dkms.conf says, who evaluated it, and what is doubtful",
-	.options = "  -k, --kernel K  for this kernel; without it the running one, in another\n"
-		   "                  root none\n"
-		   "      --json      for programs: JSON; kmodpkg(8) describes it\n\n"
-		   "DIR (with a dkms.conf) and FILE begin with '/' or '.', or end in .conf; with\n"
-		   "--root they are absolute paths below it. Exit status 8: a bad conf.\n",
+	.options =
+		"  -k, --kernel K  for this kernel; without it the running one, in another\n"
+		"                  root none\n"
+		"      --json      for programs: JSON; kmodpkg(8) describes it\n\n"
+		"DIR (with a dkms.conf) and FILE begin with '/' or '.', or end in .conf; with\n"
+		"--root they are absolute paths below it. Exit status 8: a bad conf.\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX,
 };
