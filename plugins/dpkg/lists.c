@@ -67,8 +67,9 @@ static int read_list(int root_fd, int info_fd, const struct kp_dpkg_pkg *pkg, ch
 		kp_err_sys(err, rc, "read '%s/%s'", INFO, name);
 		return -EIO;
 	}
-	if (len && text[len - 1] != '\n')
-		return kp_err_set(err, -EIO, "%s/%s is cut off", INFO, name);
+	/* As dpkg: every path ends with a newline. */
+	if (len && (text[len - 1] != '\n' || memchr(text, '\0', len)))
+		return kp_err_set(err, -EIO, "%s/%s is damaged or cut off", INFO, name);
 	*ret = kp_steal(&text);
 	*ret_len = len;
 	return 0;
@@ -126,23 +127,15 @@ static size_t find_parent(char **paths, size_t n, const char *path)
 	return found ? (size_t)(found - paths) : SIZE_MAX;
 }
 
-int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
-		       struct kp_err *err)
+/* The paths in a list that are no other path's parent. */
+static char **regular_files(const char *text, size_t len)
 {
-	_cleanup_close_ int info_fd = open_info(root_fd, err);
 	_cleanup_strv_ char **paths = NULL, **files = NULL;
 	_cleanup_free_ bool *is_parent = NULL;
-	_cleanup_free_ char *text = NULL;
-	const char *p, *line;
-	size_t len, line_len, n;
-	int rc;
+	const char *p = text, *line;
+	size_t line_len, n;
 
-	if (info_fd < 0)
-		return info_fd;
-	rc = read_list(root_fd, info_fd, pkg, &text, &len, err);
-	if (rc < 0)
-		return rc;
-	for (p = text; kp_dpkg_list_next(&p, text + len, &line, &line_len);)
+	while (kp_dpkg_list_next(&p, text + len, &line, &line_len))
 		kp_strv_take(&paths, kp_strndup(line, line_len));
 	kp_strv_sort(paths);
 	n = kp_strv_len(paths);
@@ -156,6 +149,22 @@ int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
 	for (size_t i = 0; i < n; i++)
 		if (!is_parent[i] && strcmp(paths[i], "/."))
 			kp_strv_add(&files, paths[i]);
-	*ret = kp_steal(&files);
+	return kp_steal(&files);
+}
+
+int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
+		       struct kp_err *err)
+{
+	_cleanup_close_ int info_fd = open_info(root_fd, err);
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int rc;
+
+	if (info_fd < 0)
+		return info_fd;
+	rc = read_list(root_fd, info_fd, pkg, &text, &len, err);
+	if (rc < 0)
+		return rc;
+	*ret = regular_files(text, len);
 	return 0;
 }
