@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+#   make                        build into build/ (or O=DIR)
+#   make install DESTDIR=DIR    prefix, sbindir, libdir, libexecdir, sysconfdir, mandir
+#   make check                  all tests but the long end-to-end ones (check-all)
+#   make WITH_RPM=no            leave a backend out: WITH_{DPKG,APT,RPM,ALPM}; the default is
+#                               yes where pkg-config finds its library
+#   make SANITIZE=address,undefined O=build-asan check-unit
+#
+# CC, CFLAGS, CPPFLAGS, LDFLAGS of the environment are honoured (dpkg-buildflags). WERROR=1
+# makes warnings errors. V=1 prints commands. There is no configure step; the only questions
+# asked of the system are the pkg-config ones below.
+
+O ?= build
+VERSION := $(shell cat VERSION)
+
+prefix ?= /usr
+sbindir ?= $(prefix)/sbin
+libdir ?= $(prefix)/lib
+libexecdir ?= $(prefix)/libexec
+datadir ?= $(prefix)/share
+mandir ?= $(datadir)/man
+sysconfdir ?= /etc
+# Debian: $(datadir)/zsh/vendor-completions
+zshdir ?= $(datadir)/zsh/site-functions
+unitdir ?= $(prefix)/lib/systemd/system
+plugindir = $(libdir)/kmodpkg
+
+PKG_CONFIG ?= pkg-config
+CLANG ?= clang
+CFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2 -g
+
+# ---- what is there
+
+CORE_PKGS := jansson libkmod libmd
+pkg-cflags = $(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null)
+pkg-libs = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
+pkg-exists = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes || echo no)
+
+WITH_DPKG ?= $(call pkg-exists,libarchive)
+WITH_APT ?= $(call pkg-exists,apt-pkg)
+WITH_RPM ?= $(call pkg-exists,rpm)
+WITH_ALPM ?= $(call pkg-exists,libalpm)
+
+# Native library of each backend. libalpm is loaded at run time.
+PKGS_dpkg := libarchive
+PKGS_rpm := rpm
+PKGS_alpm := libalpm
+
+BACKENDS :=
+ifeq ($(WITH_DPKG),yes)
+BACKENDS += dpkg
+endif
+ifeq ($(WITH_RPM),yes)
+BACKENDS += rpm
+endif
+ifeq ($(WITH_ALPM),yes)
+BACKENDS += alpm
+endif
+
+# ---- flags
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wformat=2 -Wundef
+KP_CPPFLAGS := -D_GNU_SOURCE -Icore -Icore/include -DKP_VERSION='"$(VERSION)"' \
+	-DKP_PLUGIN_DIR='"$(plugindir)"' -DKP_LIBEXEC_DIR='"$(libexecdir)/kmodpkg"' \
+	-DKP_SYSCONF_DIR='"$(sysconfdir)"'
+KP_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden
+KP_CXXFLAGS := -std=c++17 -Wall -Wextra -fPIC -fvisibility=hidden
+KP_LDFLAGS := -Wl,--as-needed
+PLUGIN_LDFLAGS := -shared
+DEPFLAGS = -MMD -MP
+
+ifdef WERROR
+KP_CFLAGS += -Werror
+KP_CXXFLAGS += -Werror
+endif
+ifdef SANITIZE
+SANITIZE_FLAGS := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+KP_CFLAGS += $(SANITIZE_FLAGS)
+KP_CXXFLAGS += $(SANITIZE_FLAGS)
+KP_LDFLAGS += $(SANITIZE_FLAGS)
+else
+# The sanitizers' run-time library is the program's.
+PLUGIN_LDFLAGS += -Wl,-z,defs
+endif
+
+CORE_CFLAGS := $(call pkg-cflags,$(CORE_PKGS))
+CORE_LIBS := $(call pkg-libs,$(CORE_PKGS))
+
+ifndef V
+Q := @
+say = @printf '  %-8s%s\n' '$(1)' '$(patsubst $(O)/%,%,$@)';
+endif
+
+# ---- what is built
+
+objects = $(patsubst %.c,$(O)/%.o,$(1))
+BASE := $(call objects,$(wildcard core/base/*.c))
+LIB := $(call objects,$(wildcard core/lib/*.c))
+CLI := $(call objects,$(wildcard core/cli/*.c))
+MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
+APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
+TRANSACTION := $(call objects,$(wildcard plugins/rpm/transaction.c))
+BACKENDS := $(foreach b,$(BACKENDS),$(if $(wildcard plugins/$(b)/*.c),$(b)))
+
+PLUGINS := $(BACKENDS:%=$(O)/plugins/%.so)
+ifneq ($(filter dpkg,$(BACKENDS)),)
+ifeq ($(WITH_APT),yes)
+PLUGINS += $(if $(APT),$(O)/plugins/apt.so)
+endif
+endif
+RPM_PLUGIN := $(if $(filter rpm,$(BACKENDS)),$(if $(TRANSACTION),$(O)/rpm-plugins/kmodpkg.so))
+
+UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test-*.c))
+FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake-backend.c))
+CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
+FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
+
+PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
+
+.PHONY: all tests fuzzers conf-diff install install-dpkg check check-unit check-e2e check-all fuzz bench demo deb \
+	format clean FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+all: $(PRODUCTS)
+tests: $(UNIT) $(FAKE) $(PLUGINS)
+fuzzers: $(FUZZ)
+conf-diff: $(CONF_DIFF)
+
+# Objects depend on the flags they are made with, so that one O can change its flags.
+FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXFLAGS) \
+	$(CXXFLAGS) $(KP_LDFLAGS) $(LDFLAGS) $(BACKENDS)
+$(O)/flags: FORCE
+	@mkdir -p $(@D)
+	@$(PKG_CONFIG) --print-errors --exists $(CORE_PKGS)
+	@printf '%s\n' '$(subst ','\'',$(FLAGS))' >$@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(O)/%.o: %.c $(O)/flags
+	$(call say,CC)mkdir -p $(@D)
+	$(Q)$(CC) $(KP_CPPFLAGS) $(CPPFLAGS) $(EXTRA) $(KP_CFLAGS) $(CFLAGS) $(DEPFLAGS) \
+		-c $< -o $@
+$(O)/%.o: %.cc $(O)/flags
+	$(call say,CXX)mkdir -p $(@D)
+	$(Q)$(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(EXTRA) $(KP_CXXFLAGS) $(CXXFLAGS) $(DEPFLAGS) \
+		-c $< -o $@
+$(O)/core/%.o $(O)/tests/%.o: EXTRA = $(CORE_CFLAGS)
+
+link = $(Q)$(CC) $(KP_CFLAGS) $(CFLAGS) $(KP_LDFLAGS) $(LDFLAGS)
+
+# Archives, so that a plugin or a test takes only what it uses.
+archive = $(call say,AR)rm -f $@ && $(AR) rcs $@ $^
+$(O)/base.a: $(BASE)
+	$(archive)
+$(O)/lib.a: $(LIB)
+	$(archive)
+$(O)/cli.a: $(filter-out %/main.o,$(CLI))
+	$(archive)
+
+$(O)/kmodpkg: $(CLI) $(O)/lib.a $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^ $(CORE_LIBS)
+
+$(O)/make: $(MAKE_FRONT)
+	$(call say,LINK)
+	$(link) -o $@ $^
+
+define plugin
+$(O)/plugins/$(1)/%.o: EXTRA = $$(CFLAGS_$(1))
+CFLAGS_$(1) := $$(call pkg-cflags,$$(PKGS_$(1)) libmd)
+LIBS_$(1) := $$(call pkg-libs,$$(filter-out libalpm,$$(PKGS_$(1))) libmd)
+$(O)/plugins/$(1).so: $(filter-out $(TRANSACTION),$(call objects,$(wildcard plugins/$(1)/*.c))) \
+		$(O)/base.a
+	$$(call say,PLUGIN)
+	$$(link) $$(PLUGIN_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
+endef
+$(foreach b,$(BACKENDS),$(eval $(call plugin,$(b))))
+
+ifneq ($(APT),)
+$(O)/plugins/dpkg/apt/%.o: EXTRA = $(APT_CFLAGS)
+APT_CFLAGS := $(call pkg-cflags,apt-pkg)
+APT_LIBS := $(call pkg-libs,apt-pkg)
+$(O)/plugins/apt.so: $(APT)
+	$(call say,PLUGIN)
+	$(Q)$(CXX) $(KP_CXXFLAGS) $(CXXFLAGS) $(KP_LDFLAGS) $(LDFLAGS) $(PLUGIN_LDFLAGS) \
+		-o $@ $^ $(APT_LIBS)
+endif
+
+# Runs inside of rpm and is loaded by it: no library but libc, symbols come from rpm.
+$(O)/rpm-plugins/kmodpkg.so: $(TRANSACTION)
+	$(call say,PLUGIN)mkdir -p $(@D)
+	$(link) -shared -o $@ $^
+
+$(O)/tests/fake.so: $(O)/tests/fake-backend.o $(O)/base.a
+	$(call say,PLUGIN)
+	$(link) $(PLUGIN_LDFLAGS) -o $@ $^ $(call pkg-libs,libmd jansson)
+
+$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/cli.a $(O)/lib.a $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
+
+$(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^ $(CORE_LIBS)
+
+# ---- fuzzing: the same sources by clang, instrumented
+
+FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c))
+
+$(O)/fuzz/core.a: $(FUZZ_CORE)
+	$(archive)
+$(O)/fuzz/%.o: %.c $(O)/flags
+	$(call say,CLANG)mkdir -p $(@D)
+	$(Q)$(CLANG) $(KP_CPPFLAGS) $(CORE_CFLAGS) $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link \
+		$(DEPFLAGS) -c $< -o $@
+$(O)/fuzz/fuzz-%: $(O)/fuzz/tests/fuzz/fuzz-%.o $(O)/fuzz/core.a
+	$(call say,LINK)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ $(CORE_LIBS)
+
+# ---- install
+
+INSTALL_PROGRAM = install -D -m 755
+INSTALL_DATA = install -D -m 644
+MAN := $(wildcard man/*.[158])
+
+install: all
+	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
+	$(if $(MAKE_FRONT),$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make)
+	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
+	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
+		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
+	$(INSTALL_DATA) completions/kmodpkg.bash \
+		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
+	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
+	$(INSTALL_DATA) completions/kmodpkg.fish \
+		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
+	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
+	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
+
+# What makes dpkg call us; the triggers are part of the package (packaging/deb).
+install-dpkg:
+	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(sysconfdir)/dpkg/dpkg.cfg.d/kmodpkg
+	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
+		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
+
+# ---- tests; the driver calls this Makefile for what it runs
+
+CHECK = MAKE='$(MAKE)' O='$(O)' SANITIZE='$(SANITIZE)' CLANG='$(CLANG)' tests/check
+
+check:
+	+@tests/install-deps
+	+@$(CHECK) check
+check-all:
+	+@tests/install-deps
+	+@$(CHECK) check-all
+check-unit check-e2e fuzz:
+	+@$(CHECK) $@
+
+bench: all
+	O='$(O)' tests/bench/run
+
+demo:
+	+@tests/install-deps
+	+@$(MAKE) all
+	O='$(O)' tests/e2e/demo
+
+deb:
+	packaging/deb/build
+
+format:
+	clang-format -i $(wildcard core/*/*.[ch] core/include/*/*.h plugins/*/*.[ch] \
+		tests/*.[ch] tests/*/*.[ch])
+
+clean:
+	rm -rf $(O)
+
+-include $(shell find $(O) -name '*.d' 2>/dev/null)

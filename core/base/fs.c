@@ -1,0 +1,388 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Looking: open, stat, list, read. What changes files is in fs-write.c and fs-tree.c. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/str.h"
+
+#define LINKS_MAX 40
+#define AGAIN_MAX 64
+#define READ_MAX ((size_t)64 << 20)
+
+static bool is_slash(int root_fd)
+{
+	struct stat a, b;
+
+	return !fstat(root_fd, &a) && !stat("/", &b) && a.st_dev == b.st_dev &&
+	       a.st_ino == b.st_ino;
+}
+
+int kp_open_in(int root_fd, const char *path, int flags, mode_t mode)
+{
+	bool creates = (flags & O_CREAT) || (flags & O_TMPFILE) == O_TMPFILE;
+	struct open_how how = {
+		.flags = (unsigned int)flags | O_CLOEXEC,
+		.mode = creates ? mode : 0,
+		.resolve = RESOLVE_IN_ROOT,
+	};
+	int fd, code, again = 0;
+
+	/* EAGAIN: something was renamed while ".." was resolved, openat2(2). */
+	do {
+		fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
+	} while (fd < 0 && (errno == EINTR || (errno == EAGAIN && ++again < AGAIN_MAX)));
+	if (fd >= 0)
+		return fd;
+	code = errno;
+	/* EPERM is what container seccomp filters give for system calls unknown to them. */
+	if ((code == ENOSYS || code == EPERM) && is_slash(root_fd)) {
+		do {
+			fd = openat(root_fd, path, flags | O_CLOEXEC, mode);
+		} while (fd < 0 && errno == EINTR);
+		if (fd >= 0)
+			return fd;
+		code = errno;
+	}
+	return -code;
+}
+
+int kp_open_parent_in(int root_fd, const char *path, int flags, char **ret_name)
+{
+	_cleanup_free_ char *dir = NULL, *name = NULL;
+	size_t len = strlen(path), start;
+	int fd;
+
+	while (len && path[len - 1] == '/')
+		len--;
+	start = len;
+	while (start && path[start - 1] != '/')
+		start--;
+	name = kp_strndup(path + start, len - start);
+	if (!*name || !strcmp(name, ".") || !strcmp(name, ".."))
+		return -EINVAL;
+	dir = start ? kp_strndup(path, start) : kp_strdup("/");
+	fd = kp_open_in(root_fd, dir, flags | O_DIRECTORY, 0);
+	if (fd < 0)
+		return fd;
+	*ret_name = kp_steal(&name);
+	return fd;
+}
+
+static int stat_with(int root_fd, const char *path, int flags, struct stat *ret)
+{
+	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_PATH | flags, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	*ret = st;
+	return 0;
+}
+
+int kp_stat_in(int root_fd, const char *path, struct stat *ret)
+{
+	return stat_with(root_fd, path, 0, ret);
+}
+
+int kp_lstat_in(int root_fd, const char *path, struct stat *ret)
+{
+	return stat_with(root_fd, path, O_NOFOLLOW, ret);
+}
+
+bool kp_exists_in(int root_fd, const char *path)
+{
+	struct stat st;
+
+	return !kp_stat_in(root_fd, path, &st);
+}
+
+bool kp_is_dir_in(int root_fd, const char *path)
+{
+	struct stat st;
+
+	return !kp_stat_in(root_fd, path, &st) && S_ISDIR(st.st_mode);
+}
+
+int kp_readlink_in(int root_fd, const char *path, char **ret)
+{
+	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_PATH | O_NOFOLLOW, 0);
+	_cleanup_free_ char *text = NULL;
+	size_t size = 128;
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISLNK(st.st_mode))
+		return -EINVAL;
+	for (;;) {
+		ssize_t n;
+
+		text = kp_reallocarray(text, size, 1);
+		n = readlinkat(fd, "", text, size);
+		if (n < 0)
+			return -errno;
+		if ((size_t)n < size) {
+			text[n] = '\0';
+			break;
+		}
+		size *= 2;
+	}
+	*ret = kp_steal(&text);
+	return 0;
+}
+
+/* Walks component by component, since /proc/self/fd may not be there in a chroot. */
+int kp_realpath_in(int root_fd, const char *path, char **ret)
+{
+	_cleanup_buf_ struct kp_buf done = KP_BUF_INIT; /* without links */
+	_cleanup_free_ char *rest = kp_strdup(path);
+	const char *p = rest;
+	int links = 0;
+
+	kp_buf_adds(&done, "");
+	for (p += strspn(p, "/"); *p; p += strspn(p, "/")) {
+		_cleanup_free_ char *target = NULL;
+		size_t n = strcspn(p, "/"), before = done.len;
+		struct stat st;
+		char *next;
+		int rc;
+
+		if (n == 1 && p[0] == '.') {
+			p += n;
+			continue;
+		}
+		if (n == 2 && p[0] == '.' && p[1] == '.') {
+			while (done.len && done.s[--done.len] != '/')
+				;
+			done.s[done.len] = '\0';
+			p += n;
+			continue;
+		}
+		kp_buf_addc(&done, '/');
+		kp_buf_add(&done, p, n);
+		p += n;
+		rc = kp_lstat_in(root_fd, done.s, &st);
+		if (rc < 0)
+			return rc;
+		if (!S_ISLNK(st.st_mode)) {
+			if (*p && !S_ISDIR(st.st_mode))
+				return -ENOTDIR;
+			continue;
+		}
+		if (++links > LINKS_MAX)
+			return -ELOOP;
+		rc = kp_readlink_in(root_fd, done.s, &target);
+		if (rc < 0)
+			return rc;
+		done.len = target[0] == '/' ? 0 : before;
+		done.s[done.len] = '\0';
+		next = kp_strf("%s%s", target, p);
+		free(rest);
+		rest = next;
+		p = rest;
+	}
+	if (!done.len)
+		kp_buf_addc(&done, '/');
+	*ret = kp_buf_steal(&done);
+	return 0;
+}
+
+int kp_list_in(int root_fd, const char *path, char ***ret)
+{
+	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_RDONLY | O_DIRECTORY, 0);
+	_cleanup_closedir_ DIR *dir = NULL;
+	_cleanup_strv_ char **names = NULL;
+	size_t n = 0, alloc = 0;
+
+	if (fd < 0)
+		return fd;
+	dir = fdopendir(fd);
+	if (!dir)
+		return -errno;
+	kp_steal_fd(&fd);
+	for (;;) {
+		struct dirent *e;
+
+		errno = 0;
+		e = readdir(dir);
+		if (!e && errno)
+			return -errno;
+		if (!e)
+			break;
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (n + 1 >= alloc) {
+			alloc = alloc ? alloc * 2 : 32;
+			names = kp_reallocarray(names, alloc, sizeof(*names));
+		}
+		names[n++] = kp_strdup(e->d_name);
+		names[n] = NULL;
+	}
+	kp_strv_sort(names);
+	*ret = kp_steal(&names);
+	return 0;
+}
+
+int kp_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
+{
+	_cleanup_free_ char *data = NULL;
+	size_t len = 0, size = 4096;
+	struct stat st;
+
+	if (!max)
+		max = READ_MAX;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > max)
+		return -EFBIG;
+	/* The size is a hint; files of /proc and /sys have 0 or a page. */
+	if (S_ISREG(st.st_mode) && st.st_size)
+		size = (size_t)st.st_size + 2;
+	data = kp_malloc(size);
+	for (;;) {
+		ssize_t n;
+
+		if (len + 1 == size) {
+			size *= 2;
+			data = kp_reallocarray(data, size, 1);
+		}
+		n = read(fd, data + len, size - len - 1);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		len += (size_t)n;
+		if (len > max)
+			return -EFBIG;
+	}
+	data[len] = '\0';
+	*ret = kp_steal(&data);
+	if (ret_len)
+		*ret_len = len;
+	return 0;
+}
+
+int kp_read_in(int root_fd, const char *path, size_t max, char **ret, size_t *ret_len)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	fd = kp_open_in(root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	if (fd == -ENXIO) /* a socket, or a device without a driver */
+		return -EINVAL;
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	return kp_read_fd(fd, max, ret, ret_len);
+}
+
+char *kp_path_join(const char *a, const char *b)
+{
+	_cleanup_free_ char *both = kp_strf("%s%s%s", a, *a ? "/" : "", b);
+	struct kp_buf out = KP_BUF_INIT;
+
+	for (const char *p = both; *p; p++)
+		if (*p != '/' || !out.len || out.s[out.len - 1] != '/')
+			kp_buf_addc(&out, *p);
+	if (out.len > 1 && out.s[out.len - 1] == '/')
+		out.s[--out.len] = '\0';
+	return kp_buf_steal(&out);
+}
+
+char *kp_path_dir(const char *path)
+{
+	size_t len = strlen(path);
+
+	while (len && path[len - 1] == '/')
+		len--;
+	while (len && path[len - 1] != '/')
+		len--;
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	return len ? kp_strndup(path, len) : kp_strdup("/");
+}
+
+/* Length of the UTF-8 character at S, 0 when it is none or a control character. */
+static size_t printable_char(const unsigned char *s)
+{
+	static const unsigned int least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned int c;
+	size_t len;
+
+	if (s[0] < 0x80)
+		return s[0] >= 0x20 && s[0] != 0x7f;
+	if (s[0] < 0xc0 || s[0] >= 0xf8)
+		return 0;
+	len = 2 + (s[0] >= 0xe0) + (s[0] >= 0xf0);
+	c = s[0] & (0x7fu >> len);
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	if (c < least[len] || c < 0xa0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return 0;
+	return len;
+}
+
+static bool is_printable(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	while (*p) {
+		size_t n = printable_char(p);
+
+		if (!n)
+			return false;
+		p += n;
+	}
+	return true;
+}
+
+static bool is_dots(const char *s, size_t len)
+{
+	return (len == 1 && s[0] == '.') || (len == 2 && s[0] == '.' && s[1] == '.');
+}
+
+bool kp_name_ok(const char *name)
+{
+	size_t len = strlen(name);
+
+	/* The other white space of ASCII is control characters. */
+	return len && len <= NAME_MAX && !is_dots(name, len) && !strpbrk(name, "/ ") &&
+	       is_printable(name);
+}
+
+bool kp_relpath_ok(const char *path)
+{
+	if (!is_printable(path))
+		return false;
+	for (const char *p = path;; p++) {
+		size_t n = strcspn(p, "/");
+
+		if (!n || is_dots(p, n))
+			return false;
+		p += n;
+		if (!*p)
+			return true;
+	}
+}

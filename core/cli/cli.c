@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "lib/backend.h"
+
+enum { OPT_ROOT = 0x1000 };
+
+/* Valid in front of the verb and behind it. */
+static const struct option global_opts[] = {
+	{ "root", required_argument, NULL, OPT_ROOT },
+	{ "quiet", no_argument, NULL, 'q' },
+	{ "verbose", no_argument, NULL, 'v' },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static void print_help(const struct cli_cmd *cmd)
+{
+	printf("Usage: kmodpkg %s%s%s\n%s.\n", cmd->name, cmd->args[0] ? " " : "",
+	       cmd->args, cmd->summary);
+	if (cmd->options)
+		printf("\n%s", cmd->options);
+	printf("\nGlobal options: --root DIR, -q/--quiet, -v/--verbose, -h/--help; "
+	       "see kmodpkg(8).\n");
+}
+
+/* getopt's own words are not one line of ours; make them from what it leaves behind. */
+static int wrong_option(struct cli *cli, int c, char **argv)
+{
+	const char *last = argv[optind - 1];
+
+	if (c == ':' && kp_str_starts(last, "--"))
+		return cli_usage(cli, "option '%s' needs an argument", last);
+	if (c == ':')
+		return cli_usage(cli, "option '-%c' needs an argument", optopt);
+	if (kp_str_starts(last, "--") && (!optopt || strchr(last, '=')))
+		return cli_usage(cli,
+				 strchr(last, '=') && optopt
+					 ? "option '%s' takes no argument"
+					 : "unknown or ambiguous option '%s'",
+				 last);
+	return cli_usage(cli, "unknown option '-%c'", isgraph(optopt) ? optopt : '?');
+}
+
+int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
+	       const struct option *longopts, int *ret_status)
+{
+	_cleanup_free_ struct option *all = NULL;
+	_cleanup_free_ char *shorts = NULL;
+	size_t n = 0;
+	int c;
+
+	while (longopts && longopts[n].name)
+		n++;
+	all = kp_calloc(n + KP_ARRAY_SIZE(global_opts), sizeof(*all));
+	if (n)
+		memcpy(all, longopts, n * sizeof(*all));
+	memcpy(all + n, global_opts, sizeof(global_opts));
+	/* '+', when wanted, has to stay in front of ':'. */
+	shorts = *shortopts == '+' ? kp_strf("+:%shqv", shortopts + 1)
+				   : kp_strf(":%shqv", shortopts);
+	opterr = 0;
+	for (;;) {
+		c = getopt_long(argc, argv, shorts, all, NULL);
+		switch (c) {
+		case OPT_ROOT:
+			cli->root = optarg;
+			break;
+		case 'q':
+			cli->quiet = true;
+			break;
+		case 'v':
+			cli->verbose = true;
+			break;
+		case 'h':
+			if (!cli->cmd)
+				return c;
+			print_help(cli->cmd);
+			*ret_status = CLI_OK;
+			return CLI_OPT_END;
+		case '?':
+		case ':':
+			*ret_status = wrong_option(cli, c, argv);
+			return CLI_OPT_END;
+		default:
+			return c;
+		}
+	}
+}
+
+int cli_open(struct cli *cli, unsigned int flags)
+{
+	int rc;
+
+	if (cli->quiet)
+		kp_log_set_level(KP_LOG_WARNING);
+	else if (cli->verbose)
+		kp_log_set_level(KP_LOG_DEBUG);
+	if ((flags & CLI_MUTATES) && geteuid() != 0)
+		return kp_err_set(&cli->err, -EPERM, "only root can do this");
+	/* A reader of our output that went away must not end us between two commits. */
+	if (flags & CLI_MUTATES)
+		signal(SIGPIPE, SIG_IGN);
+	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
+	if (rc < 0)
+		return rc;
+	if (flags & CLI_ENTERS_ROOT) {
+		rc = kp_ctx_enter_root(cli->ctx, &cli->err);
+		if (rc < 0)
+			return rc;
+	}
+	if (flags & CLI_NEEDS_BACKEND)
+		return kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
+	return 0;
+}
+
+int cli_fail(struct cli *cli, int status, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = kp_vstrf(fmt, ap);
+	va_end(ap);
+	kp_err_set(&cli->err, -EINVAL, "%s", text);
+	return status;
+}
+
+int cli_usage(struct cli *cli, const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = kp_vstrf(fmt, ap);
+	va_end(ap);
+	return cli_fail(cli, CLI_USAGE, "%s; see kmodpkg %s%s--help", text,
+			cli->cmd ? cli->cmd->name : "", cli->cmd ? " " : "");
+}
+
+int cli_parse_module(struct cli *cli, const char *arg, char **ret_module,
+		     char **ret_version)
+{
+	const char *slash = strchr(arg, '/');
+	_cleanup_free_ char *module = NULL, *version = NULL;
+
+	module = slash ? kp_strndup(arg, (size_t)(slash - arg)) : kp_strdup(arg);
+	version = slash ? kp_strdup(slash + 1) : NULL;
+	if (!kp_name_ok(module) || (version && !kp_name_ok(version)))
+		return cli_usage(cli, "'%s' is not MODULE or MODULE/VERSION", arg);
+	*ret_module = kp_steal(&module);
+	*ret_version = kp_steal(&version);
+	return 0;
+}
+
+int cli_parse_kernel(struct cli *cli, const char *arg, char ***kernels)
+{
+	if (!kp_name_ok(arg))
+		return cli_usage(cli, "'%s' is not a kernel release", arg);
+	if (!kp_strv_has(*kernels, arg))
+		kp_strv_add(kernels, arg);
+	return 0;
+}
+
+int cli_parse_int(struct cli *cli, const char *what, const char *arg, int min, int max,
+		  int *ret)
+{
+	char *end;
+	long n;
+
+	errno = 0;
+	n = strtol(arg, &end, 10);
+	if (!isdigit(*arg) || *end || errno || n < min || n > max)
+		return cli_usage(cli, "'%s' is not a number of %s (%d to %d)", arg, what,
+				 min, max);
+	*ret = (int)n;
+	return 0;
+}

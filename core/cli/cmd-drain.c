@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "cli/cli.h"
+#include "lib/backend.h"
+#include "lib/sync.h"
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "if-backend", required_argument, NULL, 'B' },
+		{ NULL, 0, NULL, 0 },
+	};
+	const char *backend = NULL;
+	int c, rc;
+
+	while ((c = cli_getopt(cli, argc, argv, "", opts, &rc)) >= 0)
+		backend = optarg;
+	if (c == CLI_OPT_END)
+		return rc;
+	if (optind < argc)
+		return cli_usage(cli, "it takes no argument");
+	rc = cli_open(cli, cli->cmd->flags);
+	if (rc < 0)
+		return rc;
+	if (backend && !kp_backend_is(cli->ctx, backend))
+		return CLI_OK;
+	return kp_drain(cli->ctx, &cli->err);
+}
+
+const struct cli_cmd cmd_drain = {
+	.name = "drain",
+	.args = "[--if-backend NAME]",
+	.summary =
+		"Commit queued packages and settle: what the end of a transaction runs",
+	.options =
+		"      --if-backend NAME  do nothing unless NAME is this root's backend\n",
+	.run = run,
+	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES |
+		 CLI_HIDDEN,
+};

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/str.h"
+#include "cli/cli.h"
+#include "cli/table.h"
+#include "lib/backend.h"
+#include "lib/settle.h"
+#include "lib/sync.h"
+
+/* The number of the schema that kmodpkg(8) describes. A new key does not change it. */
+#define SCHEMA 1
+
+struct filter {
+	struct {
+		char *module, *version;
+	} * modules;
+	size_t n_modules;
+	char **kernels;
+};
+
+static void filter_clear(struct filter *f)
+{
+	for (size_t i = 0; i < f->n_modules; i++) {
+		free(f->modules[i].module);
+		free(f->modules[i].version);
+	}
+	free(f->modules);
+	kp_strv_free(f->kernels);
+}
+
+static bool matches(const struct filter *f, const struct kp_plan_row *row)
+{
+	if (f->kernels && row->kernel && !kp_strv_has(f->kernels, row->kernel))
+		return false;
+	for (size_t i = 0; i < f->n_modules; i++) {
+		if (kp_str_eq(f->modules[i].module, row->module) &&
+		    (!f->modules[i].version ||
+		     kp_str_eq(f->modules[i].version, row->version)))
+			return true;
+	}
+	return !f->n_modules;
+}
+
+/* What is wrong with the system as a whole, or with something that has no row. */
+static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
+{
+	_cleanup_strv_ char **unsettled = NULL, **problems = NULL;
+	int rc;
+
+	rc = kp_unsettled_list(cli->ctx, &unsettled, &cli->err);
+	if (rc < 0)
+		return rc;
+	kp_strv_foreach (k, unsettled)
+		kp_strv_addf(&problems,
+			     "kernel %s: depmod or its initramfs is not up to date; "
+			     "kmodpkg sync finishes it",
+			     *k);
+	if (w->queue.n)
+		kp_strv_addf(&problems,
+			     "%zu package changes wait for the package manager; "
+			     "kmodpkg sync makes them",
+			     w->queue.n);
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		const struct kp_source *s = &w->unregistered.list[i];
+
+		if (s->problem)
+			kp_strv_addf(&problems, "%s: %s", s->dir, s->problem);
+		else if (kp_world_registers(w, s))
+			kp_strv_addf(&problems,
+				     "%s is not registered yet; kmodpkg sync does it",
+				     s->dir);
+	}
+	if (w->input.no_autoinstall)
+		kp_strv_add(&problems,
+			    "/etc/dkms/no-autoinstall: nothing is built unless "
+			    "asked for");
+	*ret = kp_steal(&problems);
+	return 0;
+}
+
+static const struct kp_pkg_installed *find_package(const struct kp_world *w,
+						   const struct kp_plan_row *row)
+{
+	for (size_t i = 0; i < w->n_packages; i++) {
+		if (row->package && kp_str_eq(w->packages[i].name, row->package) &&
+		    kp_str_eq(w->packages[i].id.kernel, row->kernel))
+			return &w->packages[i];
+	}
+	return NULL;
+}
+
+/* A string, or null for NULL; bytes that are no UTF-8 become '?'. */
+static json_t *text(const char *s)
+{
+	json_t *value = s ? json_string(s) : json_null();
+	char *copy;
+
+	if (value)
+		return value;
+	copy = kp_strdup(s);
+	for (char *p = copy; *p; p++)
+		*p = *p & 0x80 ? '?' : *p;
+	value = json_string(copy);
+	free(copy);
+	return value;
+}
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+	/* Fails only when memory does. */
+	if (json_object_set_new(object, key, value) < 0)
+		abort();
+}
+
+static json_t *row_json(struct cli *cli, const struct kp_world *w,
+			const struct kp_plan_row *row)
+{
+	const struct kp_world_pair *pair = NULL;
+	const struct kp_record *record = NULL;
+	const struct kp_pkg_installed *pkg = find_package(w, row);
+	const struct kp_source *source =
+		kp_sources_find(&w->sources, row->module, row->version);
+	const char *action = kp_action_name(row->action);
+	json_t *o = json_object();
+
+	if (row->pair != SIZE_MAX)
+		pair = &w->pairs[row->pair];
+	if (pair)
+		record = pair->record;
+	set(o, "module", text(row->module));
+	set(o, "version", text(row->version));
+	set(o, "kernel", text(row->kernel));
+	set(o, "arch", text(cli->ctx->arch));
+	set(o, "state", text(kp_state_name(row->state)));
+	set(o, "action", text(*action ? action : NULL));
+	set(o, "note", text(row->note));
+	set(o, "package", text(row->package));
+	set(o, "package_version", text(pkg ? pkg->pkg_version : NULL));
+	set(o, "source", text(source ? source->dir : NULL));
+	set(o, "source_package", text(source ? source->package : NULL));
+	set(o, "key", text(row->key));
+	set(o, "built_key", text(record ? record->key : NULL));
+	set(o, "log", text(record ? record->log : NULL));
+	set(o, "build_time", record ? json_integer(record->time) : json_null());
+	set(o, "build_ms", record ? json_integer(record->elapsed_ms) : json_null());
+	set(o, "signed",
+	    record && record->result == KP_BUILD_OK ? json_boolean(record->is_signed)
+						    : json_null());
+	return o;
+}
+
+static void print_json(struct cli *cli, const struct kp_world *w, const struct filter *f,
+		       char *const *problems)
+{
+	json_t *root = json_object(), *modules = json_array(), *list = json_array();
+
+	set(root, "schema", json_integer(SCHEMA));
+	set(root, "root", text(cli->ctx->root));
+	set(root, "backend", text(cli->ctx->backend->ops->name));
+	set(root, "running_kernel", text(kp_kernel_running()));
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		if (matches(f, &w->plan.rows[i]))
+			json_array_append_new(modules,
+					      row_json(cli, w, &w->plan.rows[i]));
+	}
+	kp_strv_foreach (p, problems)
+		json_array_append_new(list, text(*p));
+	set(root, "modules", modules);
+	set(root, "problems", list);
+	json_dumpf(root, stdout, JSON_INDENT(2));
+	putchar('\n');
+	json_decref(root);
+}
+
+static void print_table(struct cli *cli, const struct kp_world *w, const struct filter *f)
+{
+	_cleanup_(cli_table_clear) struct cli_table t = { .n_columns = 6 };
+	static const char *const head[] = { "MODULE", "VERSION", "KERNEL",
+					    "STATE",  "PACKAGE", "NOTE" };
+	struct winsize ws = { 0 };
+	size_t width = 0;
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(head); i++)
+		cli_table_add(&t, head[i]);
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+
+		if (!matches(f, row))
+			continue;
+		cli_table_add(&t, row->module);
+		cli_table_add(&t, row->version);
+		cli_table_add(&t, row->kernel);
+		cli_table_add(&t, kp_state_name(row->state));
+		cli_table_add(&t, row->package);
+		cli_table_add(&t, row->note);
+	}
+	if (t.n_cells == t.n_columns) {
+		kp_info(w->plan.n_rows ? "no module matches"
+				       : "no module source is registered");
+		return;
+	}
+	if (!cli->verbose && isatty(STDOUT_FILENO) &&
+	    ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0)
+		width = ws.ws_col;
+	cli_table_print(&t, stdout, width);
+}
+
+static int status(struct cli *cli, const struct filter *f, bool json)
+{
+	_cleanup_(kp_world_clear) struct kp_world world = { 0 };
+	_cleanup_strv_ char **problems = NULL;
+	struct kp_sync_opts opts = { 0 };
+	int rc;
+
+	rc = cli_open(cli, cli->cmd->flags);
+	if (rc < 0)
+		return rc;
+	rc = kp_world_load(cli->ctx, &opts, &world, &cli->err);
+	if (rc < 0)
+		return rc;
+	rc = find_problems(cli, &world, &problems);
+	if (rc < 0)
+		return rc;
+	if (json) {
+		print_json(cli, &world, f, problems);
+		return CLI_OK;
+	}
+	print_table(cli, &world, f);
+	fflush(stdout);
+	kp_strv_foreach (p, problems)
+		kp_warn("%s", *p);
+	return CLI_OK;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "json", no_argument, NULL, 'J' },
+		{ NULL, 0, NULL, 0 },
+	};
+	_cleanup_(filter_clear) struct filter f = { 0 };
+	bool json = false;
+	int c, rc;
+
+	while ((c = cli_getopt(cli, argc, argv, "k:", opts, &rc)) >= 0) {
+		if (c == 'J') {
+			json = true;
+			continue;
+		}
+		rc = cli_parse_kernel(cli, optarg, &f.kernels);
+		if (rc)
+			return rc;
+	}
+	if (c == CLI_OPT_END)
+		return rc;
+	f.modules = kp_calloc((size_t)(argc - optind), sizeof(*f.modules));
+	for (; optind < argc; optind++, f.n_modules++) {
+		rc = cli_parse_module(cli, argv[optind], &f.modules[f.n_modules].module,
+				      &f.modules[f.n_modules].version);
+		if (rc)
+			return rc;
+	}
+	return status(cli, &f, json);
+}
+
+const struct cli_cmd cmd_status = {
+	.name = "status",
+	.args = "[-k K]... [--json] [M[/V]]...",
+	.summary = "Show each module's state, package and what is wrong",
+	.options = "  -k, --kernel K  only this kernel (may be repeated)\n"
+		   "      --json      for programs: JSON; kmodpkg(8) describes it\n",
+	.run = run,
+	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND,
+};

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdio.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+#include "cli/table.h"
+#include "cli/work.h"
+#include "lib/backend.h"
+
+struct request {
+	struct kp_sync_opts opts;
+	char **modules, **kernels; /* owned; opts points to them */
+	const char *if_backend;
+};
+
+static void request_clear(struct request *r)
+{
+	kp_strv_free(r->modules);
+	kp_strv_free(r->kernels);
+}
+
+static void add_plan_row(struct cli_table *t, const struct kp_plan_row *row)
+{
+	const char *action = kp_action_name(row->action);
+
+	cli_table_add(t, *action ? action : "keep");
+	cli_table_add(t, row->module);
+	cli_table_add(t, row->version);
+	cli_table_add(t, row->kernel);
+	cli_table_add(t, kp_state_name(row->state));
+	cli_table_add(t, row->note);
+}
+
+/* What a sync would do; with -v also what stays as it is. */
+static int print_plan(struct cli *cli, const struct kp_sync_opts *opts)
+{
+	_cleanup_(cli_table_clear) struct cli_table t = { .n_columns = 6 };
+	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+	int rc;
+
+	rc = kp_world_load(cli->ctx, opts, &w, &cli->err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < w.plan.n_rows; i++) {
+		if (w.plan.rows[i].action != KP_ACTION_NONE || cli->verbose)
+			add_plan_row(&t, &w.plan.rows[i]);
+	}
+	cli_table_print(&t, stdout, 0);
+	if (!w.plan.n_actions)
+		kp_info("nothing to do");
+	return CLI_OK;
+}
+
+static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
+{
+	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
+	int rc;
+
+	rc = cli_sync(cli, opts, &result);
+	if (rc < 0)
+		return rc;
+	if (cli_did_nothing(&result) && !result.remembered && !kp_sync_is_nested() &&
+	    !cli_in_transaction(cli))
+		kp_info("nothing to do");
+	if (!result.failed && !result.remembered)
+		return CLI_OK;
+	return cli_in_transaction(cli) ? CLI_OK : CLI_SYNC_FAILED;
+}
+
+static int run_request(struct cli *cli, struct request *r)
+{
+	struct kp_sync_opts *opts = &r->opts;
+	unsigned int flags = cli->cmd->flags;
+	int rc;
+
+	if (opts->boot) {
+		/* In a container or a chroot no kernel of this root runs. */
+		if (!kp_kernel_running())
+			return CLI_OK;
+		kp_strv_add(&r->kernels, kp_kernel_running());
+	}
+	opts->modules = r->modules;
+	opts->kernels = r->kernels;
+	/* A plan is only read, from any root and by anyone. */
+	if (opts->dry_run)
+		flags &= ~(unsigned int)(CLI_ENTERS_ROOT | CLI_MUTATES);
+	rc = cli_open(cli, flags);
+	if (rc < 0)
+		return rc;
+	if (r->if_backend && !kp_backend_is(cli->ctx, r->if_backend))
+		return CLI_OK;
+	return opts->dry_run ? print_plan(cli, opts) : sync_all(cli, opts);
+}
+
+static int parse_operands(struct cli *cli, int argc, char **argv, struct request *r)
+{
+	int rc;
+
+	for (; optind < argc; optind++) {
+		_cleanup_free_ char *module = NULL, *version = NULL;
+
+		rc = cli_parse_module(cli, argv[optind], &module, &version);
+		if (rc)
+			return rc;
+		kp_strv_add(&r->modules, argv[optind]);
+	}
+	if (r->opts.boot && r->kernels)
+		return cli_usage(cli, "--boot and -k exclude each other");
+	if (r->opts.force && !r->modules)
+		return cli_usage(cli, "--force needs the modules by name");
+	r->opts.requested = r->opts.force;
+	return 0;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "kernel", required_argument, NULL, 'k' },
+		{ "dry-run", no_argument, NULL, 'n' },
+		{ "force", no_argument, NULL, 'f' },
+		{ "jobs", required_argument, NULL, 'j' },
+		{ "boot", no_argument, NULL, 'B' },
+		{ "no-initramfs", no_argument, NULL, 'I' },
+		{ "if-backend", required_argument, NULL, 'b' },
+		{ NULL, 0, NULL, 0 },
+	};
+	_cleanup_(request_clear) struct request r = { 0 };
+	int c, rc = 0;
+
+	while ((c = cli_getopt(cli, argc, argv, "k:nfj:", longs, &rc)) >= 0) {
+		rc = 0;
+		switch (c) {
+		case 'k':
+			rc = cli_parse_kernel(cli, optarg, &r.kernels);
+			break;
+		case 'n':
+			r.opts.dry_run = true;
+			break;
+		case 'f':
+			r.opts.force = true;
+			break;
+		case 'j':
+			rc = cli_parse_int(cli, "jobs", optarg, 1, 4096, &r.opts.jobs);
+			break;
+		case 'B':
+			r.opts.boot = true;
+			break;
+		case 'I':
+			r.opts.no_initramfs = true;
+			break;
+		default:
+			r.if_backend = optarg;
+			break;
+		}
+		if (rc)
+			return rc;
+	}
+	if (c == CLI_OPT_END)
+		return rc;
+	rc = parse_operands(cli, argc, argv, &r);
+	return rc ? rc : run_request(cli, &r);
+}
+
+const struct cli_cmd cmd_sync = {
+	.name = "sync",
+	.args = "[-k K]... [-n] [-f] [-j N] [--boot] [--no-initramfs] [M[/V]]...",
+	.summary = "Build, install and erase until the system is as it should be",
+	.options =
+		"  -k, --kernel K      only for this kernel (may be repeated)\n"
+		"  -n, --dry-run       print what would be done; with -v also what stays, and why\n"
+		"  -f, --force         build the named modules even if nothing changed\n"
+		"  -j, --jobs N        run N jobs at once (default: one per processor)\n"
+		"      --boot          only what the running kernel lacks\n"
+		"      --no-initramfs  leave the initramfs as it is\n"
+		"      --if-backend B  do nothing unless B is this root's backend (for hooks)\n",
+	.run = run,
+	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES,
+};

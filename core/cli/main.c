@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+#include <kmodpkg/proc.h>
+
+#include "base/str.h"
+#include "cli/cli.h"
+#include "lib/artifact.h"
+#include "lib/backend.h"
+
+#ifndef KP_VERSION
+#define KP_VERSION "unknown"
+#endif
+
+/* In the order of --help. */
+static const struct cli_cmd *const cmds[] = {
+	&cmd_status, &cmd_sync,	 &cmd_add, &cmd_build, &cmd_install, &cmd_uninstall,
+	&cmd_remove, &cmd_owner, &cmd_log, &cmd_conf,  &cmd_drain,
+};
+
+static void print_usage(FILE *f)
+{
+	fputs("Usage: kmodpkg [--root DIR] [-q|-v] VERB [OPTION]... [ARGUMENT]...\n"
+	      "Build kernel modules from source and keep them as packages.\n\n",
+	      f);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(cmds); i++) {
+		if (!(cmds[i]->flags & CLI_HIDDEN))
+			fprintf(f, "  %-10s %s\n", cmds[i]->name, cmds[i]->summary);
+	}
+	fputs("\n"
+	      "      --root DIR  work on the system below DIR\n"
+	      "  -q, --quiet     say nothing but warnings and errors\n"
+	      "  -v, --verbose   say more\n"
+	      "      --version   print the version\n"
+	      "  -h, --help      print this, or with a verb what the verb takes\n\n"
+	      "The manual is kmodpkg(8).\n",
+	      f);
+}
+
+static const struct cli_cmd *find_verb(const char *name)
+{
+	for (size_t i = 0; i < KP_ARRAY_SIZE(cmds); i++) {
+		if (kp_str_eq(cmds[i]->name, name))
+			return cmds[i];
+	}
+	return NULL;
+}
+
+/* Print what went wrong, once, and make the exit status of what a verb returned. */
+static int conclude(struct cli *cli, int rc)
+{
+	if (rc < 0 || (rc > 0 && cli->err.text[0]))
+		fprintf(stderr, "kmodpkg%s%s: %s\n", cli->cmd ? " " : "",
+			cli->cmd ? cli->cmd->name : "", kp_err_text(&cli->err, rc));
+	if (rc < 0)
+		rc = CLI_FAILED;
+	/* A table that did not reach the disk it was sent to is no success. */
+	if ((fflush(stdout) || ferror(stdout)) && rc == CLI_OK) {
+		fprintf(stderr, "kmodpkg: writing the output: %s\n", strerror(errno));
+		rc = CLI_FAILED;
+	}
+	return rc;
+}
+
+/* Is our stderr the journal? systemd names its device and inode (systemd.exec(5)). */
+static bool logs_to_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
+	       st.st_ino == inode;
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option opts[] = {
+		{ "version", no_argument, NULL, 'V' },
+		{ NULL, 0, NULL, 0 },
+	};
+	struct cli cli = { .err = KP_ERR_INIT };
+	int c, status;
+
+	/* A package manager may start us with closed descriptors (dpkg --status-fd 1). */
+	kp_proc_open_std_fds();
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		return kp_artifact_check_main(argc, argv);
+	kp_log_set_syslog_prefix(logs_to_journal());
+	while ((c = cli_getopt(&cli, argc, argv, "+", opts, &status)) >= 0) {
+		if (c == 'V')
+			printf("kmodpkg %s\n", KP_VERSION);
+		else
+			print_usage(stdout);
+		return conclude(&cli, CLI_OK);
+	}
+	if (c == CLI_OPT_END)
+		return conclude(&cli, status);
+	if (optind == argc) {
+		print_usage(stderr);
+		return CLI_USAGE;
+	}
+	cli.cmd = find_verb(argv[optind]);
+	if (!cli.cmd)
+		return conclude(&cli, cli_usage(&cli, "unknown verb '%s'", argv[optind]));
+	argc -= optind;
+	argv += optind;
+	optind = 0; /* getopt starts anew */
+	status = conclude(&cli, cli.cmd->run(&cli, argc, argv));
+	if (cli.ctx)
+		kp_backend_close(cli.ctx);
+	kp_ctx_close(cli.ctx);
+	return status;
+}

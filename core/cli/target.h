@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One module source and the kernels it is meant for: the operand and the options of
+ * build, install, uninstall and remove.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "cli/cli.h"
+#include "lib/kernel.h"
+#include "lib/sync.h"
+
+struct cli_target {
+	char *module;
+	char *version;	/* NULL: none was named */
+	char **kernels; /* of -k; after cli_target_kernels(): all that are meant */
+	bool all_kernels;
+	bool force;
+	bool no_initramfs;
+	int jobs;
+};
+
+/* Options a verb takes of these, as letters: k(ernel) a(ll) f(orce) j(obs) I
+ * (no-initramfs). */
+int cli_target_parse(struct cli *cli, int argc, char **argv, const char *letters,
+		     struct cli_target *ret, int *ret_status);
+void cli_target_clear(struct cli_target *t);
+
+/* Make sure that the source is registered; a tree in source_tree is registered when
+ * REGISTER. 0, or what run() returns (CLI_NOT_REGISTERED). */
+int cli_target_source(struct cli *cli, const struct cli_target *t, bool reg);
+/* Without -k: the running kernel if it is one of this root, else all that are present.
+ * With --all: all that are present. */
+int cli_target_kernels(struct cli *cli, struct cli_target *t);
+
+/* Is MODULE, VERSION what was named? */
+bool cli_target_is(const struct cli_target *t, const char *module, const char *version);
+/* Say that it is not registered: CLI_NOT_REGISTERED with words. */
+int cli_target_unknown(struct cli *cli, const struct cli_target *t);
+/* Hold it for t->kernels (cmd-uninstall.c). 0, or what run() returns. */
+int cli_target_hold(struct cli *cli, const struct cli_target *t);
+
+/* "M" or "M/V", as a vector for struct kp_sync_opts, to be freed. */
+char **cli_target_words(const struct cli_target *t);
+
+/* After a build or install that did RESULT: is each kernel's module built (BUILD_ONLY) or
+ * installed? The exit status as DKMS has it; 0 under a package transaction, with a
+ * warning. Says so when it was already. */
+int cli_target_outcome(struct cli *cli, const struct cli_target *t,
+		       const struct kp_sync_opts *opts,
+		       const struct kp_sync_result *result);

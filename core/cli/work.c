@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/str.h"
+#include "cli/progress.h"
+#include "cli/work.h"
+#include "lib/backend.h"
+
+/* A holder commits packages and makes an initramfs; builds run outside of the lock. */
+#define LOCK_TIMEOUT_MS (5 * 60 * 1000)
+
+int cli_intent_open(struct cli *cli, struct cli_intent *ret)
+{
+	struct cli_intent i = { .lock = -1 };
+	int rc;
+
+	rc = kp_lock_main(cli->ctx, cli->cmd->name, LOCK_TIMEOUT_MS, &i.lock, &cli->err);
+	if (rc < 0)
+		return rc;
+	rc = kp_intent_load(cli->ctx, &i.in, &cli->err);
+	if (rc < 0) {
+		cli_intent_close(&i);
+		return rc;
+	}
+	*ret = i;
+	return 0;
+}
+
+int cli_intent_save(struct cli *cli, const struct cli_intent *i)
+{
+	return kp_intent_save(cli->ctx, i->in, &cli->err);
+}
+
+void cli_intent_close(struct cli_intent *i)
+{
+	kp_intent_free(i->in);
+	i->in = NULL;
+	if (i->lock >= 0)
+		close(i->lock);
+	i->lock = -1;
+}
+
+bool cli_in_transaction(struct cli *cli)
+{
+	struct kp_backend *b = cli->ctx->backend;
+	enum kp_lock_state state;
+
+	return b->ops->state(b->db, &state, NULL, NULL) == 0 &&
+	       (state == KP_LOCK_INSIDE_CAN_COMMIT || state == KP_LOCK_INSIDE_MUST_DEFER);
+}
+
+static void add_count(struct kp_buf *b, const char *what, size_t n)
+{
+	if (n)
+		kp_buf_addf(b, "%s%s %zu", b->len ? ", " : "", what, n);
+}
+
+static void summarize(const struct kp_sync_result *r)
+{
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	add_count(&b, "built", r->built);
+	add_count(&b, "installed", r->installed);
+	add_count(&b, "queued", r->queued);
+	add_count(&b, "erased", r->erased);
+	add_count(&b, "blocked", r->blocked);
+	add_count(&b, "failed", r->failed);
+	if (b.len)
+		kp_info("%s", b.s);
+	if (r->remembered)
+		kp_warn("%zu builds failed before and nothing they depend on changed since; "
+			"kmodpkg status says which, kmodpkg build tries again",
+			r->remembered);
+}
+
+bool cli_did_nothing(const struct kp_sync_result *r)
+{
+	return !r->built && !r->installed && !r->queued && !r->erased && !r->blocked &&
+	       !r->failed;
+}
+
+int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret)
+{
+	struct cli_progress *progress = cli_progress_new(cli->ctx);
+	struct kp_sync_result r = { 0 };
+	int rc;
+
+	opts->progress = cli_progress_event;
+	opts->progress_data = progress;
+	rc = kp_sync(cli->ctx, opts, &r, &cli->err);
+	cli_progress_free(progress);
+	if (rc < 0)
+		return rc;
+	if (!kp_sync_is_nested())
+		summarize(&r);
+	*ret = r;
+	return 0;
+}
+
+int cli_sync_all(struct cli *cli, struct kp_sync_opts *opts)
+{
+	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
+	int rc;
+
+	rc = cli_sync(cli, opts, &result);
+	if (rc < 0)
+		return rc;
+	return result.failed && !cli_in_transaction(cli) ? CLI_FAILED : CLI_OK;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The work that verbs have in common: changing intent, running a sync in front of a
+ * person, and what it means to run inside of a package transaction.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "cli/cli.h"
+#include "lib/intent.h"
+#include "lib/sync.h"
+
+/* Our lock and the intent read under it. */
+struct cli_intent {
+	int lock; /* -1: an ancestor of ours holds it and waits for us */
+	struct kp_intent *in;
+};
+
+int cli_intent_open(struct cli *cli, struct cli_intent *ret);
+int cli_intent_save(struct cli *cli, const struct cli_intent *i);
+void cli_intent_close(struct cli_intent *i); /* without saving */
+
+/* kp_sync() with the progress display, and a closing line that says what was done. */
+int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
+
+bool cli_did_nothing(const struct kp_sync_result *r);
+
+/* The same for a verb that wants nothing but success: a failure that was reported already
+ * only makes the exit status; 0 under a package transaction. */
+int cli_sync_all(struct cli *cli, struct kp_sync_opts *opts);
+
+/* Are we a child of a running package transaction? Then a module that fails is reported,
+ * but the command must not fail: its maintainer script would leave packages
+ * half-configured. */
+bool cli_in_transaction(struct cli *cli);
+
+/* Register the tree <source_tree>/MODULE-VERSION, forget that it was removed, run its
+ * POST_ADD. 0, or what a verb's run() returns. */
+int cli_register(struct cli *cli, const char *module, const char *version);

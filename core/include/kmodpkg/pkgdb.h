@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A backend: one package database, behind a table of functions.
+ *
+ * A backend is a shared object NAME.so in the plugin directory that exports one symbol,
+ * `const struct kp_pkgdb_ops kp_pkgdb_ops`. The loader reads `abi` and `size`, and nothing
+ * else before they are right. Any change of this header or of pkg.h is a new
+ * KP_PKGDB_ABI. Backends include <kmodpkg/...> and base/ only and link the base objects with
+ * hidden visibility.
+ *
+ * Memory that crosses this border is malloc()ed and freed by the receiver as said below.
+ * Nothing here prints; messages of the native tools go to our stdout and stderr unless
+ * they are captured into an error.
+ *
+ * probe, open, state, list and owner only read, take no lock, and work with any root_fd. write
+ * touches no database. commit is called only when the root has been entered ("/").
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <kmodpkg/err.h>
+#include <kmodpkg/pkg.h>
+
+#define KP_PKGDB_ABI 1
+#define KP_PKGDB_SYMBOL "kp_pkgdb_ops"
+
+struct kp_pkgdb; /* the backend's own */
+
+/* The native lock as seen from this process. */
+enum kp_lock_state {
+	/* Nobody holds it: commit takes the ordinary lock. */
+	KP_LOCK_FREE,
+	/* Our ancestor is the running transaction, and this is a point where a nested
+	 * commit is safe. */
+	KP_LOCK_INSIDE_CAN_COMMIT,
+	/* Our ancestor is the running transaction; place files and queue. */
+	KP_LOCK_INSIDE_MUST_DEFER,
+	/* A process that is no ancestor of ours holds it. */
+	KP_LOCK_BUSY,
+};
+
+/* Who owns a path. Absent strings are NULL. */
+struct kp_owner {
+	char *package; /* NULL: nobody */
+	char *version;
+	char *path; /* the literal path as the database has it */
+};
+
+enum kp_change_kind { KP_CHANGE_ADD, KP_CHANGE_ERASE };
+
+enum kp_change_result {
+	KP_CHANGE_PENDING, /* not tried or not reached; may be tried again */
+	KP_CHANGE_DONE,
+	KP_CHANGE_FAILED, /* refused by the package manager; err says why */
+};
+
+struct kp_change {
+	enum kp_change_kind kind;
+	const char *file; /* ADD: absolute path of a package file made by write() */
+	const char *name; /* ERASE: package name as list() gave it */
+	enum kp_change_result result; /* out */
+	struct kp_err err;            /* out, when FAILED */
+};
+
+struct kp_pkgdb_ops {
+	unsigned int abi; /* KP_PKGDB_ABI */
+	size_t size;      /* sizeof(struct kp_pkgdb_ops) */
+	const char *name; /* "dpkg" */
+
+	/* Does this root use this database for its kernels? 0: no; 1: the database is
+	 * there; 2: and it owns a kernel below /lib/modules, /usr/lib/modules or /boot. */
+	int (*probe)(int root_fd);
+
+	/* ROOT_FD stays the caller's and outlives the handle. */
+	int (*open)(int root_fd, struct kp_pkgdb **ret, struct kp_err *err);
+	void (*close)(struct kp_pkgdb *db);
+
+	/* *ret_holder (may be NULL): words for who holds it, to be freed, or NULL. */
+	int (*state)(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder,
+		     struct kp_err *err);
+
+	/* Packages that we made, whoever installed them: an array to be cleared element by
+	 * element and freed. Starts no process. -EIO with words when the database cannot be
+	 * read: the caller then changes nothing. */
+	int (*list)(struct kp_pkgdb *db, struct kp_pkg_installed **ret, size_t *ret_n,
+		    struct kp_err *err);
+
+	/* For each of N absolute paths, who owns it (files and directories). A path is
+	 * looked up literally and by the other names that directory links of the system give it
+	 * (/lib and /usr/lib). A directory owned by several packages gives one of them, always
+	 * the same. Strings in ret[] are to be freed by the caller. Starts no process. */
+	int (*owner)(struct kp_pkgdb *db, const char *const *paths, size_t n,
+		     struct kp_owner *ret, struct kp_err *err);
+
+	/* Write a package file into the directory DIR_FD; the same input gives the same
+	 * bytes. *ret_file: its file name, *ret_name: the package's name, both to be freed. -EEXIST
+	 * with words: a package of that name that we did not make is installed. */
+	int (*write)(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
+		     char **ret_file, char **ret_name, struct kp_err *err);
+
+	/* Adds, then erases, in as few native transactions as the manager allows. Can be run again:
+	 * a package that is there already, or gone already, is DONE. Files of ours that lie on
+	 * disk unowned at exactly the package's paths are taken over; a path that another
+	 * package owns is a FAILED change. 0: every change has its result. -EBUSY: the native
+	 * lock is taken, nothing was changed; never waits for it. */
+	int (*commit)(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
+		      struct kp_err *err);
+
+	/* Optional (NULL): after packages NAMES were added, set whatever flag makes the manager
+	 * treat each as it treats the kernel it belongs to (apt: automatically installed). */
+	int (*settle)(struct kp_pkgdb *db, const char *const *names, size_t n,
+		      struct kp_err *err);
+
+	/* Optional (NULL): the command that brings the headers of a kernel, as a person types it
+	 * ("apt install linux-headers-6.1.0-56-amd64"); *ret to be freed. -ENOENT: unknown. May be
+	 * slow; never called when there is nothing to report. */
+	int (*suggest_headers)(struct kp_pkgdb *db, const char *kernel, char **ret,
+			       struct kp_err *err);
+};

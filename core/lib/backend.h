@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Find, load and check the one backend of a root.
+ *
+ * Chosen once: the configuration's, else the one whose database owns that system's kernels, else
+ * the one os-release suggests, else the only one there is; then recorded in
+ * <state_dir>/backend. A backend that is not on disk is skipped; a broken one is an error
+ * that names the file. The three names stand in backend.c, nowhere else in core.
+ */
+#pragma once
+
+#include <kmodpkg/pkgdb.h>
+
+#include "lib/ctx.h"
+
+struct kp_backend {
+	const struct kp_pkgdb_ops *ops;
+	struct kp_pkgdb *db;
+	void *handle;
+};
+
+/* Set ctx->backend. Plugin directory: $KMODPKG_PLUGIN_DIR if set and we are not set-id, else
+ * the compiled-in one. With RECORD the choice is written down. -ENOENT: none found. */
+int kp_backend_open(struct kp_ctx *ctx, bool record, struct kp_err *err);
+void kp_backend_close(struct kp_ctx *ctx);
+/* Is NAME the backend of this root? For the glue of a manager: a hook of one that is not
+ * chosen exits silently. */
+bool kp_backend_is(const struct kp_ctx *ctx, const char *name);

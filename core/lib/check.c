@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The check has two halves with a process border between them: kp_artifact_check() opens what
+ * is to be read and starts this program anew in the sandbox; kp_artifact_check_main() there
+ * parses and answers by its exit code, with the reason on its standard output.
+ */
+#include <elf.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+#include <kmodpkg/proc.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/artifact.h"
+#include "lib/modinfo.h"
+
+/* Standard input by a name that libkmod can open. */
+#define KO_PATH "/proc/self/fd/0"
+
+/* Exit codes of the half in the sandbox. */
+enum { VERDICT_GOOD = 0, VERDICT_BAD = 1, VERDICT_NONE = 2 };
+
+/* The head that ELF32 and ELF64 share: elf(5), up to e_machine. */
+static int check_elf(unsigned int machine, bool is_64, struct kp_err *err)
+{
+	struct {
+		unsigned char ident[EI_NIDENT];
+		uint16_t type, machine;
+	} h;
+	uint16_t type, its_machine;
+
+	if (pread(STDIN_FILENO, &h, sizeof(h), 0) != sizeof(h) ||
+	    memcmp(h.ident, ELFMAG, SELFMAG))
+		return kp_err_set(err, -ENOEXEC, "is not an ELF file");
+	if (h.ident[EI_DATA] == ELFDATA2MSB) {
+		type = be16toh(h.type);
+		its_machine = be16toh(h.machine);
+	} else {
+		type = le16toh(h.type);
+		its_machine = le16toh(h.machine);
+	}
+	if (type != ET_REL)
+		return kp_err_set(err, -ENOEXEC, "is not a relocatable ELF file");
+	if (!machine)
+		return 0;
+	if (its_machine != machine || is_64 != (h.ident[EI_CLASS] == ELFCLASS64))
+		return kp_err_set(err, -ENOEXEC,
+				  "is for another architecture (ELF machine %u, %d bit; the "
+				  "kernel has %u, %d bit)",
+				  its_machine, h.ident[EI_CLASS] == ELFCLASS64 ? 64 : 32,
+				  machine, is_64 ? 64 : 32);
+	return 0;
+}
+
+static bool same_module_name(const char *a, const char *b)
+{
+	for (; *a && *b; a++, b++)
+		if ((*a == '-' ? '_' : *a) != (*b == '-' ? '_' : *b))
+			return false;
+	return *a == *b;
+}
+
+static int check_info(const char *name, const char *release, struct kp_err *err)
+{
+	struct kp_modinfo m = { 0 };
+	size_t word;
+	int r;
+
+	r = kp_modinfo_read(KO_PATH, &m, NULL);
+	if (r < 0)
+		return kp_err_set(err, -ENOEXEC, "has no module information");
+	word = m.vermagic ? strcspn(m.vermagic, " ") : 0;
+	if (!word)
+		r = kp_err_set(err, -ENOEXEC, "has no vermagic");
+	else if (strlen(release) != word || memcmp(m.vermagic, release, word))
+		r = kp_err_set(err, -ENOEXEC,
+			       "was built for kernel %.*s, not %s: its recipe does not use "
+			       "$kernel_source_dir",
+			       (int)word, m.vermagic, release);
+	/* Kernels before 4.13 do not write the name into a module. */
+	else if (m.name && !same_module_name(m.name, name))
+		r = kp_err_set(err, -ENOEXEC, "calls itself '%s', not '%s'", m.name,
+			       name);
+	kp_modinfo_clear(&m);
+	return r;
+}
+
+/* Names that the module loader defines or passes over itself (kernel/module/main.c,
+ * simplify_symbols; arch/powerpc/kernel/module_64.c). */
+static bool by_loader(const char *symbol)
+{
+	return !strcmp(symbol, "_GLOBAL_OFFSET_TABLE_") || !strcmp(symbol, ".TOC.") ||
+	       !strcmp(symbol, "TOC.");
+}
+
+static int judge_symbols(const struct kp_symbols *symbols, struct kp_err *err)
+{
+	const struct kp_symbol *missing = NULL, *differs = NULL;
+	_cleanup_free_ char *more = NULL;
+	size_t n_missing = 0;
+
+	for (size_t i = 0; i < symbols->n; i++) {
+		const struct kp_symbol *s = &symbols->list[i];
+
+		if (!s->exported && !s->weak && !by_loader(s->name)) {
+			missing = missing ? missing : s;
+			n_missing++;
+		}
+		if (s->crc_differs && !differs)
+			differs = s;
+	}
+	if (n_missing > 1)
+		more = kp_strf(" and %zu more", n_missing - 1);
+	if (missing)
+		return kp_err_set(err, -ENOEXEC,
+				  "needs the symbol '%s'%s, which the kernel and its "
+				  "BUILD_DEPENDS do not export",
+				  missing->name, more ? more : "");
+	if (differs)
+		return kp_err_set(err, -ENOEXEC,
+				  "was built against another version of the symbol '%s' "
+				  "than the kernel's Module.symvers has",
+				  differs->name);
+	return 0;
+}
+
+static int check_symbols(char **fds, struct kp_err *err)
+{
+	struct kp_symbols symbols = { 0 };
+	int r;
+
+	if (!*fds)
+		return 0;
+	r = kp_symbols_read(KO_PATH, &symbols, NULL);
+	if (r < 0)
+		return kp_err_set(err, -ENOEXEC, "has a symbol table that cannot be read");
+	for (; *fds; fds++) {
+		_cleanup_free_ char *text = NULL;
+		size_t len = 0;
+
+		r = kp_read_fd(atoi(*fds), 0, &text, &len);
+		if (r < 0) {
+			kp_err_sys(err, r, "read Module.symvers");
+			goto out;
+		}
+		kp_symvers_resolve(text, len, &symbols);
+	}
+	r = judge_symbols(&symbols, err);
+out:
+	kp_symbols_clear(&symbols);
+	return r;
+}
+
+/* NAME RELEASE MACHINE BITS [FD of a Module.symvers...] */
+int kp_artifact_check_main(int argc, char **argv)
+{
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	if (argc < 6)
+		return VERDICT_NONE;
+	r = check_elf((unsigned int)strtoul(argv[4], NULL, 10), !strcmp(argv[5], "64"),
+		      &err);
+	if (!r)
+		r = check_info(argv[2], argv[3], &err);
+	if (!r)
+		r = check_symbols(argv + 6, &err);
+	if (!r)
+		return VERDICT_GOOD;
+	if (kp_write_all(STDOUT_FILENO, err.text, strlen(err.text)) < 0)
+		return VERDICT_NONE;
+	return r == -ENOEXEC ? VERDICT_BAD : VERDICT_NONE;
+}
+
+/* Descriptors of the symbol tables, in an array of room for all. */
+struct tables {
+	int *fds;
+	size_t n;
+};
+
+static void close_tables(struct tables *t)
+{
+	while (t->n)
+		close(t->fds[--t->n]);
+	free(t->fds);
+}
+
+static int open_tables(struct kp_ctx *ctx, const struct kp_kernel *kernel,
+		       char *const *symvers, struct tables *t, struct kp_err *err)
+{
+	_cleanup_free_ char *own = kp_path_join(kernel->headers, "Module.symvers");
+	int fd = kp_open_in(ctx->root_fd, own, O_RDONLY, 0);
+
+	if (fd == -ENOENT) {
+		kp_log(KP_LOG_DEBUG, "no '%s': symbols of modules are not checked", own);
+		return 0;
+	}
+	if (fd < 0)
+		return kp_err_sys(err, fd, "open '%s'", own);
+	t->fds = kp_calloc(kp_strv_len(symvers) + 1, sizeof(*t->fds));
+	t->fds[t->n++] = fd;
+	kp_strv_foreach(path, symvers) {
+		fd = kp_open_in(ctx->root_fd, *path, O_RDONLY, 0);
+		if (fd < 0)
+			return kp_err_sys(err, fd, "open '%s'", *path);
+		t->fds[t->n++] = fd;
+	}
+	return 0;
+}
+
+/* Start the half in the sandbox; the reason comes back as it is written there. */
+static int run_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, int ko,
+		     const char *const *argv, const struct tables *tables,
+		     struct kp_proc_end *ret_end, char **ret_reason, struct kp_err *err)
+{
+	static const char *const env[] = { "LANG=C.UTF-8", NULL };
+	struct kp_sandbox own = { .slot = sb->slot, .timeout_s = sb->timeout_s };
+	struct kp_proc proc = { .argv = argv, .env = env, .in_fd = ko };
+	_cleanup_close_ int out = memfd_create("verdict", MFD_CLOEXEC);
+	size_t len;
+	int r;
+
+	if (out < 0)
+		return kp_err_sys(err, -errno, "memfd_create");
+	proc.out_fd = out;
+	proc.keep_fds = tables->fds;
+	proc.n_keep_fds = tables->n;
+	r = kp_sandbox_run(ctx, &own, &proc, ret_end, err);
+	if (r < 0 && r != -ECHILD)
+		return r;
+	if (lseek(out, 0, SEEK_SET) < 0)
+		return kp_err_sys(err, -errno, "lseek");
+	if (kp_read_fd(out, KP_ERR_MAX, ret_reason, &len) < 0)
+		*ret_reason = kp_strdup("");
+	return r;
+}
+
+int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, const char *ko,
+		      const char *name, const struct kp_kernel *kernel,
+		      const struct kp_kernel_build *kb, char *const *symvers,
+		      struct kp_err *err)
+{
+	_cleanup_(close_tables) struct tables tables = { 0 };
+	_cleanup_strv_ char **argv = NULL;
+	_cleanup_free_ char *reason = NULL;
+	_cleanup_close_ int fd = -1;
+	struct kp_proc_end end = { 0 };
+	int r;
+
+	fd = kp_open_in(ctx->root_fd, ko, O_RDONLY | O_NOFOLLOW, 0);
+	if (fd < 0)
+		return kp_err_sys(err, fd, "open '%s'", ko);
+	r = open_tables(ctx, kernel, symvers, &tables, err);
+	if (r < 0)
+		return r;
+	/* Not by a path: the file that runs now may have been replaced by an upgrade. */
+	kp_strv_add(&argv, "/proc/self/exe");
+	kp_strv_add(&argv, KP_ARTIFACT_CHECK_ARG);
+	kp_strv_add(&argv, name);
+	kp_strv_add(&argv, kernel->release);
+	kp_strv_addf(&argv, "%u", kb->elf_machine);
+	kp_strv_add(&argv, kb->elf_64 ? "64" : "32");
+	for (size_t i = 0; i < tables.n; i++)
+		kp_strv_addf(&argv, "%d", tables.fds[i]);
+	r = run_check(ctx, sb, fd, (const char *const *)argv, &tables, &end, &reason, err);
+	if (r == -ECHILD && end.exit_code == VERDICT_BAD)
+		return kp_err_set(err, -ENOEXEC, "module '%s' %s", name, reason);
+	if (r < 0)
+		kp_err_prefix(err, "check of module '%s'%s%s", name, *reason ? ": " : "",
+			      reason);
+	return r;
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What the files conf*.c share with each other, and with nobody else.
+ *
+ * Evaluation (conf-plain.c, conf-shell.c) gives shell variables. Interpretation (conf.c)
+ * reads the directives among them: conf-expand.c expands their values a second time,
+ * conf-rules.c makes modules, make line, patches and switches of them, conf-exclude.c
+ * decides about the kernel, conf-lint.c finds what is doubtful.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/conf.h"
+
+/* Names of directives, those that DKMS once knew included; NULL-terminated. The order is
+ * that in which DKMS expands their values for the second time. */
+extern const char *const kp_conf_directives[];
+bool kp_conf_is_directive(const char *name);
+
+/*
+ * Does the variable belong to bash: set by it, taken from the environment, or changing what
+ * bash does? The plain evaluator refuses to read or assign such a one; the shell evaluator
+ * does not return it; the second expansion leaves it to the shell that runs the value.
+ * Source: bash(1), "Shell Variables", and what the lists of set(1) and env(1) show.
+ */
+bool kp_conf_name_special(const char *name);
+
+/* Second expansion, on all directives (conf.h says what it is). *ret_cr: some value ended
+ * in a carriage return. */
+void kp_conf_expand(struct kp_vars *vars, bool *ret_cr);
+
+/* Fill everything but the exclusions. FILE is the conf for error texts. */
+int kp_conf_rules(struct kp_conf *conf, const struct kp_conf_env *env, const char *file,
+		  struct kp_err *err);
+
+/* Decide about BUILD_EXCLUSIVE_* for env->kernelver (NULL: nothing is excluded). */
+int kp_conf_exclude(struct kp_ctx *ctx, struct kp_conf *conf,
+		    const struct kp_conf_env *env, struct kp_err *err);
+
+void kp_conf_lint(struct kp_ctx *ctx, struct kp_conf *conf,
+		  const struct kp_conf_env *env);
+
+/* Does the unanchored extended regular expression match? One that does not compile
+ * matches nothing, as in bash, and gives a warning that names DIRECTIVE. */
+bool kp_conf_match(struct kp_conf *conf, const char *directive, const char *regex,
+		   const char *text);
+
+/* "" for an element that is not set. */
+const char *kp_conf_value(const struct kp_conf *conf, const char *name,
+			  unsigned int index);

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/ctx.h"
+
+#define TIMEOUT_MINUTES 120
+#define TIMEOUT_MINUTES_MAX (7 * 24 * 60)
+#define JOBS_MAX 4096
+
+/* Where a value stands, for messages. */
+struct place {
+	const char *file;
+	unsigned int line;
+	const char *key;
+};
+
+static int bad_value(const struct place *at, const char *value, const char *expected,
+		     struct kp_err *err)
+{
+	return kp_err_set(err, -EINVAL, "%s:%u: %s = \"%.100s\": expected %s", at->file,
+			  at->line, at->key, value, expected);
+}
+
+static int parse_number(const struct place *at, const char *value, int min, int max,
+			int *ret, struct kp_err *err)
+{
+	char expected[64];
+	size_t n = strspn(value, "0123456789");
+	long v;
+
+	snprintf(expected, sizeof(expected), "a number from %d to %d", min, max);
+	/* Nine digits fit a long everywhere. */
+	if (!n || value[n] || n > 9)
+		return bad_value(at, value, expected, err);
+	v = strtol(value, NULL, 10);
+	if (v < min || v > max)
+		return bad_value(at, value, expected, err);
+	*ret = (int)v;
+	return 0;
+}
+
+/* One of the NULL-terminated WORDS; *ret is its index. */
+static int parse_word(const struct place *at, const char *value, const char *const *words,
+		      const char *expected, int *ret, struct kp_err *err)
+{
+	for (int i = 0; words[i]; i++) {
+		if (!strcmp(words[i], value)) {
+			*ret = i;
+			return 0;
+		}
+	}
+	return bad_value(at, value, expected, err);
+}
+
+static int parse_bool(const struct place *at, const char *value, bool *ret,
+		      struct kp_err *err)
+{
+	static const char *const words[] = { "no", "yes", NULL };
+	int i, r;
+
+	r = parse_word(at, value, words, "yes or no", &i, err);
+	if (!r)
+		*ret = i;
+	return r;
+}
+
+/* An empty value gives back the default. */
+static int parse_path(const struct place *at, const char *value, bool uri, char **ret,
+		      struct kp_err *err)
+{
+	if (*value && *value != '/' && !(uri && kp_str_starts(value, "pkcs11:")))
+		return bad_value(at, value,
+				 uri ? "an absolute path or a pkcs11: URI"
+				     : "an absolute path",
+				 err);
+	free(*ret);
+	*ret = *value ? kp_strdup(value) : NULL;
+	return 0;
+}
+
+static int parse_names(const struct place *at, const char *value, char ***ret,
+		       struct kp_err *err)
+{
+	_cleanup_strv_ char **names = kp_strv_split(value, " \t");
+
+	kp_strv_foreach(p, names)
+		if (!kp_name_ok(*p))
+			return bad_value(at, *p, "module names, separated by spaces",
+					 err);
+	kp_strv_free(*ret);
+	*ret = kp_steal(&names);
+	return 0;
+}
+
+static int parse_backend(const struct place *at, const char *value, char **ret,
+			 struct kp_err *err)
+{
+	/* It becomes part of a file name in the plugin directory. */
+	if (*value && !kp_name_ok(value))
+		return bad_value(at, value, "the name of a backend", err);
+	free(*ret);
+	*ret = *value ? kp_strdup(value) : NULL;
+	return 0;
+}
+
+static int set_value(const struct place *at, const char *value, struct kp_config *config,
+		     struct kp_err *err)
+{
+	static const char *const modes[] = { "auto", "yes", "no", NULL };
+	static const char *const sandbox[] = { "available", "required", NULL };
+	const char *key = at->key;
+	int i, r;
+
+	if (!strcmp(key, "jobs"))
+		return parse_number(at, value, 0, JOBS_MAX, &config->jobs, err);
+	if (!strcmp(key, "timeout"))
+		return parse_number(at, value, 1, TIMEOUT_MINUTES_MAX,
+				    &config->timeout_minutes, err);
+	if (!strcmp(key, "backend"))
+		return parse_backend(at, value, &config->backend, err);
+	if (!strcmp(key, "sign")) {
+		r = parse_word(at, value, modes, "auto, yes or no", &i, err);
+		if (!r)
+			config->sign = (enum kp_sign_mode)i;
+		return r;
+	}
+	if (!strcmp(key, "sandbox")) {
+		r = parse_word(at, value, sandbox, "required or available", &i, err);
+		if (!r)
+			config->sandbox_required = i;
+		return r;
+	}
+	if (!strcmp(key, "sign_key"))
+		return parse_path(at, value, true, &config->sign_key, err);
+	if (!strcmp(key, "sign_cert"))
+		return parse_path(at, value, false, &config->sign_cert, err);
+	if (!strcmp(key, "sign_tool"))
+		return parse_path(at, value, false, &config->sign_tool, err);
+	if (!strcmp(key, "initramfs"))
+		return parse_bool(at, value, &config->initramfs, err);
+	if (!strcmp(key, "install_scripts"))
+		return parse_bool(at, value, &config->install_scripts, err);
+	if (!strcmp(key, "optional"))
+		return parse_names(at, value, &config->optional, err);
+	if (!strcmp(key, "required"))
+		return parse_names(at, value, &config->required, err);
+	kp_warn("%s:%u: unknown key \"%.100s\", ignoring", at->file, at->line, key);
+	return 0;
+}
+
+/* Cut a comment off: a '#' that begins the line or follows white space. */
+static void cut_comment(char *line)
+{
+	for (char *p = line; (p = strchr(p, '#')); p++) {
+		if (p == line || p[-1] == ' ' || p[-1] == '\t') {
+			*p = '\0';
+			return;
+		}
+	}
+}
+
+static int parse_line(struct place *at, char *line, struct kp_config *config,
+		      struct kp_err *err)
+{
+	char *equals;
+
+	cut_comment(line);
+	line = kp_str_strip(line);
+	if (!*line)
+		return 0;
+	equals = strchr(line, '=');
+	if (!equals || equals == line)
+		return kp_err_set(err, -EINVAL,
+				  "%s:%u: expected \"key = value\", found \"%.100s\"",
+				  at->file, at->line, line);
+	*equals = '\0';
+	at->key = kp_str_strip(line);
+	return set_value(at, kp_str_strip(equals + 1), config, err);
+}
+
+int kp_config_parse(const char *text, const char *file, struct kp_config *config,
+		    struct kp_err *err)
+{
+	struct place at = { .file = file };
+
+	*config = (struct kp_config){
+		.initramfs = true,
+		.install_scripts = true,
+		.timeout_minutes = TIMEOUT_MINUTES,
+	};
+	while (*text) {
+		size_t n = strcspn(text, "\n");
+		_cleanup_free_ char *line = kp_strndup(text, n);
+		int r;
+
+		at.line++;
+		r = parse_line(&at, line, config, err);
+		if (r) {
+			kp_config_clear(config);
+			return r;
+		}
+		text += n;
+		text += *text == '\n';
+	}
+	return 0;
+}
+
+void kp_config_clear(struct kp_config *config)
+{
+	free(config->backend);
+	free(config->sign_key);
+	free(config->sign_cert);
+	free(config->sign_tool);
+	kp_strv_free(config->optional);
+	kp_strv_free(config->required);
+	*config = (struct kp_config){ 0 };
+}

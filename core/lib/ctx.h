@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The system that is managed: its root, its directories, its configuration.
+ *
+ * Made once by main and passed to everything. All directories are absolute paths of the
+ * managed system, resolved below root_fd with base/fs.h; reading verbs work on any root, verbs that
+ * build or commit enter it first (kp_ctx_enter_root), after which root_fd is "/".
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include <kmodpkg/err.h>
+
+#include "base/cleanup.h"
+
+/* Signing: what the configuration asks for. */
+enum kp_sign_mode {
+	KP_SIGN_AUTO, /* if the kernel verifies signatures and not in a chroot */
+	KP_SIGN_YES,  /* a failure to sign fails the build */
+	KP_SIGN_NO,
+};
+
+/* /etc/kmodpkg.conf: "key = value" lines, '#' comments; an unknown key is a warning. */
+struct kp_config {
+	int jobs;             /* 0: one per online processor */
+	char *backend;        /* NULL: probe; recorded by the first run */
+	enum kp_sign_mode sign;
+	char *sign_key;       /* NULL: as facts of the distribution say, see sign.h */
+	char *sign_cert;
+	char *sign_tool;
+	bool initramfs;       /* refresh initramfs of touched kernels; default true */
+	bool install_scripts; /* allow PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE */
+	bool sandbox_required; /* a missing protection is an error */
+	int timeout_minutes;  /* of one build; default 120 */
+	char **optional;      /* module names: a failure is only noted */
+	char **required;
+};
+
+struct kp_ctx {
+	int root_fd;
+	char *root; /* for messages; "/" */
+	char *dkms_tree;    /* /var/lib/dkms */
+	char *source_tree;  /* /usr/src */
+	char *install_tree; /* /lib/modules */
+	char *state_dir;    /* /var/lib/kmodpkg */
+	char *log_dir;      /* /var/log/kmodpkg */
+	char *run_dir;      /* /run/kmodpkg */
+	char *work_dir;     /* /var/lib/kmodpkg/work: private build directories */
+	char *arch;         /* uname -m */
+	char *distro;       /* ID of os-release, "" when unknown */
+	char *distro_like;  /* ID and ID_LIKE, words */
+	struct kp_config config;
+	struct kp_backend *backend; /* NULL until kp_backend_open() */
+};
+
+/* ROOT NULL means "/". A configuration that cannot be read or parsed is an error. */
+int kp_ctx_open(const char *root, struct kp_ctx **ret, struct kp_err *err);
+/* Does not close the backend: that comes before. */
+void kp_ctx_close(struct kp_ctx *ctx);
+KP_DEFINE_CLEANUP(struct kp_ctx *, kp_ctx_close);
+/* chroot into the root; no-op for "/". Before kp_backend_open(), since root_fd changes.
+ * -EPERM: says that it needs root. */
+int kp_ctx_enter_root(struct kp_ctx *ctx, struct kp_err *err);
+/* Does ID or ID_LIKE of os-release name one of these (space separated) words? */
+bool kp_ctx_distro_is(const struct kp_ctx *ctx, const char *words);
+
+/* Parse configuration text into *config (initialised with defaults by the callee; empty
+ * after an error). The last of several lines with one key counts, an empty path or list
+ * stands for the default. Fuzzed. Problems with a line name file and line. */
+int kp_config_parse(const char *text, const char *file, struct kp_config *config,
+		    struct kp_err *err);
+void kp_config_clear(struct kp_config *config);

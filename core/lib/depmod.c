@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+
+#include <kmodpkg/log.h>
+#include <kmodpkg/proc.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/kernel.h"
+#include "lib/settle.h"
+#include "lib/tool.h"
+
+int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
+{
+	_cleanup_free_ char *system_map = kp_strf("/boot/System.map-%s", kernel);
+	_cleanup_free_ char *depmod = NULL;
+	const char *argv[6] = { NULL };
+	struct kp_proc proc = { .argv = argv };
+	size_t n = 0;
+	int r;
+
+	if (!kp_name_ok(kernel))
+		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel", kernel);
+	if (!kp_kernel_is_present(ctx, kernel)) {
+		kp_log(KP_LOG_DEBUG, "kernel %s is not present: no depmod", kernel);
+		return 0;
+	}
+	r = kp_tool_need(ctx, "depmod", "kmod", &depmod, err);
+	if (r < 0)
+		return r;
+	argv[n++] = depmod;
+	argv[n++] = "-a";
+	if (kp_exists_in(ctx->root_fd, system_map)) {
+		argv[n++] = "-F";
+		argv[n++] = system_map;
+	}
+	argv[n++] = kernel;
+	r = kp_proc_run(&proc, NULL, err);
+	if (r < 0)
+		kp_err_prefix(err, "kernel %s", kernel);
+	return r;
+}

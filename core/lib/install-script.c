@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+#include <kmodpkg/proc.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/install.h"
+
+int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s, const struct kp_conf *conf,
+		  enum kp_conf_script which, const char *kernel, struct kp_err *err)
+{
+	_cleanup_strv_ char **words = NULL, **env = NULL;
+	_cleanup_free_ char *dir = NULL, *path = NULL;
+	const char *name = kp_conf_script_name(which);
+	struct kp_proc proc = { 0 };
+	int r;
+
+	if (kp_str_empty(conf->scripts[which]))
+		return 0;
+	if (!ctx->config.install_scripts) {
+		kp_warn("%s/%s: %s is not run: install_scripts is off in the configuration",
+			s->module, s->version, name);
+		return 0;
+	}
+	words = kp_strv_split(conf->scripts[which], " \t");
+	if (!words)
+		return 0;
+	if (!kp_relpath_ok(words[0])) {
+		kp_warn("%s/%s: %s \"%s\" leads out of the source tree, skipping",
+			s->module, s->version, name, words[0]);
+		return 0;
+	}
+	dir = kp_strf("/etc/dkms/%s", s->module);
+	path = kp_path_join(dir, words[0]);
+	if (access(path, X_OK) < 0) {
+		free(dir);
+		free(path);
+		dir = kp_strdup(s->dir);
+		path = kp_path_join(dir, words[0]);
+	}
+	if (access(path, X_OK) < 0) {
+		kp_warn("%s/%s: %s %s is not executable, skipping", s->module, s->version,
+			name, path);
+		return 0;
+	}
+	free(words[0]);
+	words[0] = kp_steal(&path);
+	for (const char *const *e = kp_proc_default_env(); *e; e++)
+		kp_strv_add(&env, *e);
+	kp_strv_addf(&env, "kernelver=%s", kernel ? kernel : "");
+	kp_strv_addf(&env, "arch=%s", ctx->arch);
+	kp_strv_addf(&env, "module=%s", s->module);
+	kp_strv_addf(&env, "module_version=%s", s->version);
+	proc.argv = (const char *const *)words;
+	proc.env = (const char *const *)env;
+	proc.cwd = dir;
+	r = kp_proc_run(&proc, NULL, err);
+	if (r < 0)
+		kp_err_prefix(err, "%s/%s: %s", s->module, s->version, name);
+	return r;
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * From published builds to packages: the steps of sync that need our lock.
+ *
+ * Every change goes through the queue (queue.h), whether or not it can be committed at
+ * once: the entry is the note that survives a crash. Where the native database can be
+ * written, kp_drain_locked() commits at once; where it cannot, files are placed first, so that
+ * the rest of the transaction (its initramfs, a modprobe) finds them.
+ */
+#pragma once
+
+#include "lib/sync.h"
+
+/* Queue the package of a row whose published build is to be installed. With PLACE its
+ * files are put in place and depmod is run. PRE_INSTALL is run first. -EEXIST with words: another
+ * package owns one of the paths. */
+int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
+		   bool place, struct kp_err *err);
+/* Queue the removal of a row's package. */
+int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
+		 struct kp_err *err);
+
+/* Commit the queue in one go, run the scripts that follow, settle every kernel that is
+ * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. RET (may be
+ * NULL) gets what was done. */
+int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_initramfs,
+		    struct kp_err *err);
+
+/* <dkms_tree>/MODULE/kernel-K-ARCH -> VERSION/K/ARCH: a view for other tools, never read as
+ * truth. VERSION NULL removes it. */
+int kp_view_set(struct kp_ctx *ctx, const char *module, const char *kernel,
+		const char *version, struct kp_err *err);
+/* Does the view say that something was installed there? Only good for a message. */
+bool kp_view_has(struct kp_ctx *ctx, const char *module, const char *kernel);
+
+/* Run one of the conf's install scripts, the only code of a source that runs as root; looked up
+ * in /etc/dkms/MODULE/ first. 0 also when there is none, it is not executable (a warning) or
+ * the configuration forbids scripts (a message). -ECHILD: it failed. */
+int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s, const struct kp_conf *conf,
+		  enum kp_conf_script which, const char *kernel, struct kp_err *err);

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/intent.h"
+#include "lib/jsonfile.h"
+
+/* A pin or hold; or, without a kernel, the tombstone of a source. */
+struct saying {
+	char *module, *version, *kernel;
+	enum kp_intent_kind kind;
+};
+
+struct sayings {
+	struct saying *list; /* by module, version, kernel */
+	size_t n, alloc;
+};
+
+struct kp_intent {
+	struct sayings pairs, removed;
+};
+
+static void sayings_remove(struct sayings *s, size_t i)
+{
+	free(s->list[i].module);
+	free(s->list[i].version);
+	free(s->list[i].kernel);
+	memmove(&s->list[i], &s->list[i + 1], (--s->n - i) * sizeof(*s->list));
+}
+
+static int compare(const struct saying *a, const char *module, const char *version,
+		   const char *kernel)
+{
+	int c = strcmp(a->module, module);
+
+	if (!c)
+		c = kp_version_cmp(a->version, version);
+	if (!c)
+		c = strcmp(a->version, version); /* "1.0" and "1.00" */
+	return c ? c : strcmp(a->kernel, kernel);
+}
+
+/* Where it is, or else would be inserted. */
+static bool sayings_find(const struct sayings *s, const char *module, const char *version,
+			 const char *kernel, size_t *ret)
+{
+	size_t low = 0, high = s->n;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		int c = compare(&s->list[mid], module, version, kernel);
+
+		if (!c) {
+			*ret = mid;
+			return true;
+		}
+		if (c < 0)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	*ret = low;
+	return false;
+}
+
+static void sayings_insert(struct sayings *s, size_t i, const char *module,
+			   const char *version, const char *kernel,
+			   enum kp_intent_kind kind)
+{
+	KP_GROW(s->list, s->n, s->alloc);
+	memmove(&s->list[i + 1], &s->list[i], (s->n++ - i) * sizeof(*s->list));
+	s->list[i] = (struct saying){ kp_strdup(module), kp_strdup(version),
+				      kp_strdup(kernel), kind };
+}
+
+static void sayings_clear(struct sayings *s)
+{
+	while (s->n)
+		sayings_remove(s, s->n - 1);
+	free(s->list);
+}
+
+struct kp_intent *kp_intent_new(void)
+{
+	return kp_calloc(1, sizeof(struct kp_intent));
+}
+
+void kp_intent_free(struct kp_intent *in)
+{
+	if (!in)
+		return;
+	sayings_clear(&in->pairs);
+	sayings_clear(&in->removed);
+	free(in);
+}
+
+enum kp_intent_kind kp_intent_get(const struct kp_intent *in, const char *module,
+				  const char *version, const char *kernel)
+{
+	size_t i;
+
+	if (!sayings_find(&in->pairs, module, version, kernel, &i))
+		return KP_INTENT_NONE;
+	return in->pairs.list[i].kind;
+}
+
+/* The pin of MODULE for KERNEL, whatever the version. */
+static bool find_pin(const struct kp_intent *in, const char *module, const char *kernel,
+		     size_t *ret)
+{
+	for (size_t i = 0; i < in->pairs.n; i++) {
+		const struct saying *s = &in->pairs.list[i];
+
+		if (s->kind == KP_INTENT_PIN && !strcmp(s->module, module) &&
+		    !strcmp(s->kernel, kernel)) {
+			*ret = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+void kp_intent_set(struct kp_intent *in, const char *module, const char *version,
+		   const char *kernel, enum kp_intent_kind kind)
+{
+	size_t i;
+
+	if (kind == KP_INTENT_PIN && find_pin(in, module, kernel, &i))
+		sayings_remove(&in->pairs, i);
+	if (sayings_find(&in->pairs, module, version, kernel, &i))
+		sayings_remove(&in->pairs, i);
+	if (kind != KP_INTENT_NONE)
+		sayings_insert(&in->pairs, i, module, version, kernel, kind);
+}
+
+void kp_intent_forget(struct kp_intent *in, const char *module, const char *version)
+{
+	for (size_t i = in->pairs.n; i-- > 0;)
+		if (!strcmp(in->pairs.list[i].module, module) &&
+		    !strcmp(in->pairs.list[i].version, version))
+			sayings_remove(&in->pairs, i);
+	kp_intent_set_removed(in, module, version, false);
+}
+
+bool kp_intent_removed(const struct kp_intent *in, const char *module,
+		       const char *version)
+{
+	size_t i;
+
+	return sayings_find(&in->removed, module, version, "", &i);
+}
+
+void kp_intent_set_removed(struct kp_intent *in, const char *module, const char *version,
+			   bool removed)
+{
+	size_t i;
+	bool found = sayings_find(&in->removed, module, version, "", &i);
+
+	if (removed && !found)
+		sayings_insert(&in->removed, i, module, version, "", KP_INTENT_NONE);
+	else if (!removed && found)
+		sayings_remove(&in->removed, i);
+}
+
+void kp_intent_foreach(const struct kp_intent *in,
+		       void (*fn)(const char *module, const char *version,
+				  const char *kernel, enum kp_intent_kind kind,
+				  void *data),
+		       void *data)
+{
+	for (size_t i = 0; i < in->pairs.n; i++) {
+		const struct saying *s = &in->pairs.list[i];
+
+		fn(s->module, s->version, s->kernel, s->kind, data);
+	}
+}
+
+static int bad_item(const char *file, const char *list, size_t i, const char *what,
+		    struct kp_err *err)
+{
+	return kp_err_set(err, -EINVAL, "%s: item %zu of \"%s\": %s", file, i + 1, list,
+			  what);
+}
+
+static int parse_pairs(json_t *array, const char *list, enum kp_intent_kind kind,
+		       const char *file, struct kp_intent *in, struct kp_err *err)
+{
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const char *module, *version, *kernel;
+		size_t at;
+		int r;
+
+		r = kp_json_unpack(json_array_get(array, i), file, err, "{s:s, s:s, s:s}",
+				   "module", &module, "version", &version, "kernel",
+				   &kernel);
+		if (r < 0)
+			return r;
+		if (!kp_name_ok(module) || !kp_name_ok(version) || !kp_name_ok(kernel))
+			return bad_item(file, list, i, "unsafe name", err);
+		/* Never written: then the file is not what a person said. */
+		if (sayings_find(&in->pairs, module, version, kernel, &at) ||
+		    (kind == KP_INTENT_PIN && find_pin(in, module, kernel, &at)))
+			return bad_item(file, list, i, "contradicts another one", err);
+		kp_intent_set(in, module, version, kernel, kind);
+	}
+	return 0;
+}
+
+static int parse_removed(json_t *array, const char *file, struct kp_intent *in,
+			 struct kp_err *err)
+{
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const char *module, *version;
+		int r;
+
+		r = kp_json_unpack(json_array_get(array, i), file, err, "{s:s, s:s}",
+				   "module", &module, "version", &version);
+		if (r < 0)
+			return r;
+		if (!kp_name_ok(module) || !kp_name_ok(version))
+			return bad_item(file, "removed", i, "unsafe name", err);
+		kp_intent_set_removed(in, module, version, true);
+	}
+	return 0;
+}
+
+static int from_json(json_t *object, const char *file, struct kp_intent **ret,
+		     struct kp_err *err)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = kp_intent_new();
+	json_t *pins, *holds, *removed;
+	int schema, r;
+
+	r = kp_json_unpack(object, file, err, "{s:i, s:o, s:o, s:o}", "schema", &schema,
+			   "pins", &pins, "holds", &holds, "removed", &removed);
+	if (r < 0)
+		return r;
+	if (!json_is_array(pins) || !json_is_array(holds) || !json_is_array(removed))
+		return kp_err_set(
+			err, -EINVAL,
+			"%s: expected arrays in \"pins\", \"holds\" and \"removed\"",
+			file);
+	r = parse_pairs(pins, "pins", KP_INTENT_PIN, file, in, err);
+	if (!r)
+		r = parse_pairs(holds, "holds", KP_INTENT_HOLD, file, in, err);
+	if (!r)
+		r = parse_removed(removed, file, in, err);
+	if (r < 0)
+		return r;
+	*ret = kp_steal(&in);
+	return 0;
+}
+
+int kp_intent_parse(const char *text, size_t len, const char *file,
+		    struct kp_intent **ret, struct kp_err *err)
+{
+	_cleanup_json_ json_t *object = NULL;
+	int r;
+
+	r = kp_json_parse(text, len, file, &object, err);
+	return r < 0 ? r : from_json(object, file, ret, err);
+}
+
+int kp_intent_load(struct kp_ctx *ctx, struct kp_intent **ret, struct kp_err *err)
+{
+	_cleanup_free_ char *path = kp_path_join(ctx->state_dir, "intent.json");
+	_cleanup_json_ json_t *object = NULL;
+	struct kp_err why = KP_ERR_INIT;
+	int r;
+
+	r = kp_json_load(ctx->root_fd, path, &object, &why);
+	if (r == -ENOENT) {
+		*ret = kp_intent_new();
+		return 0;
+	}
+	if (!r)
+		r = from_json(object, path, ret, &why);
+	if (r == -EINVAL)
+		return kp_err_set(
+			err, r,
+			"%s; repair it, or move it away, which forgets all pins, "
+			"holds and removed sources",
+			kp_err_text(&why, r));
+	return r < 0 ? kp_err_set(err, r, "%s", kp_err_text(&why, r)) : 0;
+}
+
+/* Append the saying, or fail: what cannot be read back must not be written. */
+static int append(json_t *array, const struct saying *s, bool pair, struct kp_err *err)
+{
+	json_t *item = NULL;
+
+	if (kp_name_ok(s->module) && kp_name_ok(s->version) &&
+	    (!pair || kp_name_ok(s->kernel)))
+		item = json_pack("{s:s, s:s, s:s*}", "module", s->module, "version",
+				 s->version, "kernel", pair ? s->kernel : NULL);
+	if (!item)
+		return kp_err_set(err, -EINVAL,
+				  "intent on \"%.100s/%.100s\", kernel \"%.100s\" not "
+				  "written: unsafe name",
+				  s->module, s->version, s->kernel);
+	json_array_append_new(array, item);
+	return 0;
+}
+
+int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err *err)
+{
+	_cleanup_free_ char *path = kp_path_join(ctx->state_dir, "intent.json");
+	_cleanup_json_ json_t *object = NULL;
+	json_t *pins = json_array(), *holds = json_array(), *removed = json_array();
+	int r = 0;
+
+	object = json_pack("{s:o, s:o, s:o}", "pins", pins, "holds", holds, "removed",
+			   removed);
+	for (size_t i = 0; !r && i < in->pairs.n; i++) {
+		const struct saying *s = &in->pairs.list[i];
+
+		r = append(s->kind == KP_INTENT_PIN ? pins : holds, s, true, err);
+	}
+	for (size_t i = 0; !r && i < in->removed.n; i++)
+		r = append(removed, &in->removed.list[i], false, err);
+	if (!r)
+		r = kp_mkdir_in(ctx->root_fd, ctx->state_dir, 0755, err);
+	if (r < 0)
+		return r;
+	return kp_json_save(ctx->root_fd, path, object, err);
+}

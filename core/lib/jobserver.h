@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * GNU make's jobserver (pipe form), shared by all builds of this process.
+ *
+ * The pool has N tokens. A build that starts takes one (its make's implicit job); what its
+ * makes take beyond that they take from the pipe. So N jobs run, whatever recipes say: an
+ * explicit -j is dropped by the `make` front (libexec/make).
+ * Protocol: GNU make manual, "POSIX Jobserver Interaction".
+ */
+#pragma once
+
+#include <kmodpkg/err.h>
+
+struct kp_jobserver {
+	int read_fd, write_fd; /* what makes inherit; never made non-blocking */
+	int poll_fd;           /* our own non-blocking description of the read end */
+	int n;
+};
+
+int kp_jobserver_open(struct kp_jobserver *js, int n, struct kp_err *err);
+void kp_jobserver_close(struct kp_jobserver *js);
+/* Take one token without waiting: 1 got it, 0 none free, or -errno. poll(poll_fd) tells when. */
+int kp_jobserver_take(struct kp_jobserver *js);
+void kp_jobserver_give(struct kp_jobserver *js);
+/* "MAKEFLAGS= -jN --jobserver-auth=R,W", to be freed. */
+char *kp_jobserver_env(const struct kp_jobserver *js);

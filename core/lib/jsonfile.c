@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "lib/jsonfile.h"
+
+#define FILE_MAX (16 * 1024 * 1024)
+#define TOKEN_MAX 128
+#define SCHEMA 1
+
+int kp_json_parse(const char *text, size_t len, const char *file, json_t **ret,
+		  struct kp_err *err)
+{
+	_cleanup_json_ json_t *object = NULL;
+	const json_t *schema;
+	json_error_t e;
+
+	object = json_loadb(text, len, JSON_REJECT_DUPLICATES, &e);
+	if (!object)
+		return kp_err_set(err, -EINVAL, "%s:%d: %s", file, e.line, e.text);
+	schema = json_object_get(object, "schema");
+	if (!json_is_integer(schema))
+		return kp_err_set(err, -EINVAL,
+				  "%s: expected an object with a schema number", file);
+	if (json_integer_value(schema) != SCHEMA)
+		return kp_err_set(
+			err, -ENOTSUP,
+			"%s: schema %lld is not known to this version of kmodpkg", file,
+			(long long)json_integer_value(schema));
+	*ret = kp_steal(&object);
+	return 0;
+}
+
+int kp_json_unpack(json_t *object, const char *file, struct kp_err *err, const char *fmt,
+		   ...)
+{
+	json_error_t e;
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = json_vunpack_ex(object, &e, JSON_STRICT, fmt, ap);
+	va_end(ap);
+	return r ? kp_err_set(err, -EINVAL, "%s: %s", file, e.text) : 0;
+}
+
+int kp_json_load(int root_fd, const char *path, json_t **ret, struct kp_err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+	int r;
+
+	r = kp_read_in(root_fd, path, FILE_MAX, &text, &len);
+	if (r == -ENOENT)
+		return r;
+	if (r == -EINVAL || r == -EFBIG)
+		return kp_err_set(err, -EINVAL,
+				  "%s: expected a regular file of at most %d MiB", path,
+				  FILE_MAX >> 20);
+	if (r < 0)
+		return kp_err_sys(err, r, "reading %s", path);
+	return kp_json_parse(text, len, path, ret, err);
+}
+
+int kp_json_save(int root_fd, const char *path, json_t *object, struct kp_err *err)
+{
+	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
+	_cleanup_free_ char *dump = NULL;
+
+	json_object_set_new(object, "schema", json_integer(SCHEMA));
+	dump = json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS);
+	if (!dump)
+		return kp_err_set(err, -EINVAL, "%s: cannot be written as JSON", path);
+	kp_buf_addf(&text, "%s\n", dump);
+	return kp_write_in(root_fd, path, text.s, text.len, 0644, err);
+}
+
+/* Length of the UTF-8 sequence at S as jansson accepts it, 0: none. */
+static size_t utf8_len(const char *s)
+{
+	for (size_t n = 1; n <= 4 && s[n - 1]; n++) {
+		json_t *one = json_stringn(s, n);
+
+		if (one) {
+			json_decref(one);
+			return n;
+		}
+	}
+	return 0;
+}
+
+json_t *kp_json_text(const char *s)
+{
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+	json_t *text;
+
+	if (!s)
+		return NULL;
+	while (*s) {
+		size_t n = utf8_len(s);
+
+		kp_buf_add(&b, n ? s : "?", n ? n : 1);
+		s += n ? n : 1;
+	}
+	kp_buf_adds(&b, "");
+	kp_str_printable(b.s);
+	text = json_string(b.s);
+	return text;
+}
+
+bool kp_json_is_token(const char *s)
+{
+	return s && kp_name_ok(s) && strlen(s) <= TOKEN_MAX;
+}
+
+bool kp_json_is_line(const char *s)
+{
+	if (!s)
+		return false;
+	for (; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			return false;
+	return true;
+}
+
+bool kp_json_is_path(const char *s)
+{
+	return s && *s == '/' && kp_relpath_ok(s + 1);
+}
+
+bool kp_json_is_sha256(const char *s)
+{
+	return s && strlen(s) == KP_HASH_HEX - 1 &&
+	       strspn(s, "0123456789abcdef") == KP_HASH_HEX - 1;
+}

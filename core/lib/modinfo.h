@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What libkmod knows of a module file; the only user of libkmod.
+ *
+ * libkmod parses the ELF file in this process: call it for files that root trusts (a
+ * kernel's own, installed ones), or in the sandbox (kp_artifact_check_main). PATH is resolved as
+ * the process sees it, below its own root; compressed files are read too.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <kmodpkg/err.h>
+
+/* The fields of `modinfo`. Members are NULL when absent. */
+struct kp_modinfo {
+	char *name, *vermagic, *version, *srcversion, *depends, *signer;
+};
+
+/* -ENOEXEC: not a module. */
+int kp_modinfo_read(const char *path, struct kp_modinfo *ret, struct kp_err *err);
+void kp_modinfo_clear(struct kp_modinfo *m);
+
+/* A symbol that a module needs from elsewhere. */
+struct kp_symbol {
+	char *name;
+	uint32_t crc; /* version it was built for, 0: none recorded */
+	bool weak;    /* may stay undefined */
+
+	/* filled by kp_symvers_resolve() */
+	bool exported;
+	bool crc_differs; /* exported, but only with other CRCs */
+};
+
+struct kp_symbols {
+	struct kp_symbol *list; /* by name */
+	size_t n;
+};
+
+int kp_symbols_read(const char *path, struct kp_symbols *ret, struct kp_err *err);
+void kp_symbols_clear(struct kp_symbols *s);
+
+/* Mark those that TEXT, a Module.symvers (lines "CRC<TAB>symbol<TAB>...",
+ * Documentation/kbuild/modules.rst), exports. Lines that are none are passed over. May be called
+ * with several texts: one matching CRC in any of them is enough. Pure; fuzzed. */
+void kp_symvers_resolve(const char *text, size_t len, struct kp_symbols *symbols);

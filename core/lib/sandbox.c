@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Three processes: the caller, an init (process 1 of a pid namespace where there is one)
+ * that sets up the view, waits and cleans up, and the command itself. The init stays
+ * root, runs nothing and reads nothing of those inside; it shares no descriptor with
+ * them. It holds the read end of a pipe whose write end only the caller has: when that is
+ * closed, on purpose or by death, everything inside ends.
+ *
+ * Where there is no pid namespace the init is a child subreaper, so whatever the command
+ * leaves behind becomes its child; it kills all processes of the slot's uid until it has
+ * no child left.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/sandbox.h"
+#include "lib/sandbox-means.h"
+#include "lib/sandbox-mounts.h"
+
+/* What one build may use; far above what the largest known modules (ZFS, NVIDIA) take. */
+#define MAX_PROCESSES 4096
+#define MAX_FILE_SIZE (8ULL << 30)
+
+#define KILL_WAIT_MS 10000 /* for processes that do not die (in the kernel) */
+
+struct result {
+	int rc;
+	struct kp_proc_end end;
+	struct kp_err err;
+};
+
+/* Needs CAP_SETPCAP; where that is gone already, no_new_privs has to do. */
+static void drop_bounding_set(void)
+{
+	for (int cap = 0; cap < 64; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) && errno == EINVAL)
+			break;
+}
+
+static int drop_capabilities(void)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return syscall(SYS_capset, &head, none) ? -errno : 0;
+}
+
+static int limit(int resource, rlim_t value)
+{
+	struct rlimit lim;
+
+	if (getrlimit(resource, &lim))
+		return -errno;
+	if (lim.rlim_max == RLIM_INFINITY || lim.rlim_max > value)
+		lim.rlim_max = value;
+	lim.rlim_cur = lim.rlim_max;
+	return setrlimit(resource, &lim) ? -errno : 0;
+}
+
+struct drop {
+	uid_t uid;
+	bool change; /* else stay who we are */
+};
+
+/* The last steps of the command's process before exec. */
+static int drop_privileges(void *data)
+{
+	const struct drop *drop = data;
+	int rc;
+
+	rc = limit(RLIMIT_CORE, 0);
+	if (!rc)
+		rc = limit(RLIMIT_FSIZE, MAX_FILE_SIZE);
+	if (!rc && drop->change)
+		rc = limit(RLIMIT_NPROC, MAX_PROCESSES);
+	if (rc < 0)
+		return rc;
+	drop_bounding_set();
+	if (drop->change)
+		rc = kp_means_set_ids(drop->uid);
+	if (!rc)
+		rc = drop_capabilities();
+	if (rc < 0)
+		return rc;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return -errno;
+	/* Where the init is not process 1 its death would not end us otherwise. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
+		return -errno;
+	return 0;
+}
+
+/* ---- the init ---- */
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+/* Kill those of UID; all at once, so that none can fork meanwhile. */
+static void kill_uid(uid_t uid)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (!kp_means_set_ids(uid))
+			kill(-1, SIGKILL);
+		_exit(0);
+	}
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+}
+
+/* Kill our children; theirs become ours, for the next round. */
+static void kill_children(void)
+{
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
+	struct dirent *e;
+
+	while (proc && (e = readdir(proc))) {
+		_cleanup_free_ char *path = kp_strf("/proc/%s/stat", e->d_name);
+		_cleanup_fclose_ FILE *f = NULL;
+		char line[512], *close_paren;
+		int ppid;
+
+		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !(f = fopen(path, "re")))
+			continue;
+		if (!fgets(line, sizeof(line), f) ||
+		    !(close_paren = strrchr(line, ')')) ||
+		    sscanf(close_paren + 1, " %*c %d", &ppid) != 1)
+			continue;
+		if (ppid == getpid())
+			kill(atoi(e->d_name), SIGKILL);
+	}
+}
+
+/* Without a pid namespace: end whatever is left. */
+static int kill_rest(const struct drop *drop, struct kp_err *err)
+{
+	int64_t until = now_ms() + KILL_WAIT_MS;
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	pid_t pid;
+
+	for (;;) {
+		if (drop->change)
+			kill_uid(drop->uid);
+		else
+			kill_children();
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		if (pid < 0)
+			return 0;
+		if (now_ms() > until)
+			return kp_err_set(err, -EBUSY,
+					  "a process of uid %u cannot be killed",
+					  drop->uid);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline,
+			struct kp_proc_end *ret_end, struct kp_err *err)
+{
+	int64_t until = sb->timeout_s ? now_ms() + sb->timeout_s * 1000LL : 0;
+	_cleanup_close_ int sigfd = -1;
+	sigset_t mask;
+
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGCHLD);
+	sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (sigfd < 0)
+		return kp_err_sys(err, -errno, "signalfd");
+	for (;;) {
+		struct pollfd fds[] = { { .fd = sigfd, .events = POLLIN },
+					{ .fd = lifeline } };
+		struct signalfd_siginfo info;
+		int64_t left = until ? until - now_ms() : -1;
+		int status;
+		pid_t pid;
+
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+			if (pid != command)
+				continue;
+			ret_end->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+			ret_end->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+			return 0;
+		}
+		if (until && left <= 0)
+			return kp_err_set(err, -ETIME,
+					  "did not end within %d minutes and was killed",
+					  (sb->timeout_s + 59) / 60);
+		if (left > INT_MAX)
+			left = INT_MAX;
+		if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
+			return kp_err_sys(err, -errno, "poll");
+		if (fds[1].revents)
+			return -EINTR;
+		while (read(sigfd, &info, sizeof(info)) > 0)
+			;
+	}
+}
+
+static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
+		 const struct drop *drop, pid_t *ret_pid, struct kp_err *err)
+{
+	struct kp_proc inner = *proc;
+	int rc;
+
+	if (kp_means()->flags & CLONE_NEWNS) {
+		rc = kp_view_detach(err);
+		if (!rc)
+			rc = kp_view_enter(sb, kp_means()->parts, err);
+		if (rc < 0)
+			return rc;
+	}
+	inner.setup = drop_privileges;
+	inner.setup_data = (void *)drop;
+	return kp_proc_spawn(&inner, ret_pid, err);
+}
+
+static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
+		      int lifeline, int result_fd)
+{
+	const struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid };
+	struct result res = { 0 };
+	struct kp_err err = KP_ERR_INIT;
+	sigset_t mask;
+	pid_t pid;
+
+	/* Away from the terminal: its signals, and its input queue. */
+	setsid();
+	sigfillset(&mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
+	signal(SIGCHLD, SIG_DFL);
+	if (!(kp_means()->flags & CLONE_NEWPID))
+		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+
+	res.rc = start(sb, proc, &drop, &pid, &res.err);
+	if (!res.rc)
+		res.rc = wait_for_end(pid, sb, lifeline, &res.end, &res.err);
+	if (!(kp_means()->flags & CLONE_NEWPID) && kill_rest(&drop, &err) < 0 &&
+	    !res.rc) {
+		res.rc = err.code;
+		res.err = err;
+	}
+	kp_write_all(result_fd, &res, sizeof(res));
+	/* As process 1 this ends all others; we are not waitable before they are gone. */
+	_exit(0);
+}
+
+/* ---- the caller ---- */
+
+/* clone(2) as fork(2) with flags; the C library's wrapper wants a stack. */
+static pid_t fork_with(int flags)
+{
+#if defined(__s390__) || defined(__CRIS__)
+	return (pid_t)syscall(SYS_clone, NULL, flags | SIGCHLD, NULL, NULL, NULL);
+#else
+	return (pid_t)syscall(SYS_clone, flags | SIGCHLD, NULL, NULL, NULL, NULL);
+#endif
+}
+
+/* Pass on what is there, up to what is left of the limit. 0: end of file. */
+static ssize_t relay(const struct kp_sandbox *sb, int from, int to, uint64_t *done)
+{
+	static const char note[] = "\n[the rest of the output is left out]\n";
+	char buf[65536];
+	ssize_t n = read(from, buf, sizeof(buf));
+	uint64_t room = sb->max_output - *done;
+
+	if (n <= 0 || !room)
+		return n;
+	/* The writer is not to blame when this disk is full, and not to be blocked. */
+	if ((uint64_t)n < room) {
+		*done += (uint64_t)n;
+		(void)kp_write_all(to, buf, (size_t)n);
+	} else {
+		*done = sb->max_output;
+		(void)kp_write_all(to, buf, (size_t)room);
+		(void)kp_write_all(to, note, sizeof(note) - 1);
+	}
+	return n;
+}
+
+struct run {
+	int lifeline[2]; /* the write end is ours */
+	int result[2];
+	int output[2];
+	uint64_t done;
+	int out_fd; /* where output goes */
+};
+
+static void close_pair(int fds[2])
+{
+	for (int i = 0; i < 2; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+}
+
+static void run_clear(struct run *run)
+{
+	close_pair(run->lifeline);
+	close_pair(run->result);
+	close_pair(run->output);
+}
+
+/* Until the result is there, or its writer is gone. */
+static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
+		     struct result *res)
+{
+	_cleanup_close_ int sigfd = -1;
+	bool cancelled = false;
+	sigset_t mask;
+	ssize_t n;
+
+	/* Sees them only where the caller has them blocked; not read, so they stay
+	 * pending. */
+	sigemptyset(&mask);
+	sigaddset(&mask, SIGINT);
+	sigaddset(&mask, SIGTERM);
+	sigfd = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
+	for (;;) {
+		struct pollfd fds[] = {
+			{ .fd = run->result[0], .events = POLLIN },
+			{ .fd = run->output[0], .events = POLLIN },
+			{ .fd = cancelled ? -1 : sigfd, .events = POLLIN },
+		};
+
+		if (poll(fds, 3, -1) < 0)
+			continue; /* EINTR */
+		if (fds[1].revents &&
+		    !relay(sb, run->output[0], run->out_fd, &run->done)) {
+			close(run->output[0]);
+			run->output[0] = -1;
+		}
+		if (fds[2].revents) {
+			cancelled = true;
+			close(kp_steal_fd(&run->lifeline[1]));
+		}
+		if (fds[0].revents)
+			break;
+	}
+	n = read(run->result[0], res, sizeof(*res));
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	while (run->output[0] >= 0 &&
+	       relay(sb, run->output[0], run->out_fd, &run->done) > 0)
+		;
+	if (n == sizeof(*res))
+		return cancelled ? -EINTR : 0;
+	if (cancelled)
+		return -EINTR;
+	res->rc = kp_err_set(&res->err, -ECHILD, "the sandbox was killed");
+	return 0;
+}
+
+static int run_inside(const struct kp_sandbox *sb, const struct kp_proc *proc,
+		      struct run *run, struct result *res, struct kp_err *err)
+{
+	struct kp_proc inner = *proc;
+	bool both = proc->err_fd == proc->out_fd;
+	pid_t pid;
+
+	if (pipe2(run->lifeline, O_CLOEXEC) || pipe2(run->result, O_CLOEXEC))
+		return kp_err_sys(err, -errno, "pipe");
+	if (sb->max_output) {
+		if (pipe2(run->output, O_CLOEXEC))
+			return kp_err_sys(err, -errno, "pipe");
+		/* Somebody inside may live on for a moment and hold the other end. */
+		fcntl(run->output[0], F_SETFL, O_NONBLOCK);
+		run->out_fd = proc->out_fd ? proc->out_fd : STDOUT_FILENO;
+		inner.out_fd = run->output[1];
+		if (both)
+			inner.err_fd = run->output[1];
+	}
+	pid = fork_with(kp_means()->flags);
+	if (pid < 0)
+		return kp_err_sys(err, -errno, "clone");
+	if (pid == 0) {
+		close(run->lifeline[1]);
+		init_main(sb, &inner, run->lifeline[0], run->result[1]);
+	}
+	close(kp_steal_fd(&run->result[1]));
+	if (run->output[1] >= 0)
+		close(kp_steal_fd(&run->output[1]));
+	return supervise(sb, run, pid, res);
+}
+
+static int check(struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		 const struct kp_proc *proc, struct kp_err *err)
+{
+	const char *missing = kp_sandbox_missing();
+
+	if (proc->setup)
+		return kp_err_set(err, -EINVAL, "a sandboxed process has no setup");
+	if (missing && ctx->config.sandbox_required)
+		return kp_err_set(err, -EPERM,
+				  "protection is missing and sandbox = required: %s",
+				  missing);
+	for (size_t i = 0; !kp_sandbox_has_mounts() && i < sb->n_binds; i++)
+		if (!kp_str_eq(sb->binds[i].from, sb->binds[i].at))
+			return kp_err_set(err, -ENOTSUP,
+					  "cannot show '%s' at '%s': no private mounts",
+					  sb->binds[i].from, sb->binds[i].at);
+	return 0;
+}
+
+int kp_sandbox_run(struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		   const struct kp_proc *proc, struct kp_proc_end *ret_end,
+		   struct kp_err *err)
+{
+	struct run run = { { -1, -1 }, { -1, -1 }, { -1, -1 }, 0, -1 };
+	struct result res = { 0 };
+	char words[128];
+	int rc;
+
+	rc = check(ctx, sb, proc, err);
+	if (rc < 0)
+		return rc;
+	rc = run_inside(sb, proc, &run, &res, err);
+	run_clear(&run);
+	if (rc < 0)
+		return rc == -EINTR ? kp_err_set(err, rc, "interrupted") : rc;
+	if (res.rc < 0)
+		return kp_err_set(err, res.rc, "%s: %s", proc->argv[0],
+				  kp_err_text(&res.err, res.rc));
+	if (ret_end)
+		*ret_end = res.end;
+	if (res.end.exit_code == 0)
+		return 0;
+	kp_proc_describe(&res.end, words, sizeof(words));
+	return kp_err_set(err, -ECHILD, "%s %s", proc->argv[0], words);
+}

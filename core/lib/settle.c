@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+
+#include <kmodpkg/log.h>
+#include <kmodpkg/pkgdb.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/backend.h"
+#include "lib/initramfs.h"
+#include "lib/kernel.h"
+#include "lib/settle.h"
+
+static char *marks_dir(const struct kp_ctx *ctx)
+{
+	return kp_path_join(ctx->state_dir, "unsettled");
+}
+
+static char *mark_path(const struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_free_ char *dir = marks_dir(ctx);
+
+	return kp_path_join(dir, kernel);
+}
+
+int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
+{
+	static const char text[] = "depmod and initramfs are to be done\n";
+	_cleanup_free_ char *dir = marks_dir(ctx), *path = NULL;
+	int r;
+
+	if (!kp_name_ok(kernel))
+		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel", kernel);
+	path = mark_path(ctx, kernel);
+	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+	if (r < 0)
+		return r;
+	/* A new file each time: its time is that of the last mark. */
+	return kp_write_in(ctx->root_fd, path, text, strlen(text), 0644, err);
+}
+
+int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
+{
+	_cleanup_free_ char *dir = marks_dir(ctx);
+	_cleanup_strv_ char **names = NULL;
+	char **marks = NULL;
+	int r;
+
+	r = kp_list_in(ctx->root_fd, dir, &names);
+	if (r < 0 && r != -ENOENT)
+		return kp_err_sys(err, r, "list '%s'", dir);
+	kp_strv_foreach(name, names) {
+		_cleanup_free_ char *path = kp_path_join(dir, *name);
+		struct stat st;
+
+		/* Temporary files of a writer that died begin with a dot. */
+		if (**name != '.' && kp_name_ok(*name) &&
+		    !kp_lstat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode))
+			kp_strv_add(&marks, *name);
+	}
+	*ret = marks;
+	return 0;
+}
+
+/* All files below DIR that are no directories, as absolute paths. */
+static int list_files(struct kp_ctx *ctx, const char *dir, char ***files,
+		      struct kp_err *err)
+{
+	_cleanup_strv_ char **names = NULL;
+	int r = kp_list_in(ctx->root_fd, dir, &names);
+
+	if (r < 0)
+		return r == -ENOENT ? 0 : kp_err_sys(err, r, "list '%s'", dir);
+	kp_strv_foreach(name, names) {
+		_cleanup_free_ char *path = kp_path_join(dir, *name);
+		struct stat st;
+
+		if (kp_lstat_in(ctx->root_fd, path, &st) < 0)
+			continue;
+		if (!S_ISDIR(st.st_mode)) {
+			kp_strv_take(files, kp_steal(&path));
+			continue;
+		}
+		r = list_files(ctx, path, files, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* 1: a package owns something below DIR, 0: nobody does. */
+static int has_owner(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
+{
+	_cleanup_strv_ char **files = NULL;
+	struct kp_owner *owners;
+	bool owned = false;
+	size_t n;
+	int r;
+
+	r = list_files(ctx, dir, &files, err);
+	if (r < 0)
+		return r;
+	n = kp_strv_len(files);
+	if (!n)
+		return 0;
+	owners = kp_calloc(n, sizeof(*owners));
+	r = ctx->backend->ops->owner(ctx->backend->db, (const char *const *)files, n,
+				     owners, err);
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		owned |= owners[i].package != NULL;
+		free(owners[i].package);
+		free(owners[i].version);
+		free(owners[i].path);
+	}
+	free(owners);
+	return r < 0 ? r : owned;
+}
+
+static int bury(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
+{
+	/* All that depmod writes; what a kernel package ships (modules.order,
+	 * modules.builtin, modules.builtin.modinfo) is its own to remove. */
+	static const char *const outputs[] = {
+		"modules.dep",	       "modules.dep.bin",     "modules.alias",
+		"modules.alias.bin",   "modules.symbols",     "modules.symbols.bin",
+		"modules.softdep",     "modules.weakdep",     "modules.devname",
+		"modules.builtin.bin", "modules.builtin.alias.bin",
+	};
+	static const char *const dirs[] = { "updates/dkms", "updates", "extra" };
+	int r = has_owner(ctx, dir, err);
+
+	if (r)
+		return r < 0 ? r : 0;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(outputs); i++) {
+		_cleanup_free_ char *path = kp_path_join(dir, outputs[i]);
+
+		r = kp_unlink_in(ctx->root_fd, path);
+		if (r < 0 && r != -ENOTDIR)
+			return kp_err_sys(err, r, "remove '%s'", path);
+	}
+	for (size_t i = 0; i <= KP_ARRAY_SIZE(dirs); i++) {
+		_cleanup_free_ char *path =
+			i < KP_ARRAY_SIZE(dirs) ? kp_path_join(dir, dirs[i]) : kp_strdup(dir);
+
+		r = kp_rmdir_in(ctx->root_fd, path);
+		if (r < 0 && r != -ENOTDIR)
+			return kp_err_sys(err, r, "remove '%s'", path);
+	}
+	return 0;
+}
+
+/* What is left of a release whose kernel is gone. */
+static int settle_dead(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
+{
+	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
+
+	if (!ctx->backend) {
+		kp_log(KP_LOG_DEBUG, "kernel %s: nobody to ask who owns what is left",
+		       kernel);
+		return 0;
+	}
+	kp_strv_foreach(tree, trees) {
+		_cleanup_free_ char *dir = kp_path_join(*tree, kernel);
+		int r;
+
+		if (!kp_is_dir_in(ctx->root_fd, dir))
+			continue;
+		r = bury(ctx, dir, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
+{
+	_cleanup_free_ char *dir = marks_dir(ctx);
+	int r = kp_unlink_in(ctx->root_fd, path);
+
+	if (r < 0)
+		return kp_err_sys(err, r, "remove '%s'", path);
+	r = kp_rmdir_in(ctx->root_fd, dir);
+	return r < 0 ? kp_err_sys(err, r, "remove '%s'", dir) : 0;
+}
+
+int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
+{
+	_cleanup_free_ char *path = NULL;
+	struct stat mark;
+	int r;
+
+	if (!kp_name_ok(kernel))
+		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel", kernel);
+	path = mark_path(ctx, kernel);
+	r = kp_lstat_in(ctx->root_fd, path, &mark);
+	if (r < 0)
+		return r == -ENOENT ? 0 : kp_err_sys(err, r, "look at '%s'", path);
+	if (kp_kernel_is_present(ctx, kernel)) {
+		r = kp_settle_depmod(ctx, kernel, err);
+		if (!r && ctx->config.initramfs)
+			r = kp_initramfs_refresh(ctx, kernel, &mark.st_mtim, err);
+	} else {
+		r = settle_dead(ctx, kernel, err);
+	}
+	return r < 0 ? r : remove_mark(ctx, path, err);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * After files below /lib/modules changed: depmod, initramfs, cleaning up.
+ *
+ * Before anything is placed or committed for a kernel, kp_unsettled_mark() writes
+ * <state_dir>/unsettled/KERNEL; kp_settle() runs depmod once and refreshes the initramfs once, and
+ * removes the mark. Every sync settles every mark it finds, so a crash in between heals. The
+ * unsettled/ directory exists exactly while there are marks.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/ctx.h"
+
+/* Mark now (again): the mark's time is what an initramfs is compared with. */
+int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
+/* Kernels that are marked: a string vector; NULL when none. */
+int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err);
+
+/* Run depmod for a kernel, without touching its mark: what is placed inside a transaction must be
+ * found by the initramfs that the transaction makes. Nothing is done for a kernel that is
+ * not present. */
+int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
+
+/*
+ * Settle one kernel: if it is still there, depmod, then its initramfs by the distribution's tool
+ * if one exists for it and is older than the mark (initramfs.h); if the kernel is gone, remove
+ * depmod's known output files and the empty directories of a dead release below which no package
+ * owns a file. Removes the mark when all worked. A failed depmod or initramfs tool, a database
+ * that cannot be read: error, the mark stays. Without a mark nothing is done. Needs our lock.
+ */
+int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kmodpkg/proc.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/artifact.h"
+#include "lib/tool.h"
+
+/* What a signed module ends in: MODULE_SIG_STRING of Linux' include/linux/module_signature.h. */
+#define SIGNATURE_MARKER "~Module signature appended~\n"
+
+/* What sign-file and kmodsign take alike. */
+struct signer {
+	char *tool;
+	char *key;  /* file or pkcs11: URI */
+	char *cert;
+};
+
+static void clear_signer(struct signer *s)
+{
+	free(s->tool);
+	free(s->key);
+	free(s->cert);
+}
+
+/* A tool of the headers, or NULL. */
+static char *find_sign_file(struct kp_ctx *ctx, const struct kp_kernel *kernel)
+{
+	char *path = kp_path_join(kernel->headers, "scripts/sign-file");
+	struct stat st;
+
+	if (!kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode) &&
+	    (st.st_mode & 0111))
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* -ENOPKG: no tool. */
+static int find_tool(struct kp_ctx *ctx, const struct kp_kernel *kernel, char **ret,
+		     struct kp_err *err)
+{
+	if (ctx->config.sign_tool) {
+		if (!kp_exists_in(ctx->root_fd, ctx->config.sign_tool))
+			return kp_err_set(err, -ENOENT,
+					  "the configured signing tool '%s' does not exist",
+					  ctx->config.sign_tool);
+		*ret = kp_strdup(ctx->config.sign_tool);
+		return 0;
+	}
+	*ret = kp_ctx_distro_is(ctx, "ubuntu") ? kp_tool_find(ctx, "kmodsign") : NULL;
+	if (!*ret)
+		*ret = find_sign_file(ctx, kernel);
+	if (!*ret)
+		return kp_err_set(err, -ENOPKG,
+				  "the headers of kernel %s bring no scripts/sign-file",
+				  kernel->release);
+	return 0;
+}
+
+static bool is_file(const struct kp_ctx *ctx, const char *path)
+{
+	struct stat st;
+
+	return !kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode);
+}
+
+static int configured_key(const struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
+{
+	const char *key = ctx->config.sign_key, *cert = ctx->config.sign_cert;
+
+	if (!key || !cert)
+		return kp_err_set(err, -EINVAL,
+				  "the configuration sets only one of sign_key and sign_cert");
+	if (!kp_str_starts(key, "pkcs11:") && !is_file(ctx, key))
+		return kp_err_set(err, -ENOENT, "the configured sign_key '%s' is not there",
+				  key);
+	if (!is_file(ctx, cert))
+		return kp_err_set(err, -ENOENT,
+				  "the configured sign_cert '%s' is not there", cert);
+	s->key = kp_strdup(key);
+	s->cert = kp_strdup(cert);
+	return 0;
+}
+
+/* -ENOKEY: there is none, and none is made here. */
+static int own_key(struct kp_ctx *ctx, struct signer *s, int log_fd, struct kp_err *err)
+{
+	int r;
+
+	s->key = kp_path_join(ctx->dkms_tree, "mok.key");
+	s->cert = kp_path_join(ctx->dkms_tree, "mok.pub");
+	if (is_file(ctx, s->key)) {
+		if (is_file(ctx, s->cert))
+			return 0;
+		return kp_err_set(err, -ENOENT,
+				  "'%s' is there without its certificate '%s': restore it, or "
+				  "remove the key to have both made anew",
+				  s->key, s->cert);
+	}
+	if (ctx->config.sign == KP_SIGN_AUTO && !kp_kernel_booted_us())
+		return kp_err_set(err, -ENOKEY,
+				  "there is no key '%s', and none is made in a chroot or "
+				  "container",
+				  s->key);
+	r = kp_mok_generate(ctx, log_fd, err);
+	if (r < 0)
+		return r;
+	return 0;
+}
+
+static int find_key(struct kp_ctx *ctx, struct signer *s, int log_fd, struct kp_err *err)
+{
+	static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
+	static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
+
+	if (ctx->config.sign_key || ctx->config.sign_cert)
+		return configured_key(ctx, s, err);
+	if (kp_ctx_distro_is(ctx, "ubuntu") && is_file(ctx, shim_key) &&
+	    is_file(ctx, shim_cert)) {
+		s->key = kp_strdup(shim_key);
+		s->cert = kp_strdup(shim_cert);
+		return 0;
+	}
+	return own_key(ctx, s, log_fd, err);
+}
+
+/* -EOPNOTSUPP, -ENOPKG, -ENOKEY: this system has no way to sign. */
+static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
+		       const struct kp_kernel_build *kb, struct signer *s, int log_fd,
+		       struct kp_err *err)
+{
+	int r;
+
+	if (!kb->module_sig || kp_str_empty(kb->sig_hash))
+		return kp_err_set(err, -EOPNOTSUPP,
+				  "kernel %s does not verify signatures (CONFIG_MODULE_SIG)",
+				  kernel->release);
+	r = find_tool(ctx, kernel, &s->tool, err);
+	return r < 0 ? r : find_key(ctx, s, log_fd, err);
+}
+
+static int run_signer(const struct signer *s, const char *hash, const char *ko,
+		      int log_fd, struct kp_err *err)
+{
+	const char *argv[] = { s->tool, hash, s->key, s->cert, ko, NULL };
+	_cleanup_strv_ char **env = kp_strv_dup((char *const *)kp_proc_default_env());
+	const char *pin = getenv("KBUILD_SIGN_PIN");
+	struct kp_proc proc = { .argv = argv, .out_fd = log_fd, .err_fd = log_fd };
+
+	/* How sign-file is told the PIN of a token or the passphrase of a key. */
+	if (pin)
+		kp_strv_addf(&env, "KBUILD_SIGN_PIN=%s", pin);
+	proc.env = (const char *const *)env;
+	return kp_proc_run(&proc, NULL, err);
+}
+
+int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel *kernel,
+		     const struct kp_kernel_build *kb, int log_fd, bool *ret_signed,
+		     char **ret_why, struct kp_err *err)
+{
+	_cleanup_(clear_signer) struct signer s = { 0 };
+	struct kp_err why = KP_ERR_INIT;
+	int r;
+
+	if (ctx->config.sign == KP_SIGN_NO) {
+		*ret_signed = false;
+		*ret_why = kp_strdup("signing is switched off in the configuration");
+		return 0;
+	}
+	r = find_signer(ctx, kernel, kb, &s, log_fd, &why);
+	if (ctx->config.sign == KP_SIGN_AUTO &&
+	    (r == -EOPNOTSUPP || r == -ENOPKG || r == -ENOKEY)) {
+		*ret_signed = false;
+		*ret_why = kp_strdup(why.text);
+		return 0;
+	}
+	if (r < 0)
+		return kp_err_set(err, r, "not signed: %s", kp_err_text(&why, r));
+	r = run_signer(&s, kb->sig_hash, ko, log_fd, err);
+	if (r < 0) {
+		kp_err_prefix(err, "not signed");
+		return r;
+	}
+	if (!kp_artifact_is_signed(ctx, ko))
+		return kp_err_set(err, -EIO, "'%s' reported success and signed nothing",
+				  s.tool);
+	*ret_signed = true;
+	*ret_why = NULL;
+	return 0;
+}
+
+bool kp_artifact_is_signed(struct kp_ctx *ctx, const char *ko)
+{
+	static const char marker[] = SIGNATURE_MARKER;
+	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, ko, O_RDONLY | O_NONBLOCK, 0);
+	char tail[sizeof(marker) - 1];
+	struct stat st;
+
+	return fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+	       st.st_size >= (off_t)sizeof(tail) &&
+	       pread(fd, tail, sizeof(tail), st.st_size - (off_t)sizeof(tail)) ==
+		       sizeof(tail) &&
+	       !memcmp(tail, marker, sizeof(tail));
+}

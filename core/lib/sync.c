@@ -1,0 +1,473 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/backend.h"
+#include "lib/install.h"
+#include "lib/settle.h"
+#include "lib/sync-request.h"
+#include "lib/sync.h"
+
+#define LOCK_WAIT_MS (10 * 60 * 1000) /* for another sync to commit */
+#define NATIVE_WAIT_MS (60 * 1000)    /* for a package manager by hand; then the queue */
+#define NATIVE_STEP_MS 200
+/* Requests and changes during a run make another round; this many at most. */
+#define ROUNDS 8
+
+struct sync {
+	struct kp_ctx *ctx;
+	struct kp_sync_opts *opts; /* a copy */
+	struct kp_sync_result *ret;
+	char **tried; /* "M/V K key" of the builds of this run */
+	bool waited;  /* the native lock was waited for long enough */
+};
+
+void kp_sync_result_clear(struct kp_sync_result *r)
+{
+	kp_strv_free(r->failures);
+	*r = (struct kp_sync_result){ 0 };
+}
+
+static char *row_name(const struct kp_plan_row *row)
+{
+	return kp_strf("%s/%s %s %s", row->module, row->version, row->kernel,
+		       row->key ? row->key : "");
+}
+
+/* Where the owner of a source that registered itself is remembered. */
+static char *owner_file(struct kp_ctx *ctx, const struct kp_source *s)
+{
+	return kp_strf("%s/builds/%s/%s/source-package", ctx->state_dir, s->module,
+		       s->version);
+}
+
+static int register_source(struct kp_ctx *ctx, const struct kp_source *s,
+			   struct kp_err *err)
+{
+	_cleanup_free_ char *file = owner_file(ctx, s), *dir = kp_strdup(file);
+	int r;
+
+	*strrchr(dir, '/') = '\0';
+	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+	if (r == 0)
+		r = kp_write_in(ctx->root_fd, file, s->package, strlen(s->package), 0644, err);
+	if (r == 0)
+		r = kp_source_register(ctx, s->module, s->version, s->dir, err);
+	if (r == 0)
+		kp_info("registered %s/%s (package %s)", s->module, s->version, s->package);
+	return r;
+}
+
+/* A source that registered itself, and whose tree went together with its package. */
+static int unregister_gone(struct kp_ctx *ctx, const struct kp_source *s,
+			   struct kp_err *err)
+{
+	_cleanup_free_ char *file = owner_file(ctx, s);
+	int r;
+
+	if (!s->missing || s->package || !kp_exists_in(ctx->root_fd, file))
+		return 0;
+	r = kp_unlink_in(ctx->root_fd, file);
+	if (r < 0)
+		return kp_err_sys(err, r, "remove '%s'", file);
+	kp_info("%s/%s is gone with its package", s->module, s->version);
+	return kp_source_unregister(ctx, s->module, s->version, err);
+}
+
+/* Bring the registrations up to date; 1 when something changed. Our lock is held. */
+static int update_sources(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err)
+{
+	int changed = 0, r;
+
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		if (!kp_world_registers(w, &w->unregistered.list[i]))
+			continue;
+		r = register_source(ctx, &w->unregistered.list[i], err);
+		if (r < 0)
+			return r;
+		changed = 1;
+	}
+	for (size_t i = 0; i < w->sources.n; i++) {
+		const struct kp_source *s = &w->sources.list[i];
+
+		if (!s->missing || s->package)
+			continue;
+		r = unregister_gone(ctx, s, err);
+		if (r < 0)
+			return r;
+	}
+	return changed;
+}
+
+static bool sources_need_update(struct kp_ctx *ctx, const struct kp_world *w)
+{
+	for (size_t i = 0; i < w->unregistered.n; i++)
+		if (kp_world_registers(w, &w->unregistered.list[i]))
+			return true;
+	for (size_t i = 0; i < w->sources.n; i++) {
+		_cleanup_free_ char *file = owner_file(ctx, &w->sources.list[i]);
+
+		if (w->sources.list[i].missing && !w->sources.list[i].package &&
+		    kp_exists_in(ctx->root_fd, file))
+			return true;
+	}
+	return false;
+}
+
+static bool is_optional(const struct sync *s, const struct kp_plan_row *row)
+{
+	return kp_strv_has(s->ctx->config.optional, row->module);
+}
+
+static void note_failure(struct sync *s, const struct kp_plan_row *row, const char *why)
+{
+	if (is_optional(s, row))
+		return;
+	s->ret->failed++;
+	kp_strv_addf(&s->ret->failures, "%s/%s, kernel %s: %s", row->module, row->version,
+		     row->kernel, why);
+}
+
+struct graph {
+	struct kp_build_job *jobs;
+	const struct kp_plan_row **rows; /* parallel */
+	size_t n;
+};
+
+static size_t graph_find(const struct graph *g, const char *module, const char *kernel)
+{
+	for (size_t i = 0; i < g->n; i++)
+		if (g->rows[i]->wanted && kp_str_eq(g->rows[i]->module, module) &&
+		    kp_str_eq(g->rows[i]->kernel, kernel))
+			return i;
+	return SIZE_MAX;
+}
+
+/* What a job needs of the modules it depends on: jobs that come first, and Module.symvers of
+ * those that are built. */
+static void add_depends(struct sync *s, const struct kp_world *w, struct graph *g, size_t at)
+{
+	const struct kp_plan_row *row = g->rows[at];
+	const struct kp_plan_pair *x = &w->input.pairs[row->pair];
+	struct kp_build_job *job = &g->jobs[at];
+	size_t *deps = NULL;
+	char **symvers = NULL;
+
+	for (const char *const *d = x->depends; d && *d; d++) {
+		size_t dep = graph_find(g, *d, row->kernel);
+
+		if (dep != SIZE_MAX && dep != at) {
+			deps = kp_reallocarray(deps, job->n_deps + 1, sizeof(*deps));
+			deps[job->n_deps++] = dep;
+			continue;
+		}
+		for (size_t i = 0; i < w->plan.n_rows; i++) {
+			const struct kp_plan_row *other = &w->plan.rows[i];
+			_cleanup_free_ char *dir = NULL, *file = NULL;
+
+			if (!kp_str_eq(other->module, *d) ||
+			    !kp_str_eq(other->kernel, row->kernel))
+				continue;
+			dir = kp_record_dir(s->ctx, other->module, other->version,
+					    other->kernel);
+			file = kp_path_join(dir, "Module.symvers");
+			if ((other->wanted || other->package) &&
+			    kp_exists_in(s->ctx->root_fd, file))
+				kp_strv_take(&symvers, kp_steal(&file));
+		}
+	}
+	job->deps = deps;
+	job->symvers = symvers;
+}
+
+static void graph_clear(struct graph *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		free((void *)g->jobs[i].deps);
+		kp_strv_free((char **)g->jobs[i].symvers);
+		kp_build_job_clear(&g->jobs[i]);
+	}
+	free(g->jobs);
+	free(g->rows);
+}
+
+static bool to_build(struct sync *s, const struct kp_plan_row *row)
+{
+	_cleanup_free_ char *name = row_name(row);
+
+	/* At boot nobody waits for a module that is there to be made better. */
+	if (s->opts->boot && row->package)
+		return false;
+	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
+}
+
+/* Build what the plan says, without any lock of ours. Count of builds, or negative. */
+static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
+{
+	_cleanup_(graph_clear) struct graph g = { 0 };
+	struct kp_build_opts opts = { .jobs = s->opts->jobs,
+				      .progress = s->opts->progress,
+				      .data = s->opts->progress_data };
+	int r;
+
+	g.jobs = kp_calloc(w->plan.n_rows, sizeof(*g.jobs));
+	g.rows = kp_calloc(w->plan.n_rows, sizeof(*g.rows));
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+		const struct kp_plan_pair *x;
+
+		if (!to_build(s, row))
+			continue;
+		x = &w->input.pairs[row->pair];
+		g.rows[g.n] = row;
+		g.jobs[g.n++] = (struct kp_build_job){
+			.source = &w->sources.list[x->source],
+			.kernel = &w->kernels.list[x->kernel],
+			.conf = w->pairs[row->pair].conf,
+			.key = row->key,
+			.force = s->opts->force && x->requested,
+		};
+		kp_strv_take(&s->tried, row_name(row));
+	}
+	if (!g.n)
+		return 0;
+	for (size_t i = 0; i < g.n; i++)
+		add_depends(s, w, &g, i);
+	r = kp_build_run(s->ctx, g.jobs, g.n, &opts, err);
+	/* What was to be built anew was: from here on it is to be installed. */
+	s->opts->force = false;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < g.n; i++) {
+		if (g.jobs[i].rc == 0)
+			s->ret->built++;
+		else if (g.jobs[i].rc == -ENOLINK)
+			s->ret->blocked++;
+		else
+			note_failure(s, g.rows[i], kp_err_text(&g.jobs[i].err, g.jobs[i].rc));
+	}
+	return (int)g.n;
+}
+
+static void tell_restored(struct sync *s, const struct kp_plan_row *row)
+{
+	if (!row->package && kp_view_has(s->ctx, row->module, row->kernel))
+		kp_info("the package of %s/%s for %s was removed behind our back, restoring it; "
+			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
+			row->module, row->version, row->kernel, row->module, row->version,
+			row->kernel);
+}
+
+/* Queue the changes of a plan; with PLACE put files in place. Count of changes. */
+static int enqueue(struct sync *s, struct kp_world *w, bool place, struct kp_err *err)
+{
+	int n = 0, r = 0;
+
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+		struct kp_err one = KP_ERR_INIT;
+
+		if (row->action == KP_ACTION_INSTALL && row->wanted) {
+			tell_restored(s, row);
+			r = kp_install_row(s->ctx, w, row, place, &one);
+		} else if (row->action == KP_ACTION_ERASE) {
+			r = kp_erase_row(s->ctx, w, row, &one);
+		} else {
+			continue;
+		}
+		if (r == -ENOSPC || r == -EDQUOT || r == -EROFS) {
+			*err = one;
+			return r;
+		}
+		if (r < 0) {
+			kp_log(KP_LOG_ERR, "%s/%s for %s: %s", row->module, row->version,
+			       row->kernel, kp_err_text(&one, r));
+			note_failure(s, row, kp_err_text(&one, r));
+		} else {
+			n++;
+		}
+	}
+	return n;
+}
+
+/* depmod for what was placed: the initramfs of this transaction has to find it. */
+static int depmod_placed(struct sync *s, struct kp_err *err)
+{
+	_cleanup_strv_ char **marked = NULL;
+	int r = kp_unsettled_list(s->ctx, &marked, err);
+
+	kp_strv_foreach(k, marked) {
+		if (r < 0)
+			break;
+		r = kp_settle_depmod(s->ctx, *k, err);
+	}
+	return r;
+}
+
+static bool pending(struct sync *s, const struct kp_world *w)
+{
+	_cleanup_strv_ char **marked = NULL;
+
+	if (w->queue.n)
+		return true;
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+
+		if ((row->action == KP_ACTION_INSTALL && row->wanted &&
+		     !s->opts->build_only) ||
+		    row->action == KP_ACTION_ERASE)
+			return true;
+	}
+	return kp_unsettled_list(s->ctx, &marked, NULL) == 0 && marked;
+}
+
+static void pause_ms(int ms)
+{
+	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L };
+
+	nanosleep(&t, NULL);
+}
+
+/* The native lock as it is, after waiting a while for somebody else's. Our lock is not
+ * held. BUSY in the end means: queue, the holder's transaction drains it. */
+static int native_state(struct sync *s, enum kp_lock_state *ret, struct kp_err *err)
+{
+	const struct kp_pkgdb_ops *ops = s->ctx->backend->ops;
+
+	for (int waited = 0;; waited += NATIVE_STEP_MS) {
+		_cleanup_free_ char *holder = NULL;
+		int r = ops->state(s->ctx->backend->db, ret, &holder, err);
+
+		if (r < 0 || *ret != KP_LOCK_BUSY || s->waited)
+			return r;
+		if (waited == 0)
+			kp_info("waiting up to %d s for the package database, held by %s",
+				NATIVE_WAIT_MS / 1000, holder ? holder : "another process");
+		if (waited >= NATIVE_WAIT_MS) {
+			s->waited = true;
+			return 0;
+		}
+		pause_ms(NATIVE_STEP_MS);
+	}
+}
+
+/*
+ * Under our lock: plan again, queue, and commit if the native lock lets us. 1 when another
+ * round is needed (something is to be built, or the native lock was taken from under us).
+ */
+static int change(struct sync *s, struct kp_err *err)
+{
+	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+	_cleanup_close_ int lock = -1;
+	enum kp_lock_state state;
+	bool commit, again = false;
+	int r;
+
+	r = native_state(s, &state, err);
+	if (r < 0)
+		return r;
+	commit = state == KP_LOCK_FREE || state == KP_LOCK_INSIDE_CAN_COMMIT;
+	r = kp_lock_main(s->ctx, "sync", LOCK_WAIT_MS, &lock, err);
+	if (r < 0)
+		return r;
+	r = kp_world_load(s->ctx, s->opts, &w, err);
+	if (r < 0)
+		return r;
+	if (sources_need_update(s->ctx, &w)) {
+		r = update_sources(s->ctx, &w, err);
+		return r < 0 ? r : 1;
+	}
+	for (size_t i = 0; i < w.plan.n_rows; i++)
+		again |= to_build(s, &w.plan.rows[i]);
+	if (s->opts->build_only)
+		return again;
+	r = enqueue(s, &w, !commit, err);
+	if (r < 0)
+		return r;
+	if (!commit) {
+		s->ret->queued += (size_t)r;
+		r = r ? depmod_placed(s, err) : 0;
+		return r < 0 ? r : again;
+	}
+	r = kp_drain_locked(s->ctx, s->ret, s->opts->no_initramfs, err);
+	if (r == -EBUSY)
+		return 1;
+	return r < 0 ? r : again;
+}
+
+static void count_remembered(struct sync *s, const struct kp_world *w)
+{
+	s->ret->remembered = 0;
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+
+		if (row->wanted && !is_optional(s, row) &&
+		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
+		    w->input.pairs[row->pair].failed_key &&
+		    kp_str_eq(w->input.pairs[row->pair].failed_key, row->key))
+			s->ret->remembered++;
+	}
+}
+
+static int rounds(struct sync *s, struct kp_err *err)
+{
+	int r = 0;
+
+	for (int round = 0; round < ROUNDS; round++) {
+		_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+		bool any = false;
+
+		kp_sync_take_request(s->ctx);
+		r = kp_world_load(s->ctx, s->opts, &w, err);
+		if (r < 0)
+			return r;
+		if (round == 0)
+			count_remembered(s, &w);
+		if (sources_need_update(s->ctx, &w)) {
+			r = change(s, err);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		for (size_t i = 0; i < w.plan.n_rows; i++)
+			any |= to_build(s, &w.plan.rows[i]);
+		if (any) {
+			r = build(s, &w, err);
+			if (r < 0)
+				return r;
+		} else if (!pending(s, &w)) {
+			return 0;
+		}
+		r = change(s, err);
+		if (r < 0)
+			return r;
+		if (r == 0 && !kp_sync_take_request(s->ctx))
+			return 0;
+	}
+	kp_warn("the system kept changing; what is left is done by the next sync");
+	return 0;
+}
+
+int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_sync_result *ret,
+	    struct kp_err *err)
+{
+	struct kp_sync_opts own = *opts;
+	struct sync s = { .ctx = ctx, .opts = &own, .ret = ret };
+	int r;
+
+	*ret = (struct kp_sync_result){ 0 };
+	if (kp_sync_is_nested())
+		return kp_sync_request(ctx, err);
+	kp_sync_enter();
+	r = rounds(&s, err);
+	kp_sync_leave();
+	kp_strv_free(s.tried);
+	return r;
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The reconciler: load the world, plan, build, package, commit, settle, until nothing is
+ * left to do.
+ *
+ * Every hook, the boot service and a person's verbs end here. Locks, in this order: the
+ * package manager's, then ours (<run_dir>/lock). Builds run outside of ours, under a lock per pair.
+ * Under ours the native lock is only tried; when it is busy, ours is released and the plan made
+ * again. A mutating command below a running sync (KMODPKG_SYNC in its environment) leaves a request
+ * and returns; the outer sync loops until there are none.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lib/build.h"
+#include "lib/conf.h"
+#include "lib/ctx.h"
+#include "lib/intent.h"
+#include "lib/kernel.h"
+#include "lib/plan.h"
+#include "lib/queue.h"
+#include "lib/record.h"
+#include "lib/source.h"
+
+/* Everything the plan is made from, loaded at one moment. */
+struct kp_world {
+	struct kp_sources sources;
+	struct kp_kernels kernels;
+	struct kp_intent *intent;
+	struct kp_queue queue;
+	struct kp_pkg_installed *packages;
+	size_t n_packages;
+	const struct kp_pkg_id **package_ids; /* parallel to input.packages */
+	struct kp_sources unregistered;       /* trees below source_tree */
+	struct kp_world_pair *pairs; /* parallel to input.pairs */
+	struct kp_plan_input input;
+	struct kp_plan plan;
+};
+
+struct kp_world_pair {
+	struct kp_conf *conf;     /* NULL: bad, problem says why */
+	char *problem;
+	struct kp_record *record; /* NULL: never built */
+	char *key;
+};
+
+struct kp_sync_opts {
+	char *const *modules;  /* only these ("M" or "M/V"); NULL: all */
+	char *const *kernels;  /* only these; NULL: all */
+	bool requested;        /* a person asked: retry failures, ignore AUTOINSTALL */
+	bool force;            /* rebuild although nothing changed */
+	bool build_only;       /* publish, do not install */
+	bool dry_run;
+	int jobs;
+	bool no_initramfs;
+	bool boot;             /* build only what is not there at all (kernels: the running one) */
+	kp_build_progress *progress; /* NULL: none */
+	void *progress_data;
+};
+
+struct kp_sync_result {
+	size_t built, installed, erased, failed, queued, blocked;
+	size_t remembered; /* failed before with the same key, not tried again */
+	char **failures; /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
+};
+
+/* Our lock: taken by whoever changes state, packages or intent. Waits at most TIMEOUT_MS. */
+int kp_lock_main(struct kp_ctx *ctx, const char *what, int timeout_ms, int *ret_fd,
+		 struct kp_err *err);
+
+/* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. */
+int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_world *ret,
+		  struct kp_err *err);
+/* Does a sync register this unregistered tree by itself? */
+bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
+void kp_world_clear(struct kp_world *w);
+
+/* Below a running sync (or with our lock held by an ancestor) a mutating verb must not start: it
+ * leaves a request, which the outer sync carries out before it ends. True: a request was left
+ * and the verb has nothing more to do. */
+bool kp_sync_is_nested(void);
+/* Mark this process as a running sync for its children, and no longer. */
+void kp_sync_enter(void);
+void kp_sync_leave(void);
+int kp_sync_request(struct kp_ctx *ctx, struct kp_err *err);
+
+/* 0: done, though single modules may have failed (ret->failed). */
+int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
+	    struct kp_sync_result *ret, struct kp_err *err);
+void kp_sync_result_clear(struct kp_sync_result *r);
+
+/* Commit the queue and settle; neither plans nor builds. What the end of a transaction runs. */
+int kp_drain(struct kp_ctx *ctx, struct kp_err *err);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <kmodpkg/proc.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "lib/tool.h"
+
+char *kp_tool_find(const struct kp_ctx *ctx, const char *name)
+{
+	static const char *const dirs[] = { "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++) {
+		char *path = kp_path_join(dirs[i], name);
+		struct stat st;
+
+		if (!kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode) &&
+		    (st.st_mode & 0111))
+			return path;
+		free(path);
+	}
+	return NULL;
+}
+
+int kp_tool_need(const struct kp_ctx *ctx, const char *name, const char *package,
+		 char **ret, struct kp_err *err)
+{
+	char *path = kp_tool_find(ctx, name);
+
+	if (!path)
+		return kp_err_set(err, -ENOPKG,
+				  "'%s' is not installed: install the package %s", name,
+				  package);
+	*ret = path;
+	return 0;
+}
+
+static int filter_into(struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		       const char *const *argv, int in, const char *temp, int log_fd,
+		       struct kp_err *err)
+{
+	_cleanup_close_ int out = -1;
+	/* XZ_DEFAULTS, GZIP, ZSTD_CLEVEL and the like would change what comes out. */
+	static const char *const env[] = { "PATH=/usr/bin:/bin", "LANG=C.UTF-8", NULL };
+	struct kp_sandbox own = { .slot = sb->slot, .timeout_s = sb->timeout_s };
+	struct kp_proc proc = { .argv = argv, .env = env, .in_fd = in, .err_fd = log_fd };
+	uid_t uid = kp_sandbox_uid(sb->slot);
+	bool root = geteuid() == 0;
+	int r;
+
+	out = kp_open_in(ctx->root_fd, temp, O_RDWR | O_CREAT | O_EXCL, 0600);
+	if (out < 0)
+		return kp_err_sys(err, out, "create '%s'", temp);
+	/* The program may open its standard output anew, by /proc/self/fd. */
+	if (root && fchown(out, uid, uid) < 0)
+		return kp_err_sys(err, -errno, "give '%s' to uid %u", temp, uid);
+	proc.out_fd = out;
+	r = kp_sandbox_run(ctx, &own, &proc, NULL, err);
+	if (r < 0)
+		return r;
+	if ((root && fchown(out, geteuid(), getegid()) < 0) || fchmod(out, 0644) < 0)
+		return kp_err_sys(err, -errno, "take back '%s'", temp);
+	return 0;
+}
+
+int kp_tool_filter(struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		   const char *const *argv, const char *from, const char *to, int log_fd,
+		   struct kp_err *err)
+{
+	_cleanup_free_ char *temp = kp_strf("%s.tmp%d", to, (int)getpid());
+	_cleanup_close_ int in = -1;
+	int r;
+
+	in = kp_open_in(ctx->root_fd, from, O_RDONLY | O_NOFOLLOW, 0);
+	if (in < 0)
+		return kp_err_sys(err, in, "open '%s'", from);
+	(void)kp_unlink_in(ctx->root_fd, temp); /* of a dead process with our number */
+	r = filter_into(ctx, sb, argv, in, temp, log_fd, err);
+	if (!r) {
+		r = kp_rename_in(ctx->root_fd, temp, to);
+		if (r < 0)
+			kp_err_sys(err, r, "rename '%s' to '%s'", temp, to);
+	}
+	if (r < 0)
+		(void)kp_unlink_in(ctx->root_fd, temp);
+	return r;
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Finding the programs of the system that we start, and files that they turn into others.
+ */
+#pragma once
+
+#include <kmodpkg/err.h>
+
+#include "lib/ctx.h"
+#include "lib/sandbox.h"
+
+/* Absolute path of a program in the system's own directories (/usr/sbin, /usr/bin, /sbin,
+ * /bin), never from $PATH: executable regular file below ctx->root_fd; to be freed. NULL: not
+ * there. */
+char *kp_tool_find(const struct kp_ctx *ctx, const char *name);
+/* The same, or -ENOPKG with a text that names the Debian/Fedora PACKAGE to install. */
+int kp_tool_need(const struct kp_ctx *ctx, const char *name, const char *package,
+		 char **ret, struct kp_err *err);
+
+/* Run ARGV in the sandbox with FROM as standard input and a new file as standard output,
+ * which then replaces TO (mode 0644, ours). Nothing is left on failure. Errors of the
+ * program to LOG_FD. */
+int kp_tool_filter(struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		   const char *const *argv, const char *from, const char *to, int log_fd,
+		   struct kp_err *err);

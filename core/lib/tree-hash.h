@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Hashes over the entries of a tree, in the order of their names.
+ *
+ * Symbolic links count by their text and are not followed (but for the tree's own path); .git is
+ * left out, since git changes it without a change of what a build reads.
+ */
+#pragma once
+
+#include "base/hash.h"
+
+struct kp_tree_hash {
+	char content[KP_HASH_HEX]; /* names, kinds, execute bits, bytes */
+	char stat[KP_HASH_HEX];    /* names, modes, sizes, inodes, times: changes whenever the
+				    * content may have; taken before it is read */
+	int64_t newest_s;          /* latest status change, seconds since the epoch */
+};
+
+enum kp_tree_mode {
+	KP_TREE_STAT,    /* `stat` and `newest_s` */
+	KP_TREE_CONTENT, /* all */
+	KP_TREE_LOOKS,   /* `stat` over names, kinds, sizes and modification times only: the same
+			  * for a copy that keeps times */
+};
+
+/* PATH, a directory or a file, below root_fd. Negative errno with words. */
+int kp_tree_hash(int root_fd, const char *path, enum kp_tree_mode mode,
+		 struct kp_tree_hash *ret, struct kp_err *err);

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/backend.h"
+#include "lib/key.h"
+#include "lib/source.h"
+#include "lib/sync.h"
+
+/* What kp_plan_input points to lives in the world; its arrays are ours to change. */
+struct loader {
+	struct kp_ctx *ctx;
+	const struct kp_sync_opts *opts;
+	struct kp_world *w;
+	struct kp_plan_source *sources;
+	struct kp_plan_kernel *kernels;
+	struct kp_plan_pair *pairs;
+	struct kp_plan_package *packages;
+	size_t n_packages;
+};
+
+static bool names_source(char *const *words, const char *module, const char *version)
+{
+	_cleanup_free_ char *full = kp_strf("%s/%s", module, version);
+
+	return !words || kp_strv_has(words, module) || kp_strv_has(words, full);
+}
+
+static bool is_requested(const struct kp_sync_opts *opts, const char *module,
+			 const char *version, const char *kernel)
+{
+	return opts->requested && names_source(opts->modules, module, version) &&
+	       (!opts->kernels || kp_strv_has(opts->kernels, kernel));
+}
+
+/* Trees that a package owns register themselves, unless a person removed them. */
+bool kp_world_registers(const struct kp_world *w, const struct kp_source *s)
+{
+	return s->module && s->package && !s->problem &&
+	       !kp_intent_removed(w->intent, s->module, s->version);
+}
+
+static void add_name(void *data, const char *kernel)
+{
+	char ***names = data;
+
+	if (!kp_strv_has(*names, kernel))
+		kp_strv_add(names, kernel);
+}
+
+static void add_pinned(const char *module, const char *version, const char *kernel,
+		       enum kp_intent_kind kind, void *data)
+{
+	(void)module;
+	(void)version;
+	if (kind == KP_INTENT_PIN)
+		add_name(data, kernel);
+}
+
+static int load_kernels(struct loader *l, struct kp_err *err)
+{
+	_cleanup_strv_ char **extra = NULL;
+	int r;
+
+	for (size_t i = 0; i < l->w->n_packages; i++)
+		add_name(&extra, l->w->packages[i].id.kernel);
+	for (size_t i = 0; i < l->w->queue.n; i++)
+		add_name(&extra, l->w->queue.list[i].id.kernel);
+	kp_strv_foreach(k, l->opts->kernels)
+		add_name(&extra, *k);
+	kp_intent_foreach(l->w->intent, add_pinned, &extra);
+
+	r = kp_kernels_load(l->ctx, extra, &l->w->kernels, err);
+	if (r < 0)
+		return r;
+	r = kp_key_kernels(l->ctx, &l->w->kernels, err);
+	if (r < 0)
+		return r;
+	l->kernels = kp_calloc(l->w->kernels.n, sizeof(*l->kernels));
+	for (size_t i = 0; i < l->w->kernels.n; i++) {
+		const struct kp_kernel *k = &l->w->kernels.list[i];
+
+		l->kernels[i] = (struct kp_plan_kernel){
+			.release = k->release,
+			.present = k->present,
+			.in_database = k->in_database,
+			.headers = k->headers != NULL,
+		};
+	}
+	return 0;
+}
+
+static void load_conf(struct loader *l, const struct kp_source *s,
+		      const struct kp_kernel *k, struct kp_plan_pair *x,
+		      struct kp_world_pair *wp)
+{
+	_cleanup_free_ char *build = kp_path_join(k->moddir, "build");
+	struct kp_conf_env env = {
+		.module = s->module,
+		.version = s->version,
+		.kernelver = k->release,
+		.arch = l->ctx->arch,
+		.kernel_source_dir = build,
+		.source_dir = s->dir,
+	};
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	r = kp_conf_load(l->ctx, &env, &wp->conf, &err);
+	if (r < 0) {
+		wp->problem = kp_strdup(kp_err_text(&err, r));
+		x->conf = KP_PLAN_CONF_BAD;
+		x->conf_reason = wp->problem;
+		return;
+	}
+	x->autoinstall = wp->conf->autoinstall;
+	x->depends = (const char *const *)wp->conf->build_depends;
+	if (wp->conf->excluded) {
+		x->conf = KP_PLAN_CONF_EXCLUDED;
+		x->conf_reason = wp->conf->excluded;
+	}
+}
+
+static void load_record(struct loader *l, const struct kp_source *s,
+			const struct kp_kernel *k, struct kp_plan_pair *x,
+			struct kp_world_pair *wp)
+{
+	struct kp_record *rec;
+
+	if (kp_record_load(l->ctx, s->module, s->version, k->release, &wp->record, NULL) < 0)
+		return;
+	rec = wp->record;
+	if (rec->result == KP_BUILD_OK) {
+		if (kp_record_intact(l->ctx, s->module, s->version, k->release, rec)) {
+			x->built_key = rec->key;
+			x->built_content = rec->content;
+		}
+	} else if (rec->result == KP_BUILD_FAILED) {
+		x->failed_key = rec->key;
+		x->failed_reason = rec->reason;
+		x->failed_machine = rec->machine;
+	}
+}
+
+static void load_pair(struct loader *l, size_t source, size_t kernel)
+{
+	const struct kp_source *s = &l->w->sources.list[source];
+	const struct kp_kernel *k = &l->w->kernels.list[kernel];
+	struct kp_plan_pair x = { .source = source, .kernel = kernel };
+	struct kp_world_pair wp = { 0 };
+	char key[KP_HASH_HEX];
+	struct kp_err err = KP_ERR_INIT;
+	size_t n = l->w->input.n_pairs;
+
+	x.intent = kp_intent_get(l->w->intent, s->module, s->version, k->release);
+	x.requested = is_requested(l->opts, s->module, s->version, k->release);
+	if (!k->present && x.intent != KP_INTENT_PIN && !x.requested)
+		return;
+	if (!s->missing) {
+		load_conf(l, s, k, &x, &wp);
+		if (x.conf == KP_PLAN_CONF_OK && k->headers_key) {
+			if (kp_key_pair(l->ctx, s, wp.conf, k, key, &err) == 0) {
+				wp.key = kp_strdup(key);
+				x.key = wp.key;
+			} else {
+				wp.problem = kp_strdup(kp_err_text(&err, -EIO));
+			}
+		}
+	}
+	load_record(l, s, k, &x, &wp);
+	if (!x.key && wp.problem && !x.failed_reason)
+		x.failed_reason = wp.problem;
+	l->pairs = kp_reallocarray(l->pairs, n + 1, sizeof(*l->pairs));
+	l->pairs[n] = x;
+	l->w->pairs = kp_reallocarray(l->w->pairs, n + 1, sizeof(*l->w->pairs));
+	l->w->pairs[n] = wp;
+	l->w->input.n_pairs++;
+}
+
+static void load_pairs(struct loader *l)
+{
+	l->sources = kp_calloc(l->w->sources.n, sizeof(*l->sources));
+	for (size_t i = 0; i < l->w->sources.n; i++) {
+		const struct kp_source *s = &l->w->sources.list[i];
+
+		l->sources[i] = (struct kp_plan_source){
+			.module = s->module,
+			.version = s->version,
+			.missing = s->missing,
+			.problem = s->problem,
+		};
+		for (size_t j = 0; j < l->w->kernels.n; j++)
+			load_pair(l, i, j);
+	}
+}
+
+static bool erase_is_queued(const struct kp_world *w, const char *name)
+{
+	for (size_t i = 0; i < w->queue.n; i++)
+		if (w->queue.list[i].kind == KP_CHANGE_ERASE &&
+		    kp_str_eq(w->queue.list[i].name, name))
+			return true;
+	return false;
+}
+
+static void add_package(struct loader *l, const struct kp_pkg_id *id, const char *name,
+			bool queued)
+{
+	struct kp_plan_package *p;
+
+	l->packages = kp_reallocarray(l->packages, l->n_packages + 1, sizeof(*p));
+	l->w->package_ids[l->n_packages] = id;
+	p = &l->packages[l->n_packages++];
+	*p = (struct kp_plan_package){
+		.module = id->module,
+		.version = id->version,
+		.kernel = id->kernel,
+		.key = id->key,
+		.name = name,
+		.content = id->content,
+		.queued = queued,
+		.removed = kp_intent_removed(l->w->intent, id->module, id->version),
+		.intent = kp_intent_get(l->w->intent, id->module, id->version, id->kernel),
+	};
+}
+
+/*
+ * Was the source of a package owned by a package, and is now neither on disk nor in the
+ * database? (/usr/src not being mounted leaves it in the database.)
+ */
+static int find_gone_sources(struct loader *l, struct kp_err *err)
+{
+	const struct kp_pkgdb_ops *ops = l->ctx->backend->ops;
+	size_t n = 0, *which = kp_calloc(l->n_packages, sizeof(*which));
+	_cleanup_strv_ char **paths = NULL;
+	struct kp_owner *owners;
+	int r = 0;
+
+	for (size_t i = 0; i < l->n_packages; i++) {
+		const struct kp_pkg_id *id = l->w->package_ids[i];
+		_cleanup_free_ char *dir = NULL, *conf = NULL;
+		const struct kp_source *s;
+
+		if (!id->source_package)
+			continue;
+		s = kp_sources_find(&l->w->sources, id->module, id->version);
+		if (s && !s->missing)
+			continue;
+		dir = s ? kp_strdup(s->dir) :
+			  kp_strf("%s/%s-%s", l->ctx->source_tree, id->module, id->version);
+		conf = kp_path_join(dir, "dkms.conf");
+		if (kp_exists_in(l->ctx->root_fd, conf))
+			continue;
+		kp_strv_take(&paths, kp_steal(&conf));
+		which[n++] = i;
+	}
+	owners = kp_calloc(n, sizeof(*owners));
+	if (n)
+		r = ops->owner(l->ctx->backend->db, (const char *const *)paths, n, owners, err);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		l->packages[which[i]].source_gone = owners[i].package == NULL;
+		free(owners[i].package);
+		free(owners[i].version);
+		free(owners[i].path);
+	}
+	free(owners);
+	free(which);
+	return r;
+}
+
+static int load_packages(struct loader *l, struct kp_err *err)
+{
+	struct kp_world *w = l->w;
+
+	w->package_ids = kp_calloc(w->n_packages + w->queue.n, sizeof(*w->package_ids));
+	for (size_t i = 0; i < w->n_packages; i++) {
+		if (erase_is_queued(w, w->packages[i].name))
+			continue;
+		add_package(l, &w->packages[i].id, w->packages[i].name, false);
+	}
+	for (size_t i = 0; i < w->queue.n; i++) {
+		if (w->queue.list[i].kind != KP_CHANGE_ADD)
+			continue;
+		add_package(l, &w->queue.list[i].id, w->queue.list[i].name, true);
+	}
+	return find_gone_sources(l, err);
+}
+
+/* For a plan that is only shown: what a sync would register first. */
+static void assume_registered(struct kp_world *w)
+{
+	struct kp_sources *all = &w->sources;
+
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		struct kp_source *s = &w->unregistered.list[i];
+
+		if (!kp_world_registers(w, s))
+			continue;
+		all->list = kp_reallocarray(all->list, all->n + 1, sizeof(*all->list));
+		all->list[all->n++] = *s;
+		*s = (struct kp_source){ 0 };
+	}
+}
+
+static int load(struct loader *l, struct kp_err *err)
+{
+	struct kp_backend *b = l->ctx->backend;
+	struct kp_world *w = l->w;
+	int r;
+
+	r = kp_intent_load(l->ctx, &w->intent, err);
+	if (r < 0)
+		return r;
+	/* The queue before the database: an entry that is committed in between is then seen
+	 * in both, rather than in none. */
+	r = kp_queue_load(l->ctx, &w->queue, err);
+	if (r < 0)
+		return r;
+	r = b->ops->list(b->db, &w->packages, &w->n_packages, err);
+	if (r < 0)
+		return r;
+	r = kp_sources_load(l->ctx, &w->sources, err);
+	if (r < 0)
+		return r;
+	r = kp_sources_unregistered(l->ctx, &w->sources, &w->unregistered, err);
+	if (r < 0)
+		return r;
+	if (l->opts->dry_run)
+		assume_registered(w);
+	r = load_kernels(l, err);
+	if (r < 0)
+		return r;
+	load_pairs(l);
+	return load_packages(l, err);
+}
+
+int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_world *ret,
+		  struct kp_err *err)
+{
+	struct kp_world w = { 0 };
+	struct loader l = { .ctx = ctx, .opts = opts, .w = &w };
+	int r;
+
+	r = load(&l, err);
+	w.input.sources = l.sources;
+	w.input.n_sources = w.sources.n;
+	w.input.kernels = l.kernels;
+	w.input.n_kernels = w.kernels.n;
+	w.input.pairs = l.pairs;
+	w.input.packages = l.packages;
+	w.input.n_packages = l.n_packages;
+	if (r < 0) {
+		kp_world_clear(&w);
+		return r;
+	}
+	w.input.no_autoinstall = kp_exists_in(ctx->root_fd, "/etc/dkms/no-autoinstall");
+	w.input.only_modules = (const char *const *)opts->modules;
+	w.input.only_kernels = (const char *const *)opts->kernels;
+	w.input.force = opts->force;
+	kp_plan_make(&w.input, &w.plan);
+	*ret = w;
+	return 0;
+}
+
+void kp_world_clear(struct kp_world *w)
+{
+	kp_plan_clear(&w->plan);
+	free((void *)w->input.sources);
+	free((void *)w->input.kernels);
+	free((void *)w->input.pairs);
+	free((void *)w->input.packages);
+	for (size_t i = 0; i < w->input.n_pairs; i++) {
+		kp_conf_free(w->pairs[i].conf);
+		kp_record_free(w->pairs[i].record);
+		free(w->pairs[i].problem);
+		free(w->pairs[i].key);
+	}
+	free(w->pairs);
+	for (size_t i = 0; i < w->n_packages; i++)
+		kp_pkg_installed_clear(&w->packages[i]);
+	free(w->packages);
+	free(w->package_ids);
+	kp_queue_clear(&w->queue);
+	kp_intent_free(w->intent);
+	kp_kernels_clear(&w->kernels);
+	kp_sources_clear(&w->sources);
+	kp_sources_clear(&w->unregistered);
+	*w = (struct kp_world){ 0 };
+}

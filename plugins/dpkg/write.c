@@ -1,0 +1,416 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Writing a .deb (deb(5)): an ar archive of debian-binary, control.tar and data.tar. The
+ * members are not compressed: the package is installed at once and thrown away.
+ *
+ * Same input, same bytes: entries are sorted, owned by root, and have the caller's time.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <md5.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+
+#include "archive-util.h"
+#include "dpkg.h"
+
+/* The files of a package by path, whatever order the caller has them in. */
+struct payload {
+	const struct kp_pkg *pkg;
+	const struct kp_pkg_file **files;
+	char **dirs; /* "./", "./lib/", ...: all directories above them, sorted */
+};
+
+static void payload_clear(struct payload *p)
+{
+	free(p->files);
+	kp_strv_free(p->dirs);
+}
+
+static int by_path(const void *a, const void *b)
+{
+	return strcmp((*(const struct kp_pkg_file *const *)a)->path,
+		      (*(const struct kp_pkg_file *const *)b)->path);
+}
+
+static int payload_load(struct payload *p, const struct kp_pkg *pkg, struct kp_err *err)
+{
+	p->pkg = pkg;
+	p->files = kp_calloc(pkg->n_files + 1, sizeof(*p->files));
+	for (size_t i = 0; i < pkg->n_files; i++)
+		p->files[i] = &pkg->files[i];
+	qsort(p->files, pkg->n_files, sizeof(*p->files), by_path);
+	kp_strv_add(&p->dirs, "./");
+	for (size_t i = 0; i < pkg->n_files; i++) {
+		const char *path = p->files[i]->path;
+
+		if (path[0] != '/' || !kp_relpath_ok(path + 1))
+			return kp_err_set(err, -EINVAL,
+					  "'%s' is no usable path for a package", path);
+		if (i && !strcmp(path, p->files[i - 1]->path))
+			return kp_err_set(err, -EINVAL, "'%s' is there twice", path);
+		for (const char *s = strchr(path + 1, '/'); s; s = strchr(s + 1, '/')) {
+			_cleanup_free_ char *dir =
+				kp_strf(".%.*s/", (int)(s - path), path);
+
+			if (!kp_strv_has(p->dirs, dir))
+				kp_strv_take(&p->dirs, kp_steal(&dir));
+		}
+	}
+	kp_strv_sort(p->dirs);
+	return 0;
+}
+
+/* Put an entry's header; its SIZE bytes are to follow. PATH as tar has it, with "./". */
+static int put_header(struct archive *a, const char *path, mode_t mode, uint64_t size,
+		      int64_t mtime, struct kp_err *err)
+{
+	_cleanup_entry_ struct archive_entry *e = archive_entry_new2(a);
+
+	archive_entry_set_pathname(e, path);
+	archive_entry_set_mode(e, mode);
+	archive_entry_set_size(e, (la_int64_t)size);
+	archive_entry_set_mtime(e, mtime, 0);
+	archive_entry_set_uid(e, 0);
+	archive_entry_set_gid(e, 0);
+	archive_entry_set_uname(e, "root");
+	archive_entry_set_gname(e, "root");
+	if (archive_write_header(a, e) != ARCHIVE_OK)
+		return archive_err(a, err, path);
+	return 0;
+}
+
+static int put_bytes(struct archive *a, const void *data, size_t len, struct kp_err *err)
+{
+	if (archive_write_data(a, data, len) != (la_ssize_t)len)
+		return archive_err(a, err, "write package");
+	return 0;
+}
+
+static int put_member(struct archive *a, const char *path, const char *data, size_t len,
+		      int64_t mtime, struct kp_err *err)
+{
+	int rc = put_header(a, path, S_IFREG | 0644, len, mtime, err);
+
+	return rc < 0 ? rc : put_bytes(a, data, len, err);
+}
+
+/* Call FN with all bytes of a file, which must have the size that was said. */
+static int read_file(const struct kp_pkg_file *f,
+		     int (*fn)(void *data, const void *p, size_t len, struct kp_err *err),
+		     void *data, struct kp_err *err)
+{
+	_cleanup_free_ char *buf = kp_malloc(128 * 1024);
+	uint64_t offset = 0;
+
+	for (;;) {
+		ssize_t n = pread(f->fd, buf, 128 * 1024, (off_t)offset);
+		int rc;
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return kp_err_sys(err, -errno, "read what becomes '%s'", f->path);
+		if (offset + (uint64_t)n > f->size || (!n && offset != f->size))
+			return kp_err_set(err, -EIO, "what becomes '%s' changed its size",
+					  f->path);
+		if (!n)
+			return 0;
+		rc = fn(data, buf, (size_t)n, err);
+		if (rc < 0)
+			return rc;
+		offset += (uint64_t)n;
+	}
+}
+
+static int file_to_archive(void *data, const void *p, size_t len, struct kp_err *err)
+{
+	return put_bytes(data, p, len, err);
+}
+
+static int file_to_md5(void *data, const void *p, size_t len, struct kp_err *err)
+{
+	(void)err;
+	MD5Update(data, p, len);
+	return 0;
+}
+
+/* A tar that goes to FN in the pieces that libarchive makes, without padding at the end
+ * other than the format's own. */
+static int tar_open(struct archive **ret, archive_write_callback *fn, void *data,
+		    struct kp_err *err)
+{
+	*ret = archive_write_new();
+	if (archive_write_set_format_gnutar(*ret) != ARCHIVE_OK ||
+	    archive_write_set_bytes_per_block(*ret, 0) != ARCHIVE_OK ||
+	    archive_write_open(*ret, data, NULL, fn, NULL) != ARCHIVE_OK)
+		return archive_err(*ret, err, "begin tar");
+	return 0;
+}
+
+static int tar_close(struct archive *tar, struct kp_err *err)
+{
+	return archive_write_close(tar) == ARCHIVE_OK ? 0
+						      : archive_err(tar, err, "end tar");
+}
+
+static la_ssize_t tar_to_buf(struct archive *tar, void *data, const void *p, size_t len)
+{
+	(void)tar;
+	kp_buf_add(data, p, len);
+	return (la_ssize_t)len;
+}
+
+static la_ssize_t tar_to_count(struct archive *tar, void *data, const void *p, size_t len)
+{
+	(void)tar;
+	(void)p;
+	*(uint64_t *)data += len;
+	return (la_ssize_t)len;
+}
+
+static la_ssize_t tar_to_archive(struct archive *tar, void *data, const void *p,
+				 size_t len)
+{
+	la_ssize_t n = archive_write_data(data, p, len);
+
+	if (n < 0)
+		archive_set_error(tar, archive_errno(data), "%s",
+				  archive_error_string(data));
+	return n;
+}
+
+/* ar wants a member's size before its bytes: the tar is written twice, first without the
+ * files' bytes (libarchive fills in zeros) only to be counted. */
+static int put_data_tar(const struct payload *p, archive_write_callback *fn, void *data,
+			bool with_bytes, struct kp_err *err)
+{
+	_cleanup_archive_ struct archive *tar = NULL;
+	int rc = tar_open(&tar, fn, data, err);
+
+	if (rc < 0)
+		return rc;
+	kp_strv_foreach (dir, p->dirs) {
+		rc = put_header(tar, *dir, S_IFDIR | 0755, 0, p->pkg->mtime, err);
+		if (rc < 0)
+			return rc;
+	}
+	for (size_t i = 0; i < p->pkg->n_files; i++) {
+		const struct kp_pkg_file *f = p->files[i];
+		_cleanup_free_ char *path = kp_strf(".%s", f->path);
+
+		rc = put_header(tar, path, S_IFREG | (f->mode & 07777), f->size,
+				p->pkg->mtime, err);
+		if (!rc && with_bytes)
+			rc = read_file(f, file_to_archive, tar, err);
+		if (rc < 0)
+			return rc;
+	}
+	return tar_close(tar, err);
+}
+
+/* The control file md5sums: what `dpkg -V` compares with. */
+static int make_md5sums(const struct payload *p, struct kp_buf *ret, struct kp_err *err)
+{
+	for (size_t i = 0; i < p->pkg->n_files; i++) {
+		char hex[MD5_DIGEST_STRING_LENGTH];
+		MD5_CTX ctx;
+		int rc;
+
+		MD5Init(&ctx);
+		rc = read_file(p->files[i], file_to_md5, &ctx, err);
+		if (rc < 0)
+			return rc;
+		MD5End(&ctx, hex);
+		kp_buf_addf(ret, "%s  %s\n", hex, p->files[i]->path + 1);
+	}
+	return 0;
+}
+
+/* KiB, as dpkg-gencontrol counts: each file rounded up, one for each directory. */
+static uint64_t installed_size(const struct payload *p)
+{
+	uint64_t kib = kp_strv_len(p->dirs) - 1;
+
+	for (size_t i = 0; i < p->pkg->n_files; i++)
+		kib += (p->files[i]->size + 1023) / 1024;
+	return kib;
+}
+
+static int add_field(struct kp_buf *b, const char *name, const char *value,
+		     struct kp_err *err)
+{
+	size_t len = strlen(value);
+
+	/* dpkg drops white space at the ends, and a line break would begin another field.
+	 */
+	if (!len || value[0] == ' ' || value[len - 1] == ' ')
+		return kp_err_set(err, -EINVAL, "'%s' cannot be the value of %s", value,
+				  name);
+	for (const char *s = value; *s; s++)
+		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+			return kp_err_set(err, -EINVAL, "'%s' cannot be the value of %s",
+					  value, name);
+	kp_buf_addf(b, "%s: %s\n", name, value);
+	return 0;
+}
+
+static int make_control(const struct payload *p, const char *name, const char *version,
+			const char *arch, struct kp_buf *ret, struct kp_err *err)
+{
+	const char *fields[KP_DPKG_N_FIELDS];
+	const struct kp_pkg_id *id = &p->pkg->id;
+	int rc;
+
+	kp_buf_addf(ret,
+		    "Package: %s\n"
+		    "Version: %s\n"
+		    "Architecture: %s\n"
+		    "Maintainer: kmodpkg on this machine <root@localhost>\n"
+		    "Installed-Size: %llu\n"
+		    "Section: kernel\n"
+		    "Priority: optional\n",
+		    name, version, arch, (unsigned long long)installed_size(p));
+	kp_dpkg_id_fields(id, fields);
+	for (int i = 0; i < KP_DPKG_N_FIELDS; i++) {
+		if (i == KP_DPKG_SOURCE_PACKAGE && !fields[i])
+			continue;
+		rc = add_field(ret, kp_dpkg_field_names[i], fields[i] ?: "", err);
+		if (rc < 0)
+			return rc;
+	}
+	rc = add_field(ret, "Description", p->pkg->summary, err);
+	if (rc < 0)
+		return rc;
+	kp_buf_addf(ret,
+		    " Built on this machine by kmodpkg from the module source %s %s\n"
+		    " for the kernel %s. It comes and goes with them; to do without\n"
+		    " it, use \"kmodpkg uninstall\".\n",
+		    id->module, id->version, id->kernel);
+	return 0;
+}
+
+static int make_control_tar(const struct payload *p, const struct kp_buf *control,
+			    struct kp_buf *ret, struct kp_err *err)
+{
+	_cleanup_archive_ struct archive *tar = NULL;
+	_cleanup_buf_ struct kp_buf md5sums = KP_BUF_INIT;
+	int rc = make_md5sums(p, &md5sums, err);
+
+	if (rc < 0)
+		return rc;
+	rc = tar_open(&tar, tar_to_buf, ret, err);
+	if (!rc)
+		rc = put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
+	if (!rc)
+		rc = put_member(tar, "./control", control->s, control->len, p->pkg->mtime,
+				err);
+	if (!rc)
+		rc = put_member(tar, "./md5sums", md5sums.s ?: "", md5sums.len,
+				p->pkg->mtime, err);
+	return rc < 0 ? rc : tar_close(tar, err);
+}
+
+static int write_deb(const struct payload *p, const struct kp_buf *control, int fd,
+		     struct kp_err *err)
+{
+	static const char format_version[] = "2.0\n";
+	_cleanup_archive_ struct archive *ar = archive_write_new();
+	_cleanup_buf_ struct kp_buf control_tar = KP_BUF_INIT;
+	uint64_t size = 0;
+	int rc;
+
+	rc = make_control_tar(p, control, &control_tar, err);
+	if (!rc)
+		rc = put_data_tar(p, tar_to_count, &size, false, err);
+	if (rc < 0)
+		return rc;
+	/* The BSD form of ar: member names without a slash at the end. */
+	if (archive_write_set_format_ar_bsd(ar) != ARCHIVE_OK ||
+	    archive_write_set_bytes_in_last_block(ar, 1) != ARCHIVE_OK ||
+	    archive_write_open_fd(ar, fd) != ARCHIVE_OK)
+		return archive_err(ar, err, "begin package");
+	rc = put_member(ar, "debian-binary", format_version, strlen(format_version),
+			p->pkg->mtime, err);
+	if (!rc)
+		rc = put_member(ar, "control.tar", control_tar.s, control_tar.len,
+				p->pkg->mtime, err);
+	if (!rc)
+		rc = put_header(ar, "data.tar", S_IFREG | 0644, size, p->pkg->mtime, err);
+	if (!rc)
+		rc = put_data_tar(p, tar_to_archive, ar, true, err);
+	if (rc < 0)
+		return rc;
+	if (archive_write_close(ar) != ARCHIVE_OK)
+		return archive_err(ar, err, "end package");
+	return fsync(fd) < 0 ? kp_err_sys(err, -errno, "write package") : 0;
+}
+
+/* The architecture that dpkg itself was built for is that of what it installs. */
+static int native_arch(const struct kp_dpkg_status *st, const char **ret,
+		       struct kp_err *err)
+{
+	const struct kp_dpkg_pkg *pkg = kp_dpkg_status_find(st, "dpkg");
+
+	if (!pkg || kp_str_empty(pkg->arch))
+		return kp_err_set(err, -EIO,
+				  "%s/status does not say what architecture dpkg has",
+				  KP_DPKG_DIR);
+	*ret = pkg->arch;
+	return 0;
+}
+
+int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
+		  char **ret_file, char **ret_name, struct kp_err *err)
+{
+	_cleanup_status_ struct kp_dpkg_status st = { 0 };
+	_cleanup_(payload_clear) struct payload payload = { 0 };
+	_cleanup_buf_ struct kp_buf control = KP_BUF_INIT;
+	_cleanup_free_ char *name = NULL, *version = NULL, *file = NULL, *tmp = NULL;
+	_cleanup_close_ int fd = -1;
+	const struct kp_dpkg_pkg *there;
+	const char *arch = NULL;
+	int rc;
+
+	rc = kp_dpkg_status_load(db->root_fd, &st, err);
+	if (!rc)
+		rc = native_arch(&st, &arch, err);
+	if (!rc)
+		rc = payload_load(&payload, pkg, err);
+	if (rc < 0)
+		return rc;
+	name = kp_dpkg_name(pkg->id.module, pkg->id.kernel);
+	version = kp_dpkg_version(pkg->id.version);
+	there = kp_dpkg_status_find(&st, name);
+	if (there && there->state != KP_DPKG_NOT_INSTALLED && !kp_dpkg_pkg_is_ours(there))
+		return kp_err_set(
+			err, -EEXIST,
+			"package %s %s is installed and was not made by kmodpkg; "
+			"remove it to let kmodpkg install its own",
+			name, there->version ?: "");
+	rc = make_control(&payload, name, version, arch, &control, err);
+	if (rc < 0)
+		return rc;
+	file = kp_strf("%s_%s_%s.deb", name, version, arch);
+	tmp = kp_strf("%s.new", file);
+	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    0644);
+	if (fd < 0)
+		return kp_err_sys(err, -errno, "create '%s'", tmp);
+	rc = write_deb(&payload, &control, fd, err);
+	if (!rc && renameat(dir_fd, tmp, dir_fd, file) < 0)
+		rc = kp_err_sys(err, -errno, "rename '%s'", tmp);
+	if (rc < 0) {
+		unlinkat(dir_fd, tmp, 0);
+		kp_err_prefix(err, "package %s", name);
+		return rc;
+	}
+	*ret_file = kp_steal(&file);
+	*ret_name = kp_steal(&name);
+	return 0;
+}

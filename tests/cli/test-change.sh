@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the verbs that change something say and return where nothing can be built; real builds
+# are tested end to end.
+# shellcheck shell=bash disable=SC2154,SC2034,SC2013
+
+test_not_registered()
+{
+	for verb in build install uninstall remove; do
+		run_in "$verb" nosuch
+		expect_error 3 "kmodpkg $verb: nosuch is not registered"
+		run_in "$verb" hello/9
+		expect_error 3 "kmodpkg $verb: hello/9 is not registered"
+	done
+}
+
+test_no_headers()
+{
+	run_in install hello -k 6.1.0-1-test
+	expect_error 21 'kmodpkg install: the headers of kernel 6.1.0-1-test are not installed'
+	echo '6.1.0-1-test apt install linux-headers-6.1.0-1-test' >"$root"/var/lib/fakedb/headers
+	run_in build hello -k 6.1.0-1-test
+	expect_error 21 'kmodpkg build: the headers of kernel 6.1.0-1-test are not installed: apt install linux-headers-6.1.0-1-test'
+	run_in install hello -k 6.9-not-here
+	expect_error 21 'kmodpkg install: the headers of kernel 6.9-not-here are not installed'
+}
+
+test_excluded_and_bad_conf()
+{
+	new_source other 1.0 'BUILD_EXCLUSIVE_KERNEL="^5\."'
+	register other 1.0
+	run_in install other -k 6.1.0-2-test
+	expect_error 77 "kmodpkg install: other/1.0 is excluded for kernel 6.1.0-2-test: kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\\.'"
+	sed -i /PACKAGE_NAME=/d "$root"/usr/src/other-1.0/dkms.conf
+	run_in build other -k 6.1.0-2-test
+	expect_error 8 'kmodpkg build: /usr/src/other-1.0/dkms.conf: PACKAGE_NAME is not set'
+}
+
+test_blocked()
+{
+	new_source needy 1.0 'BUILD_DEPENDS=absent'
+	register needy 1.0
+	run_in install needy -k 6.1.0-2-test
+	expect_error 13 'kmodpkg install: needy/1.0 is blocked for kernel 6.1.0-2-test: needs absent (BUILD_DEPENDS), which is not installed for this kernel'
+}
+
+# A maintainer script must not leave packages half-configured because of a module.
+test_failures_do_not_fail_a_transaction()
+{
+	echo must-defer >"$root"/var/lib/fakedb/lock
+	run_in install hello -k 6.1.0-1-test
+	expect_status 0
+	expect err <<<'kmodpkg: warning: the headers of kernel 6.1.0-1-test are not installed'
+}
+
+test_uninstall_holds_and_install_lifts()
+{
+	run_in uninstall hello
+	expect_status 0
+	expect_empty out
+	expect err <<-'END'
+	kmodpkg: holding hello for 6.1.0-1-test
+	kmodpkg: holding hello for 6.1.0-2-test
+	END
+	run status
+	expect out <<-'END'
+	MODULE  VERSION  KERNEL        STATE  PACKAGE  NOTE
+	hello   1.0      6.1.0-1-test  held   -        uninstalled by hand
+	hello   1.0      6.1.0-2-test  held   -        uninstalled by hand
+	END
+	run_in sync
+	expect_status 0
+	expect err <<<'kmodpkg: nothing to do'
+	run_in install hello -k 6.1.0-1-test
+	expect_status 21
+	run status
+	expect_line out 'hello   1.0      6.1.0-1-test  no-headers  -        kernel headers are not installed'
+	expect_line out 'hello   1.0      6.1.0-2-test  held        -        uninstalled by hand'
+}
+
+test_install_pins()
+{
+	new_source hello 2.0
+	register hello 2.0
+	run_in install hello/1.0 -k 6.1.0-1-test
+	expect_status 21
+	run status
+	expect_line out 'hello   2.0      6.1.0-1-test  added       -        1.0 is the version for this kernel'
+	expect_line out 'hello   1.0      6.1.0-2-test  added       -        2.0 is the version for this kernel'
+	# Without a version the pin is lifted.
+	run_in install hello -k 6.1.0-1-test
+	expect_status 21
+	run status
+	expect_line out 'hello   1.0      6.1.0-1-test  added       -        2.0 is the version for this kernel'
+}
+
+test_remove_is_for_good()
+{
+	local before
+
+	echo 'hello-dkms 1 /usr/src/hello-1.0/dkms.conf' >"$root"/var/lib/fakedb/owned
+	run_in remove hello
+	expect_status 0
+	expect err <<<'kmodpkg: unregistered hello/1.0'
+	[ ! -e "$root"/var/lib/dkms/hello ] || fail 'something is left in the tree'
+	run_in sync
+	expect err <<<'kmodpkg: nothing to do'
+	run status
+	expect_empty out
+	run_in add hello/1.0
+	expect_status 0
+	expect err <<<'kmodpkg: registered hello/1.0 (/usr/src/hello-1.0)'
+	before=$(readlink "$root"/var/lib/dkms/hello/1.0/source)
+	[ "$before" = /usr/src/hello-1.0 ] || fail "the link is $before"
+	run_in add hello/1.0
+	expect_error 3 'kmodpkg add: hello/1.0 is registered already'
+	run_in add hello/1.0 --force
+	expect_status 0
+}
+
+test_remove_needs_a_version_where_there_are_several()
+{
+	new_source hello 2.0
+	register hello 2.0
+	rm -r "$root"/lib/modules/6.1.0-2-test
+	run_in remove hello
+	expect_error 1 'kmodpkg remove: hello has several versions (1.0, 2.0); name one'
+	run_in remove hello/2.0
+	expect_status 0
+	[ -L "$root"/var/lib/dkms/hello/1.0/source ] || fail '1.0 went too'
+}
+
+test_add_directory()
+{
+	rm -rf "$T"/tree
+	cp -r "$root"/usr/src/hello-1.0 "$T"/tree
+	sed -i s/1.0/3.0/ "$T"/tree/dkms.conf
+	chmod 4755 "$T"/tree/Makefile
+	ln -s /etc/passwd "$T"/tree/link
+	run_in add "$T"/tree
+	expect_status 0
+	expect err <<<'kmodpkg: registered hello/3.0 (/usr/src/hello-3.0)'
+	[ "$(stat -c %a "$root"/usr/src/hello-3.0/Makefile)" = 755 ] || fail 'a set-id bit survived'
+	[ "$(readlink "$root"/usr/src/hello-3.0/link)" = /etc/passwd ] || fail 'the link was followed'
+	[ -z "$(find "$root"/usr/src -name '.*')" ] || fail 'the copy was left behind'
+	run_in add "$T"/tree/dkms.conf
+	expect_error 3 'kmodpkg add: hello/3.0 is registered already'
+	run_in remove hello/3.0
+	run_in add "$T"/tree
+	expect_error 1 'kmodpkg add: /usr/src/hello-3.0 is there already; --force replaces it'
+	echo new >"$T"/tree/new
+	run_in add -f "$T"/tree
+	expect_status 0
+	[ -e "$root"/usr/src/hello-3.0/new ] || fail 'the tree was not replaced'
+	# The tree is its own place: nothing is copied.
+	run_in remove hello/3.0
+	run_in add "$root"/usr/src/hello-3.0
+	expect_status 0
+	expect err <<<'kmodpkg: registered hello/3.0 (/usr/src/hello-3.0)'
+}
+
+test_add_refuses_what_it_cannot_name()
+{
+	rm -rf "$T"/tree
+	cp -r "$root"/usr/src/hello-1.0 "$T"/tree
+	echo 'PACKAGE_NAME=../../etc' >>"$T"/tree/dkms.conf
+	run_in add "$T"/tree
+	expect_status 8
+	expect_empty out
+	[ -z "$(find "$root"/usr/src -name '.*')" ] || fail 'the copy was left behind'
+	echo 'PACKAGE_NAME=' >>"$T"/tree/dkms.conf
+	run_in add "$T"/tree
+	expect_status 8
+	run_in add nosuch/1.0
+	expect_error 1 'kmodpkg add: /usr/src/nosuch-1.0 is not there'
+}
+
+test_post_add()
+{
+	mkdir -p "$root"/etc/dkms/hello
+	new_source hello 2.0 POST_ADD=script
+	: >"$root"/usr/src/hello-2.0/script
+	run_in add hello/2.0
+	expect_status 0
+	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD /usr/src/hello-2.0/script is not executable, skipping'
+	run_in remove hello/2.0
+	echo 'install_scripts = no' >>"$root"/etc/kmodpkg.conf
+	run_in add hello/2.0
+	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD is not run: install_scripts is off in the configuration'
+}
+
+test_other_backends_glue_does_nothing()
+{
+	run_in sync --if-backend alpm
+	expect_status 0
+	expect_empty err
+	run_in drain --if-backend alpm
+	expect_status 0
+	run_in drain
+	expect_status 0
+	expect_empty err
+}
+
+# A command below a running sync leaves a request and returns.
+test_nested()
+{
+	KMODPKG_SYNC=$$ run_in sync
+	expect_status 0
+	expect_empty out
+	expect_empty err
+	[ -e "$root"/run/kmodpkg/request ] || fail 'no request was left'
+}

@@ -1,0 +1,264 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash disable=SC2154,SC2034,SC2013
+
+# A source for each way of not being installed.
+many_sources()
+{
+	new_source manual 2.0 AUTOINSTALL=no
+	new_source other 1.0 'BUILD_EXCLUSIVE_KERNEL="^5\."'
+	new_source bad 1.0
+	sed -i /PACKAGE_NAME=/d "$root"/usr/src/bad-1.0/dkms.conf
+	for s in manual/2.0 other/1.0 bad/1.0 gone/1; do
+		register "${s%/*}" "${s#*/}"
+	done
+}
+
+# fake_package NAME MODULE VERSION KERNEL KEY: a generated package that is installed.
+fake_package()
+{
+	printf '%s\n' "name=$1" "module=$2" "version=$3" "kernel=$4" arch=x86_64 "key=$5" content=c \
+		"file=/lib/modules/$4/updates/$2.ko" \
+		>"$root/var/lib/fakedb/packages/$1"
+	mkdir -p "$root/lib/modules/$4/updates"
+	: >"$root/lib/modules/$4/updates/$2.ko"
+}
+
+test_status_table()
+{
+	many_sources
+	fake_package kmod-hello hello 1.0 6.1.0-1-test oldkey
+	run status
+	expect_status 0
+	expect_empty err
+	expect out <<-'END'
+	MODULE  VERSION  KERNEL        STATE     PACKAGE     NOTE
+	bad     1.0      6.1.0-1-test  failed    -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	bad     1.0      6.1.0-2-test  failed    -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	gone    1        6.1.0-1-test  failed    -           /usr/src/gone-1 is not there
+	gone    1        6.1.0-2-test  failed    -           /usr/src/gone-1 is not there
+	hello   1.0      6.1.0-1-test  stale     kmod-hello  kernel headers are not installed, so it cannot be rebuilt
+	hello   1.0      6.1.0-2-test  added     -
+	manual  2.0      6.1.0-1-test  added     -           AUTOINSTALL is not set
+	manual  2.0      6.1.0-2-test  added     -           AUTOINSTALL is not set
+	other   1.0      6.1.0-1-test  excluded  -           kernel 6.1.0-1-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
+	other   1.0      6.1.0-2-test  excluded  -           kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
+	END
+}
+
+test_status_filters()
+{
+	many_sources
+	run status -k 6.1.0-2-test hello other/1.0 manual/9
+	expect_status 0
+	expect out <<-'END'
+	MODULE  VERSION  KERNEL        STATE     PACKAGE  NOTE
+	hello   1.0      6.1.0-2-test  added     -
+	other   1.0      6.1.0-2-test  excluded  -        kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
+	END
+	run status nosuch
+	expect_status 0
+	expect_empty out
+	expect err <<<'kmodpkg: no module matches'
+}
+
+test_status_of_nothing()
+{
+	rm -r "$root"/var/lib/dkms "$root"/usr/src
+	run status
+	expect_status 0
+	expect_empty out
+	expect err <<<'kmodpkg: no module source is registered'
+	run -q status
+	expect_empty err
+	run status --json
+	expect_status 0
+	expect out <<-END
+	{
+	  "schema": 1,
+	  "root": "$root",
+	  "backend": "fake",
+	  "running_kernel": null,
+	  "modules": [],
+	  "problems": []
+	}
+	END
+}
+
+test_status_json()
+{
+	fake_package kmod-hello hello 1.0 6.1.0-1-test oldkey
+	run status --json
+	expect_status 0
+	expect_empty err
+	sed -i 's/"key": "[0-9a-f]\{64\}"/"key": "KEY"/' "$T"/out
+	expect out <<-END
+	{
+	  "schema": 1,
+	  "root": "$root",
+	  "backend": "fake",
+	  "running_kernel": null,
+	  "modules": [
+	    {
+	      "module": "hello",
+	      "version": "1.0",
+	      "kernel": "6.1.0-1-test",
+	      "arch": "$(uname -m)",
+	      "state": "stale",
+	      "action": null,
+	      "note": "kernel headers are not installed, so it cannot be rebuilt",
+	      "package": "kmod-hello",
+	      "package_version": "1.0",
+	      "source": "/usr/src/hello-1.0",
+	      "source_package": null,
+	      "key": null,
+	      "built_key": null,
+	      "log": null,
+	      "build_time": null,
+	      "build_ms": null,
+	      "signed": null
+	    },
+	    {
+	      "module": "hello",
+	      "version": "1.0",
+	      "kernel": "6.1.0-2-test",
+	      "arch": "$(uname -m)",
+	      "state": "added",
+	      "action": "build",
+	      "note": null,
+	      "package": null,
+	      "package_version": null,
+	      "source": "/usr/src/hello-1.0",
+	      "source_package": null,
+	      "key": "KEY",
+	      "built_key": null,
+	      "log": null,
+	      "build_time": null,
+	      "build_ms": null,
+	      "signed": null
+	    }
+	  ],
+	  "problems": []
+	}
+	END
+}
+
+# The manual describes each key that is printed, and no other.
+test_status_json_is_documented()
+{
+	run status --json
+	grep -oE '"[a-z_]+":' "$T"/out | tr -d '":' | sort -u >"$T"/printed
+	sed -n '/^\.Sh STATUS AS JSON/,/^\.Sh ENV/s/^\.It Va //p' "$here"/../../man/kmodpkg.8 |
+		tr -d ' ' | tr , '\n' | sort -u >"$T"/out
+	expect out <"$T"/printed
+}
+
+test_status_names_problems()
+{
+	mkdir -p "$root"/var/lib/kmodpkg/unsettled "$root"/etc/dkms "$root"/usr/src/owned-1
+	: >"$root"/var/lib/kmodpkg/unsettled/6.1.0-1-test
+	: >"$root"/etc/dkms/no-autoinstall
+	new_source owned 1
+	echo 'owned-dkms 1 /usr/src/owned-1/dkms.conf' >"$root"/var/lib/fakedb/owned
+	run status
+	expect_status 0
+	expect_line out 'hello   1.0      6.1.0-2-test  added       -        not built: no-autoinstall is set'
+	expect err <<-'END'
+	kmodpkg: warning: kernel 6.1.0-1-test: depmod or its initramfs is not up to date; kmodpkg sync finishes it
+	kmodpkg: warning: /usr/src/owned-1 is not registered yet; kmodpkg sync does it
+	kmodpkg: warning: /etc/dkms/no-autoinstall: nothing is built unless asked for
+	END
+	run status --json
+	grep -q '"/usr/src/owned-1 is not registered yet; kmodpkg sync does it"' "$T"/out ||
+		fail 'a problem is not in the JSON'
+}
+
+test_status_survives_a_broken_database()
+{
+	: >"$root"/var/lib/fakedb/broken
+	run status
+	expect_status 1
+	expect_empty out
+	[ "$(wc -l <"$T"/err)" = 1 ] || fail "$(cat "$T"/err)"
+}
+
+test_status_changes_nothing()
+{
+	many_sources
+	(cd "$root" && find . -printf '%p %s %m %T@\n' | sort) >"$T"/before
+	run status
+	run status --json
+	run sync -n
+	run owner /etc
+	run log hello
+	(cd "$root" && find . -printf '%p %s %m %T@\n' | sort) >"$T"/out
+	expect out <"$T"/before
+}
+
+test_dry_run()
+{
+	many_sources
+	fake_package kmod-hello hello 1.0 6.1.0-1-test oldkey
+	fake_package kmod-dead hello 1.0 6.0.0-1-gone oldkey
+	rm -r "$root"/lib/modules/6.0.0-1-gone
+	run sync -n
+	expect_status 0
+	expect out <<-'END'
+	erase  hello  1.0  6.0.0-1-gone  stale  kernel 6.0.0-1-gone is gone
+	build  hello  1.0  6.1.0-2-test  added
+	END
+	run sync -n -v hello -k 6.1.0-1-test
+	expect_line out 'keep  hello   1.0  6.1.0-1-test  stale     kernel headers are not installed, so it cannot be rebuilt'
+	run sync -n -k 6.1.0-1-test
+	expect_status 0
+	expect_empty out
+	expect err <<<'kmodpkg: nothing to do'
+}
+
+test_owner()
+{
+	printf '%s\n' 'coreutils 9.1 /bin/ls' 'base 1 /etc/a b' >"$root"/var/lib/fakedb/owned
+	run owner /bin/ls
+	expect_status 0
+	expect_empty err
+	expect out <<<'/bin/ls: coreutils 9.1'
+	run owner /etc/nothing /bin//ls /etc/more
+	expect_status 1
+	expect out <<<'/bin//ls: coreutils 9.1'
+	expect err <<<'kmodpkg owner: /etc/nothing and 1 more: owned by no package'
+	run owner $'/etc/\e[2J'
+	expect_error 1 'kmodpkg owner: /etc/?[2J: owned by no package'
+}
+
+test_log()
+{
+	local dir=$root/var/log/kmodpkg/hello
+
+	run log hello
+	expect_error 1 'kmodpkg log: no log of hello is kept'
+	mkdir -p "$dir"/{1.0,0.9}
+	echo old >"$dir"/0.9/6.1.0-1-test-"$(uname -m)".log
+	touch -d '2001-01-01' "$dir"/0.9/*
+	echo one >"$dir"/1.0/6.1.0-1-test-"$(uname -m)".log
+	touch -d '2002-01-01' "$dir"/1.0/*
+	printf 'two\n\e[2Jx\n' >"$dir"/1.0/6.1.0-2-test-"$(uname -m)".log
+	run log hello
+	expect_status 0
+	printf 'two\n\e[2Jx\n' >"$T"/two
+	expect out <"$T"/two
+	run log hello/0.9
+	expect out <<<old
+	run log hello -k 6.1.0-1-test
+	expect out <<<one
+	run log hello/1.0 -k 6.1.0-1-test -k 6.1.0-2-test --path
+	expect out <<-END
+	/var/log/kmodpkg/hello/1.0/6.1.0-1-test-$(uname -m).log
+	/var/log/kmodpkg/hello/1.0/6.1.0-2-test-$(uname -m).log
+	END
+	run log hello/2.0
+	expect_error 1 'kmodpkg log: no log of hello/2.0 is kept'
+	run log hello -k 6.9
+	expect_error 1 'kmodpkg log: no log of hello for kernel 6.9 is kept'
+	# On a terminal what a build wrote must not be obeyed.
+	script -qec "'$KMODPKG' --root '$root' log hello" /dev/null </dev/null >"$T"/out
+	grep -q '^?\[2Jx' "$T"/out || fail "a terminal gets: $(od -c "$T"/out)"
+}

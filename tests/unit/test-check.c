@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The check of a built module, through the sandbox, on real objects. */
+#include <elf.h>
+
+#include "ko.h"
+
+static int check(struct art *a, const char *name, char *const *symvers, struct kp_err *err)
+{
+	return kp_artifact_check(&a->ctx, &a->sb, a->ko, name, &a->kernel, &a->kb, symvers,
+				 err);
+}
+
+static void assert_bad(struct art *a, const char *name, char *const *symvers,
+		       const char *reason)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	assert_int_equal(check(a, name, symvers, &err), -ENOEXEC);
+	if (!strstr(err.text, reason))
+		fail_msg("'%s' does not say '%s'", err.text, reason);
+}
+
+static void assert_good(struct art *a, const char *name, char *const *symvers)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	if (check(a, name, symvers, &err))
+		fail_msg("%s", err.text);
+}
+
+static void exports(struct art *a, const char *text)
+{
+	test_put(&a->root, "/headers/Module.symvers", text);
+}
+
+static void good(void **state)
+{
+	struct art *a = *state;
+
+	exports(a, "0x1234abcd\tprintk_it\tvmlinux\tEXPORT_SYMBOL\t\n");
+	assert_good(a, "hello", NULL);
+}
+
+static void without_symvers_symbols_are_not_checked(void **state)
+{
+	assert_good(*state, "hello", NULL);
+}
+
+static void not_elf(void **state)
+{
+	struct art *a = *state;
+
+	test_put(&a->root, "/hello.ko", "#!/bin/sh\n");
+	assert_bad(a, "hello", NULL, "is not an ELF file");
+	test_put(&a->root, "/hello.ko", "");
+	assert_bad(a, "hello", NULL, "is not an ELF file");
+}
+
+static void not_relocatable(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *self = NULL;
+
+	free(a->ko);
+	assert_int_equal(kp_realpath_in(a->ctx.root_fd, "/proc/self/exe", &self), 0);
+	a->ko = kp_steal(&self);
+	assert_bad(a, "hello", NULL, "is not a relocatable ELF file");
+}
+
+static void cut_off(void **state)
+{
+	struct art *a = *state;
+
+	assert_int_equal(truncate(a->ko, 200), 0);
+	assert_bad(a, "hello", NULL, "has no module information");
+}
+
+static void no_modinfo(void **state)
+{
+	struct art *a = *state;
+
+	test_compile(a, "hello.ko", "int x;\n");
+	assert_bad(a, "hello", NULL, "has no module information");
+	test_compile(a, "hello.ko", TEST_INFO("name", "hello"));
+	assert_bad(a, "hello", NULL, "has no vermagic");
+}
+
+static void other_machine(void **state)
+{
+	struct art *a = *state;
+
+	a->kb.elf_machine = 0xfff0;
+	a->kb.elf_64 = sizeof(long) == 8;
+	assert_bad(a, "hello", NULL, "is for another architecture");
+}
+
+static void other_class(void **state)
+{
+	struct art *a = *state;
+	size_t len;
+	_cleanup_free_ char *bytes = test_bytes(a->ko, &len);
+
+	/* e_machine at 18, in this machine's order */
+	a->kb.elf_machine = *(uint16_t *)(void *)(bytes + 18);
+	a->kb.elf_64 = sizeof(long) == 8;
+	assert_good(a, "hello", NULL);
+	a->kb.elf_64 = !a->kb.elf_64;
+	assert_bad(a, "hello", NULL, "is for another architecture");
+}
+
+static void other_release(void **state)
+{
+	struct art *a = *state;
+
+	free(a->kernel.release);
+	a->kernel.release = kp_strdup(TEST_RELEASE "-rt");
+	assert_bad(a, "hello", NULL, "was built for kernel " TEST_RELEASE ", not ");
+}
+
+static void names(void **state)
+{
+	struct art *a = *state;
+
+	assert_bad(a, "hell", NULL, "calls itself 'hello', not 'hell'");
+	assert_bad(a, "hello2", NULL, "calls itself 'hello', not 'hello2'");
+	test_compile(a, "hello.ko", TEST_MODULE("a_b_c", TEST_RELEASE));
+	assert_good(a, "a-b_c", NULL);
+	/* before Linux 4.13 */
+	test_compile(a, "hello.ko", TEST_INFO("vermagic", TEST_RELEASE));
+	assert_good(a, "anything", NULL);
+}
+
+static void missing_symbols(void **state)
+{
+	struct art *a = *state;
+
+	exports(a, "0x1234abcd\tprintk_i\tvmlinux\tEXPORT_SYMBOL\t\n"
+		   "0x1234abcd\tprintk_it2\tvmlinux\tEXPORT_SYMBOL\t\n");
+	assert_bad(a, "hello", NULL, "needs the symbol 'printk_it', which");
+	test_compile(a, "hello.ko",
+		     TEST_MODULE("hello", TEST_RELEASE)
+		     "extern int w(void) __attribute__((weak));\n"
+		     "extern int b(void), y(void), z(void), _GLOBAL_OFFSET_TABLE_;\n"
+		     "int f(void) { return z() + w() + _GLOBAL_OFFSET_TABLE_ + b() + y(); }\n");
+	assert_bad(a, "hello", NULL, "needs the symbol 'b' and 2 more, which");
+	exports(a, "0x0\tb\tm\tE\t\n0x0\tz\tm\tE\t\n0x0\ty\tm\tE\t\n");
+	assert_good(a, "hello", NULL);
+}
+
+static void symbols_of_dependencies(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *more = art_path(a, "more.symvers");
+	_cleanup_free_ char *none = art_path(a, "none.symvers");
+	char *symvers[] = { none, more, NULL };
+
+	exports(a, "0x1234abcd\tother\tvmlinux\tEXPORT_SYMBOL\t\n");
+	test_put(&a->root, "/more.symvers", "0x00000000\tprintk_it\t/x/dep\tEXPORT_SYMBOL\t\n");
+	test_put(&a->root, "/none.symvers", "");
+	assert_good(a, "hello", symvers);
+}
+
+static void versions(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *more = art_path(a, "more.symvers");
+	char *symvers[] = { more, NULL };
+
+	test_compile(a, "hello.ko",
+		     TEST_MODULE("hello", TEST_RELEASE)
+		     "extern int printk_it(void);\n"
+		     "int f(void) { return printk_it(); }\n"
+		     "static const struct { unsigned long crc; char name[64 - sizeof(long)]; }\n"
+		     "versions[] __attribute__((used, section(\"__versions\"))) = {\n"
+		     "	{ 0x11111111, \"module_layout\" }, { 0xdeadbeef, \"printk_it\" } };\n");
+	exports(a, "0x11111111\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n"
+		   "0xdeadbeef\tprintk_it\tvmlinux\tEXPORT_SYMBOL\t\n");
+	assert_good(a, "hello", NULL);
+	exports(a, "0x11111112\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n"
+		   "0xdeadbeef\tprintk_it\tvmlinux\tEXPORT_SYMBOL\t\n");
+	assert_bad(a, "hello", NULL, "another version of the symbol 'module_layout'");
+	/* a kernel without CONFIG_MODVERSIONS */
+	exports(a, "0x00000000\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n"
+		   "0x00000000\tprintk_it\tvmlinux\tEXPORT_SYMBOL\t\n");
+	assert_good(a, "hello", NULL);
+	/* a dependency that replaces what the kernel has too */
+	exports(a, "0x11111111\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n"
+		   "0x22222222\tprintk_it\tdrivers/x\tEXPORT_SYMBOL\t\n");
+	assert_bad(a, "hello", NULL, "another version of the symbol 'printk_it'");
+	test_put(&a->root, "/more.symvers", "0xdeadbeef\tprintk_it\t/x/dep\tEXPORT_SYMBOL\t\n");
+	assert_good(a, "hello", symvers);
+}
+
+static void cannot_be_checked(void **state)
+{
+	struct art *a = *state;
+	struct kp_err err = KP_ERR_INIT;
+	char *symvers[] = { (char *)"/nonexistent/Module.symvers", NULL };
+
+	exports(a, "");
+	assert_int_equal(check(a, "hello", symvers, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/Module.symvers"));
+	assert_int_equal(unlink(a->ko), 0);
+	assert_int_equal(check(a, "hello", NULL, &err), -ENOENT);
+	/* A link is no product of ours. */
+	assert_int_equal(symlink("/etc/passwd", a->ko), 0);
+	assert_int_equal(check(a, "hello", NULL, &err), -ELOOP);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, art_setup, art_teardown)
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(good),
+		TEST(without_symvers_symbols_are_not_checked),
+		TEST(not_elf),
+		TEST(not_relocatable),
+		TEST(cut_off),
+		TEST(no_modinfo),
+		TEST(other_machine),
+		TEST(other_class),
+		TEST(other_release),
+		TEST(names),
+		TEST(missing_symbols),
+		TEST(symbols_of_dependencies),
+		TEST(versions),
+		TEST(cannot_be_checked),
+	};
+
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		return kp_artifact_check_main(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

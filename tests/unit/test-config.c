@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "test.h"
+
+#include "lib/ctx.h"
+
+static void assert_defaults(const struct kp_config *c)
+{
+	assert_int_equal(c->jobs, 0);
+	assert_null(c->backend);
+	assert_int_equal(c->sign, KP_SIGN_AUTO);
+	assert_null(c->sign_key);
+	assert_null(c->sign_cert);
+	assert_null(c->sign_tool);
+	assert_true(c->initramfs);
+	assert_true(c->install_scripts);
+	assert_false(c->sandbox_required);
+	assert_int_equal(c->timeout_minutes, 120);
+	assert_null(c->optional);
+	assert_null(c->required);
+}
+
+static void nothing_gives_defaults(void **state)
+{
+	static const char *const texts[] = { "", "\n\n", "# jobs = 4", "  \t\n#x",
+					     "\r\n" };
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(texts); i++) {
+		struct kp_config c;
+
+		assert_int_equal(kp_config_parse(texts[i], "f", &c, NULL), 0);
+		assert_defaults(&c);
+		kp_config_clear(&c);
+	}
+}
+
+static void every_key(void **state)
+{
+	struct kp_config c;
+
+	(void)state;
+	assert_int_equal(kp_config_parse("jobs = 3 # three\n"
+					 "backend=fake\n"
+					 "\t sign =  yes \r\n"
+					 "sign_key = pkcs11:token=a;object=b#c\n"
+					 "sign_cert = /etc/keys/a b.der\n"
+					 "sign_tool = /usr/bin/kmodsign\n"
+					 "initramfs = no\n"
+					 "install_scripts = no\n"
+					 "sandbox = required\n"
+					 "timeout = 5\n"
+					 "optional = a  b\tc\n"
+					 "required = zfs",
+					 "f", &c, NULL),
+			 0);
+	assert_int_equal(c.jobs, 3);
+	assert_string_equal(c.backend, "fake");
+	assert_int_equal(c.sign, KP_SIGN_YES);
+	assert_string_equal(c.sign_key, "pkcs11:token=a;object=b#c");
+	assert_string_equal(c.sign_cert, "/etc/keys/a b.der");
+	assert_string_equal(c.sign_tool, "/usr/bin/kmodsign");
+	assert_false(c.initramfs);
+	assert_false(c.install_scripts);
+	assert_true(c.sandbox_required);
+	assert_int_equal(c.timeout_minutes, 5);
+	assert_int_equal(kp_strv_len(c.optional), 3);
+	assert_string_equal(c.optional[1], "b");
+	assert_int_equal(kp_strv_len(c.required), 1);
+	kp_config_clear(&c);
+}
+
+static void the_last_line_counts_and_empty_is_the_default(void **state)
+{
+	struct kp_config c;
+
+	(void)state;
+	assert_int_equal(kp_config_parse("jobs = 3\njobs = 0\nbackend = x\nbackend =\n"
+					 "sign_key = /k\nsign_key = \noptional = a b\n"
+					 "optional = # none\nsandbox = required\n"
+					 "sandbox = available\n",
+					 "f", &c, NULL),
+			 0);
+	assert_defaults(&c);
+	kp_config_clear(&c);
+}
+
+static void errors_name_line_and_what_is_expected(void **state)
+{
+	static const struct {
+		const char *text, *message;
+	} bad[] = {
+		{ "jobs = many",
+		  "/c:1: jobs = \"many\": expected a number from 0 to 4096" },
+		{ "\njobs = -1",
+		  "/c:2: jobs = \"-1\": expected a number from 0 to 4096" },
+		{ "jobs =", "/c:1: jobs = \"\": expected a number from 0 to 4096" },
+		{ "jobs = 99999999999999999999",
+		  "/c:1: jobs = \"99999999999999999999\": expected a number from 0 to 4096" },
+		{ "timeout = 0",
+		  "/c:1: timeout = \"0\": expected a number from 1 to 10080" },
+		{ "# ok\nsign = maybe",
+		  "/c:2: sign = \"maybe\": expected auto, yes or no" },
+		{ "initramfs = 1", "/c:1: initramfs = \"1\": expected yes or no" },
+		{ "install_scripts =",
+		  "/c:1: install_scripts = \"\": expected yes or no" },
+		{ "sandbox = yes",
+		  "/c:1: sandbox = \"yes\": expected required or available" },
+		{ "sign_key = key.pem",
+		  "/c:1: sign_key = \"key.pem\": expected an absolute path or a pkcs11: URI" },
+		{ "sign_cert = pkcs11:x",
+		  "/c:1: sign_cert = \"pkcs11:x\": expected an absolute path" },
+		{ "backend = ../evil",
+		  "/c:1: backend = \"../evil\": expected the name of a backend" },
+		{ "optional = a ..",
+		  "/c:1: optional = \"..\": expected module names, separated by spaces" },
+		{ "jobs 4", "/c:1: expected \"key = value\", found \"jobs 4\"" },
+		{ "= 4", "/c:1: expected \"key = value\", found \"= 4\"" },
+		{ "j\033b", "/c:1: expected \"key = value\", found \"j?b\"" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
+		struct kp_err err = KP_ERR_INIT;
+		struct kp_config c;
+
+		assert_int_equal(kp_config_parse(bad[i].text, "/c", &c, &err), -EINVAL);
+		assert_string_equal(err.text, bad[i].message);
+		kp_config_clear(&c);
+	}
+}
+
+static void unknown_keys_are_a_warning(void **state)
+{
+	_cleanup_buf_ struct kp_buf log = KP_BUF_INIT;
+	struct kp_config c;
+
+	(void)state;
+	kp_log_set_sink(test_sink, &log);
+	assert_int_equal(kp_config_parse("colour = red\njobs = 2\n", "/c", &c, NULL), 0);
+	kp_log_set_sink(NULL, NULL);
+	assert_string_equal(log.s, "warning: /c:1: unknown key \"colour\", ignoring\n");
+	assert_int_equal(c.jobs, 2);
+	kp_config_clear(&c);
+}
+
+/* The sample says nothing as it is, and nothing but defaults when its lines are taken. */
+static void sample_is_the_defaults(void **state)
+{
+	_cleanup_close_ int fd = open("packaging/kmodpkg.conf", O_RDONLY | O_CLOEXEC);
+	_cleanup_buf_ struct kp_buf taken = KP_BUF_INIT, log = KP_BUF_INIT;
+	_cleanup_strv_ char **lines = NULL;
+	_cleanup_free_ char *text = NULL;
+	size_t n_taken = 0;
+	struct kp_config c;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(kp_read_fd(fd, 0, &text, NULL), 0);
+	assert_int_equal(kp_config_parse(text, "f", &c, NULL), 0);
+	assert_defaults(&c);
+	kp_config_clear(&c);
+
+	lines = kp_strv_split(text, "\n");
+	kp_strv_foreach(p, lines) {
+		assert_int_equal(**p, '#');
+		if ((*p)[1] == ' ' || !(*p)[1])
+			continue;
+		kp_buf_addf(&taken, "%s\n", *p + 1);
+		n_taken++;
+	}
+	assert_int_equal(n_taken, 12);
+	kp_log_set_sink(test_sink, &log);
+	assert_int_equal(kp_config_parse(taken.s, "f", &c, NULL), 0);
+	kp_log_set_sink(NULL, NULL);
+	assert_null(log.s);
+	assert_defaults(&c);
+	kp_config_clear(&c);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(nothing_gives_defaults),
+		cmocka_unit_test(every_key),
+		cmocka_unit_test(the_last_line_counts_and_empty_is_the_default),
+		cmocka_unit_test(errors_name_line_and_what_is_expected),
+		cmocka_unit_test(unknown_keys_are_a_warning),
+		cmocka_unit_test(sample_is_the_defaults),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
