@@ -90,32 +90,6 @@ static void print_text(const struct kp_conf *conf, const struct subject *s,
 
 /* ---- for programs */
 
-<<<<<<< HEAD
-=======
-static json_t *text(const char *s)
-{
-	json_t *value = s ? json_string(s) : json_null();
-
-	return value ? value : kp_json_text(s); /* no UTF-8 */
-}
-
-static void set(json_t *object, const char *key, json_t *value)
-{
-	/* Fails only when memory does. */
-	if (json_object_set_new(object, key, value) < 0)
-		abort();
-}
-
-static json_t *texts(char *const *v)
-{
-	json_t *array = json_array();
-
-	kp_strv_foreach(p, v)
-		json_array_append_new(array, text(*p));
-	return array;
-}
-
->>>>>>> conf
 static json_t *module_json(const struct kp_conf_module *m)
 {
 	json_t *o = json_object();
