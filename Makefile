@@ -198,7 +198,7 @@ $(O)/tests/fake.so: $(O)/tests/fake-backend.o $(O)/base.a
 	$(call say,PLUGIN)
 	$(link) $(PLUGIN_LDFLAGS) -o $@ $^ $(call pkg-libs,libmd jansson)
 
-$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/cli.a $(O)/lib.a $(O)/base.a
+$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/tests/unit/test.o $(O)/cli.a $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
 
