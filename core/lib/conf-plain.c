@@ -365,8 +365,7 @@ static int read_word(struct parser *p, enum context context, struct kp_buf *out,
 		}
 		if (is_odd(c))
 			return refuse(p, "a control character");
-		if (strchr("&|<>()", c) ||
-		    (context == IN_ARRAY && strchr("*?[]{}\r", c)))
+		if (strchr("&|<>()", c) || (context == IN_ARRAY && strchr("*?[]{}\r", c)))
 			return refuse_word(p, "unquoted character", p->p);
 		if (c == '~' && !is_literal_tilde(p, word))
 			return refuse_word(p, "home directory", p->p);

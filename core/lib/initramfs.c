@@ -14,18 +14,18 @@
 /*
  * One row per tool and image name. The first row whose tool is installed and whose image
  * exists is the kernel's; the order matters where tools come together: dracut of Debian
- * from trixie on brings an update-initramfs of its own, which knows that distribution's
- * settings.
+ * forky brings an update-initramfs of its own, which knows that distribution's settings;
+ * before, /etc/kernel/postinst.d/dracut calls dracut the way it is done here. Fedora has
+ * initramfs-K.img, openSUSE initrd-K.
  */
+#define IMAGE "\1"  /* stands for the image's path among arguments */
+#define KERNEL "\2" /* for the kernel's release */
 static const struct {
 	const char *tool;
-	const char *image;  /* with KERNEL behind it... */
+	const char *image;  /* with the release behind it... */
 	const char *suffix; /* ...and this */
-	/* Arguments; IMAGE and KERNEL stand for those of the kernel. */
 	const char *args[5];
 } tools[] = {
-#define IMAGE "\1"
-#define KERNEL "\2"
 	/* Always with -k: without, only the newest kernel's is made, and below a
 	 * maintainer script only a trigger is set. */
 	{ "update-initramfs", "/boot/initrd.img-", "", { "-u", "-k", KERNEL } },

@@ -175,6 +175,20 @@ static int settle_dead(struct kp_ctx *ctx, const char *kernel, struct kp_err *er
 	return 0;
 }
 
+/* What a writer that died left would keep the directory. */
+static void remove_temporary(struct kp_ctx *ctx, const char *dir)
+{
+	_cleanup_strv_ char **names = NULL;
+
+	(void)kp_list_in(ctx->root_fd, dir, &names);
+	kp_strv_foreach (name, names) {
+		_cleanup_free_ char *path = kp_path_join(dir, *name);
+
+		if (**name == '.')
+			(void)kp_unlink_in(ctx->root_fd, path);
+	}
+}
+
 static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
 {
 	_cleanup_free_ char *dir = marks_dir(ctx);
@@ -182,6 +196,7 @@ static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
 
 	if (r < 0)
 		return kp_err_sys(err, r, "remove '%s'", path);
+	remove_temporary(ctx, dir);
 	r = kp_rmdir_in(ctx->root_fd, dir);
 	return r < 0 ? kp_err_sys(err, r, "remove '%s'", dir) : 0;
 }

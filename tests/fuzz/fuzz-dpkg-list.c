@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text;
 
 	/* what read_list() lets through */
-	if (size && data[size - 1] != '\n')
+	if (size && (data[size - 1] != '\n' || memchr(data, '\0', size)))
 		return 0;
 	text = kp_malloc(size);
 	if (size)
