@@ -7,9 +7,9 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/json.h"
 #include "cli/table.h"
 #include "lib/conf.h"
-#include "lib/jsonfile.h"
 #include "lib/kernel.h"
 #include "lib/source.h"
 
@@ -18,8 +18,8 @@
 
 struct subject {
 	char *module, *version; /* NULL: not a registered source */
-	char *dir, *file;       /* one of them */
-	const char *kernel;     /* NULL: none in particular */
+	char *dir, *file;	/* one of them */
+	const char *kernel;	/* NULL: none in particular */
 };
 
 static void subject_clear(struct subject *s)
@@ -43,18 +43,17 @@ static void add_row(struct cli_table *t, const char *name, const char *value)
 
 static void add_rows(struct cli_table *t, const char *name, char *const *values)
 {
-	kp_strv_foreach (p, values)
+	kp_strv_foreach(p, values)
 		add_row(t, name, *p);
 }
 
 static void add_module(struct cli_table *t, const struct kp_conf_module *m)
 {
 	const char *slash = kp_str_ends(m->dest_location, "/") ? "" : "/";
-	_cleanup_free_ char *line =
-		kp_strf("%s%s.ko -> %s%s%s.ko%s%s%s", m->built_location, m->built_name,
-			m->dest_location, slash, m->dest_name,
-			m->strip ? "" : ", not stripped",
-			m->excluded ? ", excluded: " : "", m->excluded ? m->excluded : "");
+	_cleanup_free_ char *line = kp_strf(
+		"%s%s.ko -> %s%s%s.ko%s%s%s", m->built_location, m->built_name,
+		m->dest_location, slash, m->dest_name, m->strip ? "" : ", not stripped",
+		m->excluded ? ", excluded: " : "", m->excluded ? m->excluded : "");
 
 	add_row(t, "module", line);
 }
@@ -91,39 +90,16 @@ static void print_text(const struct kp_conf *conf, const struct subject *s,
 
 /* ---- for programs */
 
-static json_t *text(const char *s)
-{
-	json_t *value = s ? json_string(s) : json_null();
-
-	return value ? value : kp_json_text(s); /* no UTF-8 */
-}
-
-static void set(json_t *object, const char *key, json_t *value)
-{
-	/* Fails only when memory does. */
-	if (json_object_set_new(object, key, value) < 0)
-		abort();
-}
-
-static json_t *texts(char *const *v)
-{
-	json_t *array = json_array();
-
-	kp_strv_foreach (p, v)
-		json_array_append_new(array, text(*p));
-	return array;
-}
-
 static json_t *module_json(const struct kp_conf_module *m)
 {
 	json_t *o = json_object();
 
-	set(o, "built_name", text(m->built_name));
-	set(o, "built_location", text(m->built_location));
-	set(o, "dest_name", text(m->dest_name));
-	set(o, "dest_location", text(m->dest_location));
-	set(o, "strip", json_boolean(m->strip));
-	set(o, "excluded", text(m->excluded));
+	cli_json_set(o, "built_name", cli_json_text(m->built_name));
+	cli_json_set(o, "built_location", cli_json_text(m->built_location));
+	cli_json_set(o, "dest_name", cli_json_text(m->dest_name));
+	cli_json_set(o, "dest_location", cli_json_text(m->dest_location));
+	cli_json_set(o, "strip", json_boolean(m->strip));
+	cli_json_set(o, "excluded", cli_json_text(m->excluded));
 	return o;
 }
 
@@ -132,7 +108,7 @@ static json_t *scripts_json(const struct kp_conf *conf)
 	json_t *o = json_object();
 
 	for (enum kp_conf_script i = 0; i < KP_SCRIPT_COUNT; i++)
-		set(o, kp_conf_script_name(i), text(conf->scripts[i]));
+		cli_json_set(o, kp_conf_script_name(i), cli_json_text(conf->scripts[i]));
 	return o;
 }
 
@@ -148,9 +124,9 @@ static json_t *variables_json(const struct kp_vars *vars)
 		for (size_t j = 0; j < var->n_elems; j++) {
 			_cleanup_free_ char *index = kp_strf("%u", var->elems[j].index);
 
-			set(elements, index, text(var->elems[j].value));
+			cli_json_set(elements, index, cli_json_text(var->elems[j].value));
 		}
-		set(o, var->name, elements);
+		cli_json_set(o, var->name, elements);
 	}
 	return o;
 }
@@ -162,28 +138,27 @@ static void print_json(const struct kp_conf *conf, const struct subject *s,
 
 	for (size_t i = 0; i < conf->n_modules; i++)
 		json_array_append_new(modules, module_json(&conf->modules[i]));
-	set(root, "schema", json_integer(SCHEMA));
-	set(root, "name", text(conf->name));
-	set(root, "version", text(conf->version));
-	set(root, "kernel", text(s->kernel));
-	set(root, "arch", text(arch));
-	set(root, "files", texts(conf->files));
-	set(root, "evaluator", text(conf->evaluator));
-	set(root, "why_shell", text(conf->why_shell));
-	set(root, "excluded", text(conf->excluded));
-	set(root, "modules", modules);
-	set(root, "make", text(conf->make));
-	set(root, "patches", texts(conf->patches));
-	set(root, "scripts", scripts_json(conf));
-	set(root, "build_depends", texts(conf->build_depends));
-	set(root, "build_depends_rebuild", json_boolean(conf->build_depends_rebuild));
-	set(root, "autoinstall", json_boolean(conf->autoinstall));
-	set(root, "no_weak_modules", json_boolean(conf->no_weak_modules));
-	set(root, "warnings", texts(conf->warnings));
-	set(root, "variables", variables_json(conf->vars));
-	json_dumpf(root, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(root);
+	cli_json_set(root, "schema", json_integer(SCHEMA));
+	cli_json_set(root, "name", cli_json_text(conf->name));
+	cli_json_set(root, "version", cli_json_text(conf->version));
+	cli_json_set(root, "kernel", cli_json_text(s->kernel));
+	cli_json_set(root, "arch", cli_json_text(arch));
+	cli_json_set(root, "files", cli_json_texts(conf->files));
+	cli_json_set(root, "evaluator", cli_json_text(conf->evaluator));
+	cli_json_set(root, "why_shell", cli_json_text(conf->why_shell));
+	cli_json_set(root, "excluded", cli_json_text(conf->excluded));
+	cli_json_set(root, "modules", modules);
+	cli_json_set(root, "make", cli_json_text(conf->make));
+	cli_json_set(root, "patches", cli_json_texts(conf->patches));
+	cli_json_set(root, "scripts", scripts_json(conf));
+	cli_json_set(root, "build_depends", cli_json_texts(conf->build_depends));
+	cli_json_set(root, "build_depends_rebuild",
+		     json_boolean(conf->build_depends_rebuild));
+	cli_json_set(root, "autoinstall", json_boolean(conf->autoinstall));
+	cli_json_set(root, "no_weak_modules", json_boolean(conf->no_weak_modules));
+	cli_json_set(root, "warnings", cli_json_texts(conf->warnings));
+	cli_json_set(root, "variables", variables_json(conf->vars));
+	cli_json_print(root);
 }
 
 /* ---- */
@@ -192,6 +167,7 @@ static void print_json(const struct kp_conf *conf, const struct subject *s,
 static char *find_path(struct cli *cli, const char *word)
 {
 	_cleanup_free_ char *path = NULL;
+	char *real = NULL;
 
 	if (*word != '/') {
 		_cleanup_free_ char *here = NULL;
@@ -202,7 +178,7 @@ static char *find_path(struct cli *cli, const char *word)
 	}
 	if (!path)
 		path = kp_strdup(word);
-	return kp_exists_in(cli->ctx->root_fd, path) ? kp_steal(&path) : NULL;
+	return kp_realpath_in(cli->ctx->root_fd, path, &real) < 0 ? NULL : real;
 }
 
 static int find_registered(struct cli *cli, const char *word, struct subject *s)
@@ -310,11 +286,12 @@ const struct cli_cmd cmd_conf = {
 	.name = "conf",
 	.args = "[-k K] [--json] M[/V] | DIR | FILE",
 	.summary = "Print what a dkms.conf says, who evaluated it, and what is doubtful",
-	.options = "  -k, --kernel K  for this kernel; without it the running one, in another\n"
-		   "                  root none\n"
-		   "      --json      for programs: JSON; kmodpkg(8) describes it\n\n"
-		   "DIR (with a dkms.conf) and FILE begin with '/' or '.', or end in .conf; with\n"
-		   "--root they are absolute paths below it. Exit status 8: a bad conf.\n",
+	.options =
+		"  -k, --kernel K  for this kernel; without it the running one, in another\n"
+		"                  root none\n"
+		"      --json      for programs: JSON; kmodpkg(8) describes it\n\n"
+		"DIR (with a dkms.conf) and FILE begin with '/' or '.', or end in .conf; with\n"
+		"--root they are absolute paths below it. Exit status 8: a bad conf.\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX,
 };

@@ -27,8 +27,8 @@ bool kp_conf_is_directive(const char *name);
 bool kp_conf_name_special(const char *name);
 
 /* Second expansion, on all directives (conf.h says what it is). *ret_cr: some value ended
- * in a carriage return. */
-void kp_conf_expand(struct kp_vars *vars, bool *ret_cr);
+ * in a carriage return. -EINVAL: a value became too long. */
+int kp_conf_expand(struct kp_vars *vars, bool *ret_cr, struct kp_err *err);
 
 /* Fill everything but the exclusions. FILE is the conf for error texts. */
 int kp_conf_rules(struct kp_conf *conf, const struct kp_conf_env *env, const char *file,

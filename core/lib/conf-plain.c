@@ -191,11 +191,11 @@ static int read_operand(struct parser *p, const char **ret, size_t *ret_len)
 /* ${name}, ${name[n]}, ${name:-word}, ${name-word}, ${name:+word}, ${name+word} behind "${". */
 static int read_braces(struct parser *p, const char **ret, size_t *ret_len)
 {
-	const char *start = p->p - 2, *value, *word;
+	const char *start = p->p - 2, *value, *word = NULL;
 	_cleanup_free_ char *name = read_name(p);
 	unsigned int index = 0;
 	bool colon = false, is_set;
-	size_t len;
+	size_t len = 0;
 	int op, r;
 
 	if (!name)
@@ -365,8 +365,7 @@ static int read_word(struct parser *p, enum context context, struct kp_buf *out,
 		}
 		if (is_odd(c))
 			return refuse(p, "a control character");
-		if (strchr("&|<>()", c) ||
-		    (context == IN_ARRAY && strchr("*?[]{}\r", c)))
+		if (strchr("&|<>()", c) || (context == IN_ARRAY && strchr("*?[]{}\r", c)))
 			return refuse_word(p, "unquoted character", p->p);
 		if (c == '~' && !is_literal_tilde(p, word))
 			return refuse_word(p, "home directory", p->p);

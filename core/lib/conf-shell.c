@@ -156,8 +156,8 @@ static void make_binds(struct kp_ctx *ctx, char *const *files, const struct kp_v
 
 	kp_strv_foreach(p, files) {
 		const char *slash = strrchr(*p, '/');
-		_cleanup_free_ char *dir = slash ? kp_strndup(*p, (size_t)(slash - *p)) :
-						   NULL;
+		_cleanup_free_ char *dir =
+			slash ? kp_strndup(*p, (size_t)(slash - *p)) : NULL;
 
 		if (dir && *dir)
 			add_dir(ctx, b, dir);
@@ -174,9 +174,11 @@ static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars
 		    int result_fd, int output_fd, struct kp_err *err)
 {
 	/* Nothing of our own environment: a conf means the same whoever asks. */
-	static const char *const env[] = { "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-					   "/usr/bin:/sbin:/bin",
-					   "LC_ALL=C", "HOME=/", NULL };
+	static const char *const env[] = {
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+		"/usr/bin:/sbin:/bin",
+		"LC_ALL=C", "HOME=/", NULL
+	};
 	static const char *const shells[] = { "/bin/bash", "/usr/bin/bash" };
 	_cleanup_(binds_clear) struct binds binds = { 0 };
 	_cleanup_strv_ char **argv = NULL;
@@ -221,7 +223,8 @@ static int run_in_root(struct kp_ctx *ctx, char *const *files, const struct kp_v
 
 	if (!strcmp(ctx->root, "/"))
 		return run_bash(ctx, files, vars, result_fd, output_fd, err);
-	o = mmap(NULL, sizeof(*o), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	o = mmap(NULL, sizeof(*o), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		 0);
 	if (o == MAP_FAILED)
 		return kp_err_sys(err, -errno, "mmap");
 	o->rc = -ECHILD;
@@ -335,10 +338,11 @@ static int check_status(char *const *files, const char *status, struct kp_err *e
 {
 	for (size_t i = 0; files[i]; i++)
 		if (!status[i] || status[i] != '0')
-			return kp_err_set(err, -EACCES,
-					  "%s: not readable for the unprivileged user that "
-					  "evaluates it: make it readable for all",
-					  files[i]);
+			return kp_err_set(
+				err, -EACCES,
+				"%s: not readable for the unprivileged user that "
+				"evaluates it: make it readable for all",
+				files[i]);
 	return 0;
 }
 

@@ -181,7 +181,9 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 	r = evaluate(ctx, conf, env, err);
 	if (r < 0)
 		return r;
-	kp_conf_expand(conf->vars, &has_cr);
+	r = kp_conf_expand(conf->vars, &has_cr, err);
+	if (r < 0)
+		return kp_err_prefix(err, "%s", file);
 	r = add_directives(conf, env, err);
 	if (!r)
 		r = kp_conf_rules(conf, env, file, err);
@@ -190,9 +192,10 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 	if (r < 0)
 		return r;
 	if (has_cr)
-		kp_strv_add(&conf->warnings,
-			    "lines end in carriage returns (DOS text): they are dropped from "
-			    "the ends of values only");
+		kp_strv_add(
+			&conf->warnings,
+			"lines end in carriage returns (DOS text): they are dropped from "
+			"the ends of values only");
 	kp_conf_lint(ctx, conf, env);
 	*ret = kp_steal(&conf);
 	return 0;
@@ -224,8 +227,8 @@ int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_co
 	struct stat st;
 	int r;
 
-	file = env->conf_file ? kp_strdup(env->conf_file) :
-				kp_path_join(env->source_dir, "dkms.conf");
+	file = env->conf_file ? kp_strdup(env->conf_file)
+			      : kp_path_join(env->source_dir, "dkms.conf");
 	r = kp_stat_in(ctx->root_fd, file, &st);
 	if (r < 0)
 		return kp_err_sys(err, r == -ENOTDIR ? -ENOENT : r, "%s", file);

@@ -36,27 +36,31 @@
 struct kp_conf_env {
 	const char *module, *version; /* of the registered source; module NULL or
 				       * "": both as the conf says */
-	const char *kernelver;        /* NULL: no particular kernel (status of "added") */
-	const char *arch;             /* NULL: the context's */
+	const char *kernelver;	      /* NULL: no particular kernel (status of "added") */
+	const char *arch;	      /* NULL: the context's */
 	const char *kernel_source_dir; /* NULL: <install_tree>/<kernelver>/build */
 	const char *kernel_config; /* NULL: include/config/auto.conf or .config there */
-	const char *source_dir; /* where dkms.conf lies, absolute */
-	const char *conf_file;  /* NULL: <source_dir>/dkms.conf */
-	char *const *directives; /* --directive NAME=VALUE, NULL: none */
+	const char *source_dir;	   /* where dkms.conf lies, absolute */
+	const char *conf_file;	   /* NULL: <source_dir>/dkms.conf */
+	char *const *directives;   /* --directive NAME=VALUE, NULL: none */
 };
 
 struct kp_conf_module {
 	char *built_name;     /* BUILT_MODULE_NAME, without .ko */
 	char *built_location; /* relative to the build directory, "" or ending in '/' */
 	char *dest_name;
-	char *dest_location;  /* as written: "/updates/..." */
+	char *dest_location; /* as written: "/updates/..." */
 	bool strip;
-	char *excluded;       /* reason, NULL: wanted */
+	char *excluded; /* reason, NULL: wanted */
 };
 
 enum kp_conf_script {
-	KP_SCRIPT_PRE_BUILD, KP_SCRIPT_POST_BUILD, KP_SCRIPT_PRE_INSTALL,
-	KP_SCRIPT_POST_INSTALL, KP_SCRIPT_POST_ADD, KP_SCRIPT_POST_REMOVE,
+	KP_SCRIPT_PRE_BUILD,
+	KP_SCRIPT_POST_BUILD,
+	KP_SCRIPT_PRE_INSTALL,
+	KP_SCRIPT_POST_INSTALL,
+	KP_SCRIPT_POST_ADD,
+	KP_SCRIPT_POST_REMOVE,
 	KP_SCRIPT_COUNT
 };
 
@@ -64,7 +68,7 @@ struct kp_conf {
 	char *name, *version; /* PACKAGE_NAME, PACKAGE_VERSION */
 	struct kp_conf_module *modules;
 	size_t n_modules;
-	char *make;     /* MAKE line chosen by MAKE_MATCH; NULL: the default make */
+	char *make;	/* MAKE line chosen by MAKE_MATCH; NULL: the default make */
 	char **patches; /* names below patches/, chosen by PATCH_MATCH, in order */
 	char *scripts[KP_SCRIPT_COUNT]; /* "script args"; NULL: none */
 	char **build_depends;
@@ -73,8 +77,8 @@ struct kp_conf {
 	char *excluded; /* why all of it is excluded for this kernel (exit 77); NULL: not */
 	const char *evaluator; /* "plain" or "shell" */
 	char *why_shell; /* "<file>: line <n>: <construct>" that the plain one refused; NULL */
-	char **files;    /* conf files that were read, absolute, in order */
-	char **warnings; /* lint: deprecated and doubtful things, a line each */
+	char **files;	      /* conf files that were read, absolute, in order */
+	char **warnings;      /* lint: deprecated and doubtful things, a line each */
 	struct kp_vars *vars; /* all that was set */
 };
 

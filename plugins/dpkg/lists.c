@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -12,6 +14,7 @@
 #include "dpkg.h"
 
 #define INFO KP_DPKG_DIR "/info"
+#define MAX_LIST (64 * 1024 * 1024) /* bytes; real ones stay below 3 MiB */
 
 int kp_dpkg_list_next(const char **p, const char *end, const char **ret, size_t *ret_len)
 {
@@ -26,88 +29,116 @@ int kp_dpkg_list_next(const char **p, const char *end, const char **ret, size_t 
 	return 1;
 }
 
-/* Open a file of info/ that is there for most packages: one openat() in the directory; a
- * link (dpkg makes none) is resolved inside of the root. */
-static int open_list(int root_fd, int info_fd, const char *name)
+/* Reads one list after the other into the same memory. */
+struct reader {
+	int root_fd, info_fd;
+	char *text;
+	size_t len, alloc;
+};
+
+static void reader_clear(struct reader *r)
 {
-	int fd = openat(info_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	kp_closep(&r->info_fd);
+	free(r->text);
+}
+
+static int reader_open(struct reader *r, int root_fd, struct kp_err *err)
+{
+	r->root_fd = root_fd;
+	r->info_fd = kp_open_in(root_fd, INFO, O_RDONLY | O_DIRECTORY, 0);
+	if (r->info_fd >= 0)
+		return 0;
+	kp_err_sys(err, r->info_fd, "open '%s'", INFO);
+	return -EIO;
+}
+
+/* Most packages have one: one openat() in the directory; a link (dpkg makes none) is
+ * resolved inside of the root. */
+static int open_list(const struct reader *r, const char *name)
+{
+	int fd = openat(r->info_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
 	if (fd < 0 && errno == ELOOP) {
 		_cleanup_free_ char *path = kp_path_join(INFO, name);
 
-		return kp_open_in(root_fd, path, O_RDONLY | O_NONBLOCK, 0);
+		return kp_open_in(r->root_fd, path, O_RDONLY | O_NONBLOCK, 0);
 	}
 	return fd < 0 ? -errno : fd;
 }
 
-/* The text of a package's list. -ENOENT: there is none. */
-static int read_list(int root_fd, int info_fd, const struct kp_dpkg_pkg *pkg, char **ret,
-		     size_t *ret_len, struct kp_err *err)
+static int read_all(struct reader *r, int fd)
 {
-	_cleanup_free_ char *plain = kp_strf("%s.list", pkg->name), *arch = NULL,
-			    *text = NULL;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size > MAX_LIST)
+		return -EFBIG;
+	if ((size_t)st.st_size > r->alloc) {
+		r->alloc = (size_t)st.st_size * 2;
+		r->text = kp_reallocarray(r->text, r->alloc, 1);
+	}
+	/* dpkg replaces its lists and never writes to one that is in place. */
+	for (r->len = 0; r->len < (size_t)st.st_size;) {
+		ssize_t n = read(fd, r->text + r->len, (size_t)st.st_size - r->len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		r->len += (size_t)n;
+	}
+	return 0;
+}
+
+/* The text of a package's list. -ENOENT: there is none. */
+static int read_list(struct reader *r, const struct kp_dpkg_pkg *pkg, struct kp_err *err)
+{
+	_cleanup_free_ char *plain = kp_strf("%s.list", pkg->name), *arch = NULL;
 	_cleanup_close_ int fd = -ENOENT;
 	const char *name = plain;
-	size_t len;
 	int rc;
 
 	/* A database that was never converted to multiarch has the plain name for all. */
 	if (pkg->multi_arch_same && pkg->arch) {
 		name = arch = kp_strf("%s:%s.list", pkg->name, pkg->arch);
-		fd = open_list(root_fd, info_fd, name);
+		fd = open_list(r, name);
 	}
 	if (fd == -ENOENT) {
 		name = plain;
-		fd = open_list(root_fd, info_fd, name);
+		fd = open_list(r, name);
 	}
 	if (fd == -ENOENT)
 		return fd;
-	rc = fd < 0 ? fd : kp_read_fd(fd, 0, &text, &len);
+	rc = fd < 0 ? fd : read_all(r, fd);
 	if (rc < 0) {
 		kp_err_sys(err, rc, "read '%s/%s'", INFO, name);
 		return -EIO;
 	}
-	if (len && text[len - 1] != '\n')
-		return kp_err_set(err, -EIO, "%s/%s is cut off", INFO, name);
-	*ret = kp_steal(&text);
-	*ret_len = len;
+	/* As dpkg: every path ends with a newline. */
+	if (r->len && (r->text[r->len - 1] != '\n' || memchr(r->text, '\0', r->len)))
+		return kp_err_set(err, -EIO, "%s/%s is damaged or cut off", INFO, name);
 	return 0;
-}
-
-static int open_info(int root_fd, struct kp_err *err)
-{
-	int fd = kp_open_in(root_fd, INFO, O_RDONLY | O_DIRECTORY, 0);
-
-	if (fd >= 0)
-		return fd;
-	kp_err_sys(err, fd, "open '%s'", INFO);
-	return -EIO;
 }
 
 int kp_dpkg_lists_walk(int root_fd, const struct kp_dpkg_status *st, kp_dpkg_list_fn *fn,
 		       void *data, struct kp_err *err)
 {
-	_cleanup_close_ int info_fd = open_info(root_fd, err);
+	_cleanup_(reader_clear) struct reader r = { .info_fd = -1 };
+	int rc = reader_open(&r, root_fd, err);
 
-	if (info_fd < 0)
-		return info_fd;
-	for (size_t i = 0; i < st->n; i++) {
-		_cleanup_free_ char *text = NULL;
-		size_t len;
-		int rc;
-
+	for (size_t i = 0; i < st->n && rc >= 0; i++) {
 		if (!kp_dpkg_pkg_has_files(&st->pkgs[i]))
 			continue;
-		rc = read_list(root_fd, info_fd, &st->pkgs[i], &text, &len, err);
+		rc = read_list(&r, &st->pkgs[i], err);
 		if (rc == -ENOENT) /* dpkg itself goes on: the package has no files */
-			continue;
-		if (rc < 0)
-			return rc;
-		rc = fn(&st->pkgs[i], text, len, data);
-		if (rc < 0)
-			return rc;
+			rc = 0;
+		else if (rc == 0)
+			rc = fn(&st->pkgs[i], r.text, r.len, data);
 	}
-	return 0;
+	return rc;
 }
 
 static int by_bytes(const void *a, const void *b)
@@ -126,23 +157,15 @@ static size_t find_parent(char **paths, size_t n, const char *path)
 	return found ? (size_t)(found - paths) : SIZE_MAX;
 }
 
-int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
-		       struct kp_err *err)
+/* The paths in a list that are no other path's parent. */
+static char **regular_files(const char *text, size_t len)
 {
-	_cleanup_close_ int info_fd = open_info(root_fd, err);
 	_cleanup_strv_ char **paths = NULL, **files = NULL;
 	_cleanup_free_ bool *is_parent = NULL;
-	_cleanup_free_ char *text = NULL;
-	const char *p, *line;
-	size_t len, line_len, n;
-	int rc;
+	const char *p = text, *line;
+	size_t line_len, n;
 
-	if (info_fd < 0)
-		return info_fd;
-	rc = read_list(root_fd, info_fd, pkg, &text, &len, err);
-	if (rc < 0)
-		return rc;
-	for (p = text; kp_dpkg_list_next(&p, text + len, &line, &line_len);)
+	while (kp_dpkg_list_next(&p, text + len, &line, &line_len))
 		kp_strv_take(&paths, kp_strndup(line, line_len));
 	kp_strv_sort(paths);
 	n = kp_strv_len(paths);
@@ -156,6 +179,18 @@ int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
 	for (size_t i = 0; i < n; i++)
 		if (!is_parent[i] && strcmp(paths[i], "/."))
 			kp_strv_add(&files, paths[i]);
-	*ret = kp_steal(&files);
-	return 0;
+	return kp_steal(&files);
+}
+
+int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
+		       struct kp_err *err)
+{
+	_cleanup_(reader_clear) struct reader r = { .info_fd = -1 };
+	int rc = reader_open(&r, root_fd, err);
+
+	if (!rc)
+		rc = read_list(&r, pkg, err);
+	if (!rc)
+		*ret = regular_files(r.text, r.len);
+	return rc;
 }

@@ -10,7 +10,8 @@ current=
 
 fail()
 {
-	printf 'FAIL %s: %s\n' "$current" "$*" >&2
+	printf 'not ok cli: %s\n' "$current"
+	printf '# %s\n' "${*//$'\n'/$'\n# '}"
 	failures=$((failures + 1))
 }
 

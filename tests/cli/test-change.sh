@@ -124,7 +124,7 @@ test_remove_needs_a_version_where_there_are_several()
 	rm -r "$root"/lib/modules/6.1.0-2-test
 	run_in remove hello
 	expect_error 1 'kmodpkg remove: hello has several versions (1.0, 2.0); name one'
-	run_in remove hello/2.0
+	run_in remove hello/2.0 --all
 	expect_status 0
 	[ -L "$root"/var/lib/dkms/hello/1.0/source ] || fail '1.0 went too'
 }

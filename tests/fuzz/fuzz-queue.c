@@ -10,9 +10,9 @@
 
 static void check(const struct kp_queue_entry *e)
 {
-	if (!kp_name_ok(e->name) || !kp_name_ok(e->id.module) || !kp_name_ok(e->id.version) ||
-	    !kp_name_ok(e->id.kernel) || !e->file != (e->kind == KP_CHANGE_ERASE) ||
-	    (e->file && !kp_name_ok(e->file)))
+	if (!kp_name_ok(e->name) || !kp_name_ok(e->id.module) ||
+	    !kp_name_ok(e->id.version) || !kp_name_ok(e->id.kernel) ||
+	    !e->file != (e->kind == KP_CHANGE_ERASE) || (e->file && !kp_name_ok(e->file)))
 		abort();
 	kp_strv_foreach(p, e->paths)
 		if ((!kp_str_starts(*p, "/lib/modules/") &&

@@ -14,7 +14,8 @@ static void check(const struct kp_record *rec)
 	    (rec->result == KP_BUILD_OK && !rec->content))
 		abort();
 	for (size_t i = 0; i < rec->n_files; i++)
-		if (!kp_name_ok(rec->files[i].name) || !kp_relpath_ok(rec->files[i].dest) ||
+		if (!kp_name_ok(rec->files[i].name) ||
+		    !kp_relpath_ok(rec->files[i].dest) ||
 		    strlen(rec->files[i].sha256) != 64)
 			abort();
 }

@@ -18,8 +18,7 @@
 /* The least that is a valid conf. */
 #define HEAD "PACKAGE_NAME=hello PACKAGE_VERSION=1.0\n"
 #define ONE HEAD "DEST_MODULE_LOCATION=/extra\n"
-#define TWO                                                                              \
-	HEAD "BUILT_MODULE_NAME=(a b) DEST_MODULE_LOCATION=(/extra /updates/dkms)\n"
+#define TWO HEAD "BUILT_MODULE_NAME=(a b) DEST_MODULE_LOCATION=(/extra /updates/dkms)\n"
 
 #define KERNEL "6.1.0-56-amd64"
 
@@ -125,15 +124,15 @@ static void test_defaults(void **state KP_UNUSED)
 
 static void test_records(void **state KP_UNUSED)
 {
-	_cleanup_(kp_conf_freep) struct kp_conf *conf = load(
-		HEAD "BUILT_MODULE_NAME=(a b c)\n"
-		     "BUILT_MODULE_LOCATION=(./src//x . /y/)\n"
-		     "DEST_MODULE_NAME[1]=bb\n"
-		     "DEST_MODULE_LOCATION=(/kernel/a /updates /extra/)\n"
-		     "STRIP=(no YES)\nAUTOINSTALL=Yes NO_WEAK_MODULES=yEs "
-		     "BUILD_DEPENDS_REBUILD=NO\n"
-		     "BUILD_DEPENDS=(dep 'one two' dep)\n"
-		     "PRE_BUILD='prepare $kernelver' POST_INSTALL=done\n");
+	_cleanup_(kp_conf_freep) struct kp_conf *conf =
+		load(HEAD "BUILT_MODULE_NAME=(a b c)\n"
+			  "BUILT_MODULE_LOCATION=(./src//x . /y/)\n"
+			  "DEST_MODULE_NAME[1]=bb\n"
+			  "DEST_MODULE_LOCATION=(/kernel/a /updates /extra/)\n"
+			  "STRIP=(no YES)\nAUTOINSTALL=Yes NO_WEAK_MODULES=yEs "
+			  "BUILD_DEPENDS_REBUILD=NO\n"
+			  "BUILD_DEPENDS=(dep 'one two' dep)\n"
+			  "PRE_BUILD='prepare $kernelver' POST_INSTALL=done\n");
 
 	assert_int_equal(conf->n_modules, 3);
 	assert_string_equal(conf->modules[0].built_location, "src/x/");
@@ -174,7 +173,8 @@ static void test_bad(void **state KP_UNUSED)
 	assert_bad(HEAD "DEST_MODULE_LOCATION=/lib\n", "must begin with /kernel");
 	assert_bad(HEAD "DEST_MODULE_LOCATION=extra\n", "must begin with /kernel");
 	assert_bad(HEAD "DEST_MODULE_LOCATION=/extra/../../etc\n", "'..'");
-	assert_bad(ONE "BUILT_MODULE_LOCATION=../x\n", "BUILT_MODULE_LOCATION[0] is '../x'");
+	assert_bad(ONE "BUILT_MODULE_LOCATION=../x\n",
+		   "BUILT_MODULE_LOCATION[0] is '../x'");
 	assert_bad(HEAD "DEST_MODULE_LOCATION=(/extra /extra)\n",
 		   "BUILT_MODULE_NAME[0] is not set");
 	assert_bad(HEAD "BUILT_MODULE_NAME=([0]=a [2]=c)\n"
@@ -192,9 +192,9 @@ static void test_bad(void **state KP_UNUSED)
 
 static void test_same_file_elsewhere(void **state KP_UNUSED)
 {
-	_cleanup_(kp_conf_freep) struct kp_conf *conf =
-		load(HEAD "BUILT_MODULE_NAME=(a a) BUILT_MODULE_LOCATION=(x y)\n"
-			  "DEST_MODULE_NAME=(a b) DEST_MODULE_LOCATION=(/extra /extra)\n");
+	_cleanup_(kp_conf_freep) struct kp_conf *conf = load(
+		HEAD "BUILT_MODULE_NAME=(a a) BUILT_MODULE_LOCATION=(x y)\n"
+		     "DEST_MODULE_NAME=(a b) DEST_MODULE_LOCATION=(/extra /extra)\n");
 
 	assert_int_equal(conf->n_modules, 2);
 }
@@ -232,7 +232,8 @@ static void test_shell_in_root(void **state KP_UNUSED)
 
 	if (geteuid())
 		skip();
-	assert_int_equal(load_with(&base_env, ONE "MAKE=$(nproc)\n", &conf, &err), -ENOPKG);
+	assert_int_equal(load_with(&base_env, ONE "MAKE=$(nproc)\n", &conf, &err),
+			 -ENOPKG);
 }
 
 static void assert_make(const char *text, const char *expect)
@@ -272,17 +273,31 @@ static void test_patches(void **state KP_UNUSED)
 /* The second expansion. */
 static void test_expansion(void **state KP_UNUSED)
 {
-	assert_make(ONE "MAKE='make -C $kernel_source_dir M=${dkms_tree}/${BUILT_MODULE_NAME[1]}x'\n",
-		    "make -C /lib/modules/" KERNEL "/build M=/var/lib/dkms/x");
+	assert_make(
+		ONE
+		"MAKE='make -C $kernel_source_dir M=${dkms_tree}/${BUILT_MODULE_NAME[1]}x'\n",
+		"make -C /lib/modules/" KERNEL "/build M=/var/lib/dkms/x");
 	assert_make(ONE "helper=h\nMAKE='a $helper $unset b'\n", "a h  b");
 	assert_make(ONE "MAKE='a  b\n\t c'\n", "a b c");
 	assert_make(ONE "MAKE=\"make \\\n\t&& make x\"\n", "make && make x");
-	assert_make(ONE "MAKE='\\$kernelver \\\\ \\\" \\` \\x'\n", "$kernelver \\ \" ` \\x");
+	assert_make(ONE "MAKE='\\$kernelver \\\\ \\\" \\` \\x'\n",
+		    "$kernelver \\ \" ` \\x");
 	assert_make(ONE "MAKE='x \"$kernelver\"'\n", "x \"" KERNEL "\"");
 	assert_make(ONE "MAKE='$PATH $PWD $1 $$ $(pwd) ${x%y} ${1}'\n",
 		    "$PATH $PWD $1 $$ $(pwd) ${x%y} ${1}");
 	assert_make(ONE "MAKE='$PACKAGE_NAME ${PACKAGE_VERSION}'\r\n", "hello 1.0");
 	assert_make(ONE "MAKE='`uname`'\n", "`uname`");
+}
+
+/* 2^40 bytes, were they made. */
+static void test_expansion_doubling(void **state KP_UNUSED)
+{
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	kp_buf_adds(&b, ONE "MAKE[0]=x\n");
+	for (int i = 1; i < 40; i++)
+		kp_buf_addf(&b, "MAKE[%d]='${MAKE[%d]}${MAKE[%d]}'\n", i, i - 1, i - 1);
+	assert_bad(b.s, "MAKE[21] has more than a MiB");
 }
 
 static void test_carriage_returns(void **state KP_UNUSED)
@@ -383,9 +398,10 @@ static void test_no_kernel(void **state KP_UNUSED)
 
 	env.kernelver = NULL;
 	assert_int_equal(load_with(&env,
-				   ONE "BUILD_EXCLUSIVE_KERNEL=^5\n"
-				       "MAKE=(a b) MAKE_MATCH[1]=.\nPATCH=p PATCH_MATCH=.\n"
-				       "POST_ADD=\"x$kernelver$kernel_source_dir\"\n",
+				   ONE
+				   "BUILD_EXCLUSIVE_KERNEL=^5\n"
+				   "MAKE=(a b) MAKE_MATCH[1]=.\nPATCH=p PATCH_MATCH=.\n"
+				   "POST_ADD=\"x$kernelver$kernel_source_dir\"\n",
 				   &conf, &err),
 			 0);
 	assert_null(conf->excluded);
@@ -427,7 +443,8 @@ static void test_overrides(void **state KP_UNUSED)
 static void test_directives(void **state KP_UNUSED)
 {
 	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL, *other = NULL;
-	char *const good[] = { (char *)"MAKE=a=b $x", (char *)"BUILT_MODULE_NAME=c", NULL };
+	char *const good[] = { (char *)"MAKE=a=b $x", (char *)"BUILT_MODULE_NAME=c",
+			       NULL };
 	char *const bad[] = { (char *)"MAKE", NULL };
 	struct kp_conf_env env = base_env;
 	struct kp_err err = KP_ERR_INIT;
@@ -450,7 +467,8 @@ static void test_unnamed(void **state KP_UNUSED)
 
 	env.module = env.version = NULL;
 	write_file("/etc/dkms/hello.conf", "PATCH=p\n");
-	assert_int_equal(load_with(&env, ONE "MAKE=\"$module/$module_version\"\n", &conf, &err),
+	assert_int_equal(load_with(&env, ONE "MAKE=\"$module/$module_version\"\n", &conf,
+				   &err),
 			 0);
 	assert_string_equal(conf->make, "hello/1.0");
 	assert_int_equal(kp_strv_len(conf->patches), 1);
@@ -471,10 +489,12 @@ static void assert_warns(const char *text, const char *words)
 
 static void test_lint(void **state KP_UNUSED)
 {
-	assert_warns("PACKAGE_NAME=other PACKAGE_VERSION=1.0\nDEST_MODULE_LOCATION=/extra\n",
-		     "PACKAGE_NAME is 'other', but it is registered as 'hello'");
-	assert_warns("PACKAGE_NAME=hello PACKAGE_VERSION=2\nDEST_MODULE_LOCATION=/extra\n",
-		     "PACKAGE_VERSION is '2'");
+	assert_warns(
+		"PACKAGE_NAME=other PACKAGE_VERSION=1.0\nDEST_MODULE_LOCATION=/extra\n",
+		"PACKAGE_NAME is 'other', but it is registered as 'hello'");
+	assert_warns(
+		"PACKAGE_NAME=hello PACKAGE_VERSION=2\nDEST_MODULE_LOCATION=/extra\n",
+		"PACKAGE_VERSION is '2'");
 	assert_warns(ONE "CLEAN=/bin/true\n", NULL);
 	assert_warns(ONE "CLEAN='make clean'\n", "CLEAN is deprecated");
 	assert_warns(ONE "REMAKE_INITRD=yes\n", "REMAKE_INITRD is deprecated");
@@ -483,9 +503,11 @@ static void test_lint(void **state KP_UNUSED)
 	assert_warns(ONE "MAKE='make KVER=`uname -r`'\n", "MAKE[0] asks for the running");
 	assert_warns(ONE "MAKE='make -j'\n", "MAKE[0] sets its number of jobs");
 	assert_warns(ONE "MAKE='(make -j8 all)'\n", "MAKE[0] sets its number of jobs");
-	assert_warns(ONE "MAKE='make -j$parallel_jobs'\n", "MAKE[0] sets its number of jobs");
+	assert_warns(ONE "MAKE='make -j$parallel_jobs'\n",
+		     "MAKE[0] sets its number of jobs");
 	assert_warns(ONE "MAKE='make -C x-j2 -journal'\n", NULL);
-	assert_warns(ONE "MAKE=([0]=a [2]=b)\n", "MAKE[2] is ignored, because MAKE has holes");
+	assert_warns(ONE "MAKE=([0]=a [2]=b)\n",
+		     "MAKE[2] is ignored, because MAKE has holes");
 	assert_warns(ONE "PATCH[3]=p\n", "PATCH[3] is ignored");
 	assert_warns(ONE "MAKE=(a b)\n", "MAKE[1] is ignored, because MAKE_MATCH[1]");
 	assert_warns(ONE "BUILT_MODULES_NAME=x\n", "is BUILT_MODULE_NAME meant?");
@@ -495,7 +517,8 @@ static void test_lint(void **state KP_UNUSED)
 	assert_warns(ONE "STRIP=maybe\n", "STRIP[0] is 'maybe'");
 	assert_warns(ONE "PATCH=p PATCH_MATCH='['\n", "PATCH_MATCH: '['");
 	write_file("/usr/src/hello-1.0/prepare", "#!/bin/sh\nv=$(uname -r)\n");
-	assert_warns(ONE "PRE_BUILD='prepare x'\n", "PRE_BUILD asks for the running kernel");
+	assert_warns(ONE "PRE_BUILD='prepare x'\n",
+		     "PRE_BUILD asks for the running kernel");
 	assert_warns(ONE "PRE_BUILD='../../prepare x'\n", NULL);
 }
 
@@ -512,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_make),
 		cmocka_unit_test(test_patches),
 		cmocka_unit_test(test_expansion),
+		cmocka_unit_test(test_expansion_doubling),
 		cmocka_unit_test(test_carriage_returns),
 		cmocka_unit_test(test_exclusive_kernel),
 		cmocka_unit_test(test_exclusive_range),

@@ -36,8 +36,8 @@ static char *write_file(const char *name, const char *text, mode_t mode)
 {
 	char *path = kp_path_join(dir, name);
 
-	assert_int_equal(
-		kp_write_in(ctx->root_fd, path, text, strlen(text), mode, NULL), 0);
+	assert_int_equal(kp_write_in(ctx->root_fd, path, text, strlen(text), mode, NULL),
+			 0);
 	return path;
 }
 
@@ -159,7 +159,8 @@ static const struct {
 	{ "[[ a b ]]\n", -EINVAL, "dkms.conf: line 1: conditional binary operator" },
 	{ "declare -A MAKE=([x]=y)\n", -EINVAL, "MAKE[x]: expected an index" },
 	{ "MAKE[123456]=y\n", -EINVAL, "MAKE[123456]: expected an index" },
-	{ "a=$(head -c 5000000 /dev/zero | tr '\\0' x); A=$a B=$a\n", -EFBIG, "variables" },
+	{ "a=$(head -c 5000000 /dev/zero | tr '\\0' x); A=$a B=$a\n", -EFBIG,
+	  "variables" },
 	{ "kill -STOP $$\n", -ETIME, "within 10 seconds" },
 };
 
@@ -191,8 +192,8 @@ static void test_unprivileged(void **state KP_UNUSED)
 
 	if (geteuid())
 		skip();
-	if (evaluate("echo x >${BASH_SOURCE%/*}/made; echo x >/usr/made; A=$(id -u)\n", vars,
-		     &err))
+	if (evaluate("echo x >${BASH_SOURCE%/*}/made; echo x >/usr/made; A=$(id -u)\n",
+		     vars, &err))
 		fail_msg("%s", err.text);
 	assert_string_not_equal(kp_vars_get(vars, "A", 0), "0");
 	assert_false(kp_exists_in(ctx->root_fd, "/usr/made"));
@@ -237,9 +238,9 @@ static void test_no_bash(void **state KP_UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),	       cmocka_unit_test(test_several_files),
-		cmocka_unit_test(test_survives),       cmocka_unit_test(test_failing),
-		cmocka_unit_test(test_unprivileged),   cmocka_unit_test(test_kernel_config),
+		cmocka_unit_test(test_values),	     cmocka_unit_test(test_several_files),
+		cmocka_unit_test(test_survives),     cmocka_unit_test(test_failing),
+		cmocka_unit_test(test_unprivileged), cmocka_unit_test(test_kernel_config),
 		cmocka_unit_test(test_no_bash),
 	};
 

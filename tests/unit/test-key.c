@@ -689,6 +689,29 @@ static void pair_leaves_out_what_changes_nothing(void **state)
 	assert_string_not_equal(a, other);
 }
 
+static void trees_of_all_sources_at_once(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *alone = NULL, *with = NULL, *hash = NULL;
+	struct pair p = a_pair();
+	struct kp_source list[] = { p.source, p.source, p.source };
+	struct kp_sources sources = { list, 3 };
+
+	put_tree(f);
+	list[1].missing = true;
+	list[2].dir = (char *)"/usr/src/none";
+	kp_key_sources(f->ctx, &sources);
+	hash = tree(f);
+	assert_string_equal(list[0].tree_key, hash);
+	assert_null(list[1].tree_key);
+	assert_null(list[2].tree_key);
+	alone = pair_key(f, &p);
+	p.source.tree_key = list[0].tree_key;
+	with = pair_key(f, &p);
+	assert_string_equal(alone, with);
+	free(list[0].tree_key);
+}
+
 static void pair_needs_headers_and_a_tree(void **state)
 {
 	struct fixture *f = *state;
@@ -739,6 +762,7 @@ int main(void)
 		TEST(unreadable_headers_leave_the_kernel_out),
 		TEST(pair_covers_what_a_build_depends_on),
 		TEST(pair_leaves_out_what_changes_nothing),
+		TEST(trees_of_all_sources_at_once),
 		TEST(pair_needs_headers_and_a_tree),
 		TEST(keys_of_dependencies),
 	};
