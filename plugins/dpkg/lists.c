@@ -185,20 +185,6 @@ static char **regular_files(const char *text, size_t len)
 int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
 		       struct kp_err *err)
 {
-<<<<<<< HEAD
-	_cleanup_close_ int info_fd = open_info(root_fd, err);
-	_cleanup_free_ char *text = NULL;
-	size_t len;
-	int rc;
-
-	if (info_fd < 0)
-		return info_fd;
-	rc = read_list(root_fd, info_fd, pkg, &text, &len, err);
-	if (rc < 0)
-		return rc;
-	*ret = regular_files(text, len);
-	return 0;
-=======
 	_cleanup_(reader_clear) struct reader r = { .info_fd = -1 };
 	int rc = reader_open(&r, root_fd, err);
 
@@ -207,5 +193,4 @@ int kp_dpkg_list_files(int root_fd, const struct kp_dpkg_pkg *pkg, char ***ret,
 	if (!rc)
 		*ret = regular_files(r.text, r.len);
 	return rc;
->>>>>>> dpkg
 }
