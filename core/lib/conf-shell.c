@@ -141,10 +141,11 @@ static void add_dir(struct kp_ctx *ctx, struct binds *b, const char *dir)
 	if (!kp_is_dir_in(ctx->root_fd, dir) ||
 	    kp_realpath_in(ctx->root_fd, dir, &real) < 0 || !strcmp(real, "/"))
 		return;
-	if (!kp_strv_has(b->dirs, dir))
-		kp_strv_add(&b->dirs, dir);
+	/* First the place that a link leads to, then the link. */
 	if (!kp_strv_has(b->dirs, real))
 		kp_strv_take(&b->dirs, kp_steal(&real));
+	if (!kp_strv_has(b->dirs, dir))
+		kp_strv_add(&b->dirs, dir);
 }
 
 static void make_binds(struct kp_ctx *ctx, char *const *files, const struct kp_vars *vars,
@@ -188,7 +189,10 @@ static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars
 		.keep_fds = &result_fd,
 		.n_keep_fds = 1,
 	};
+	struct kp_err sandbox_err = KP_ERR_INIT;
+	struct kp_proc_end end = { 0 };
 	const char *bash = NULL;
+	int r;
 
 	for (size_t i = 0; !bash && i < KP_ARRAY_SIZE(shells); i++)
 		if (kp_exists_in(ctx->root_fd, shells[i]))
@@ -201,7 +205,11 @@ static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars
 	make_binds(ctx, files, vars, &binds);
 	sandbox.binds = binds.list;
 	sandbox.n_binds = binds.n;
-	return kp_sandbox_run(ctx, &sandbox, &proc, NULL, err);
+	r = kp_sandbox_run(ctx, &sandbox, &proc, &end, &sandbox_err);
+	/* Not the conf's fault, or not surely: memory ran out, somebody was impatient. */
+	if (r == -ECHILD && end.signal)
+		r = -ECANCELED;
+	return r ? kp_err_set(err, r, "%s", kp_err_text(&sandbox_err, r)) : 0;
 }
 
 struct outcome {

@@ -86,7 +86,8 @@ struct kp_conf {
 
 /* Evaluate and interpret. -ENOENT: no dkms.conf; -EINVAL: bad conf, err's text is
  * "<file>: <reason>" (exit code 8 of DKMS); others: it could not be evaluated, -ENOPKG
- * (no bash), -ETIME (bash took too long), -EACCES and what files and the sandbox give. */
+ * (no bash), -ETIME (bash took too long), -ECANCELED (it was killed), -EACCES and what
+ * files and the sandbox give. */
 int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_conf **ret,
 		 struct kp_err *err);
 void kp_conf_free(struct kp_conf *conf);
@@ -99,7 +100,7 @@ int kp_conf_plain(const char *text, size_t len, struct kp_vars *vars, struct kp_
 /* bash on files, in order, in the sandbox; results as from the plain one: on success
  * VARS has all variables that are then set, but bash's own. What a conf prints goes to
  * the debug log. -EINVAL: syntax error, or the conf ended the shell; -ETIME: it took
- * too long; -EFBIG: too many variables; -ENOPKG: no bash. */
+ * too long; -ECANCELED: bash was killed; -EFBIG: too many variables; -ENOPKG: no bash. */
 int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars,
 		  struct kp_err *err);
 
