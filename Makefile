@@ -198,7 +198,7 @@ $(O)/tests/fake.so: $(O)/tests/fake-backend.o $(O)/base.a
 	$(call say,PLUGIN)
 	$(link) $(PLUGIN_LDFLAGS) -o $@ $^ $(call pkg-libs,libmd jansson)
 
-$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/cli.a $(O)/lib.a $(O)/base.a
+$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/tests/unit/test.o $(O)/cli.a $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
 
@@ -208,7 +208,8 @@ $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 
 # ---- fuzzing: the same sources by clang, instrumented
 
-FUZZ_FLAGS := -std=gnu11 -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g \
+	-fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c))
 
 $(O)/fuzz/core.a: $(FUZZ_CORE)
@@ -265,11 +266,11 @@ bench: all
 
 demo:
 	+@tests/install-deps
-	+@$(MAKE) all
-	O='$(O)' tests/e2e/demo
+	+@$(MAKE) deb
+	KMODPKG_DEB="$$(echo '$(O)'/kmodpkg_*.deb)" tests/e2e/demo
 
 deb:
-	packaging/deb/build
+	+MAKE='$(MAKE)' O='$(O)' packaging/deb/build
 
 format:
 	clang-format -i $(wildcard core/*/*.[ch] core/include/*/*.h plugins/*/*.[ch] \
@@ -278,4 +279,4 @@ format:
 clean:
 	rm -rf $(O)
 
--include $(shell find $(O) -name '*.d' 2>/dev/null)
+-include $(shell find $(O)/core $(O)/plugins $(O)/tests $(O)/fuzz -name '*.d' -type f 2>/dev/null)

@@ -54,7 +54,7 @@ _kmodpkg() {
 	build) options+=' -k --kernel -a --all -f --force -j --jobs' ;;
 	install) options+=' -k --kernel -a --all -f --force -j --jobs --no-initramfs' ;;
 	uninstall) options+=' -k --kernel -a --all --no-initramfs' ;;
-	remove) options+=' -k --kernel --no-initramfs' ;;
+	remove) options+=' -k --kernel -a --all --no-initramfs' ;;
 	log) options+=' -k --kernel --path' ;;
 	conf) options+=' -k --kernel --json' ;;
 	esac
@@ -66,6 +66,8 @@ _kmodpkg() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	elif [[ $verb == add ]]; then
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
+	elif [[ $verb == conf && $cur == [./]* ]]; then
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	else
 		mapfile -t COMPREPLY < <(compgen -W "$(_kmodpkg_sources | sort -u)" -- "$cur")
 	fi

@@ -40,13 +40,13 @@ functions -e __kmodpkg_verb
 
 complete -c kmodpkg -n '__fish_seen_subcommand_from status sync build install uninstall remove log conf' -a '(__kmodpkg_sources)'
 complete -c kmodpkg -n '__fish_seen_subcommand_from status sync build install uninstall remove log conf' -s k -l kernel -x -a '(__kmodpkg_kernels)' -d 'For this kernel'
-complete -c kmodpkg -n '__fish_seen_subcommand_from owner' -F
+complete -c kmodpkg -n '__fish_seen_subcommand_from owner conf' -F
 complete -c kmodpkg -n '__fish_seen_subcommand_from add' -a '(__fish_complete_directories)'
 complete -c kmodpkg -n '__fish_seen_subcommand_from status conf' -l json -d 'For programs'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync' -s n -l dry-run -d 'Print what would be done'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync' -l boot -d 'Only what the running kernel lacks'
 complete -c kmodpkg -n '__fish_seen_subcommand_from add sync build install' -s f -l force -d 'Even if nothing changed'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync build install' -s j -l jobs -x -d 'Run that many jobs at once'
-complete -c kmodpkg -n '__fish_seen_subcommand_from build install uninstall' -s a -l all -d 'For all kernels'
+complete -c kmodpkg -n '__fish_seen_subcommand_from build install uninstall remove' -s a -l all -d 'For all kernels'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync install uninstall remove' -l no-initramfs -d 'Leave the initramfs as it is'
 complete -c kmodpkg -n '__fish_seen_subcommand_from log' -l path -d 'Print only where it is'

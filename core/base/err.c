@@ -13,7 +13,8 @@ static void append(struct kp_err *err, const char *text)
 	snprintf(err->text + len, sizeof(err->text) - len, "%s", text);
 }
 
-static void fill(struct kp_err *err, int code, const char *fmt, va_list ap)
+static void __attribute__((format(printf, 3, 0)))
+fill(struct kp_err *err, int code, const char *fmt, va_list ap)
 {
 	err->code = code;
 	vsnprintf(err->text, sizeof(err->text), fmt, ap);

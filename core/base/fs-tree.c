@@ -80,7 +80,8 @@ static int give(const struct copy *c, int fd, const struct stat *st)
 {
 	const struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, st->st_mtim };
 
-	if ((c->uid != (uid_t)-1 || c->gid != (gid_t)-1) && fchown(fd, c->uid, c->gid) < 0)
+	if ((c->uid != (uid_t)-1 || c->gid != (gid_t)-1) &&
+	    fchown(fd, c->uid, c->gid) < 0)
 		return -errno;
 	if (fchmod(fd, st->st_mode & 01777) < 0 || futimens(fd, times) < 0)
 		return -errno;
@@ -99,9 +100,11 @@ static int copy_file(const struct copy *c, int from, int to, const char *name,
 	if (in < 0 || fstat(in, &st) < 0)
 		return kp_err_sys(c->err, -errno, "copy '%s'", path);
 	if (!S_ISREG(st.st_mode))
-		return kp_err_set(c->err, -EINVAL, "copy '%s': it changes meanwhile", path);
+		return kp_err_set(c->err, -EINVAL, "copy '%s': it changes meanwhile",
+				  path);
 	if (unlinkat(to, name, 0) < 0 && errno != ENOENT)
-		return kp_err_sys(c->err, -errno, "copy '%s': replace what is there", path);
+		return kp_err_sys(c->err, -errno, "copy '%s': replace what is there",
+				  path);
 	out = openat(to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (out < 0)
 		return kp_err_sys(c->err, -errno, "copy '%s'", path);

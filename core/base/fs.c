@@ -330,9 +330,9 @@ static size_t printable_char(const unsigned char *s)
 
 	if (s[0] < 0x80)
 		return s[0] >= 0x20 && s[0] != 0x7f;
-	len = s[0] >= 0xf8 ? 0 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc0 ? 2 : 0;
-	if (!len)
+	if (s[0] < 0xc0 || s[0] >= 0xf8)
 		return 0;
+	len = 2 + (s[0] >= 0xe0) + (s[0] >= 0xf0);
 	c = s[0] & (0x7fu >> len);
 	for (size_t i = 1; i < len; i++) {
 		if ((s[i] & 0xc0) != 0x80)

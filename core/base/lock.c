@@ -73,7 +73,8 @@ static int open_file(int root_fd, const char *path, struct kp_err *err)
 		return kp_err_sys(err, -errno, "open lock file '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return kp_err_set(err, -EINVAL,
-				  "lock file '%s' is not a regular file; remove it", path);
+				  "lock file '%s' is not a regular file; remove it",
+				  path);
 	return kp_steal_fd(&fd);
 }
 

@@ -32,9 +32,18 @@ static bool passes(const char *var)
 {
 	/* "X_" stands for all names that begin so. */
 	static const char *const names[] = {
-		"TERM",	    "SOURCE_DATE_EPOCH", "DPKG_",	     "DEB_MAINT_PARAMS",
-		"DEBIAN_",  "DEBCONF_",		 "APT_",	     "RPM_",
-		"KMODPKG_", "INITRD",		 "KERNEL_INSTALL_",  "DRACUT_",
+		"TERM",
+		"SOURCE_DATE_EPOCH",
+		"DPKG_",
+		"DEB_MAINT_PARAMS",
+		"DEBIAN_",
+		"DEBCONF_",
+		"APT_",
+		"RPM_",
+		"KMODPKG_",
+		"INITRD",
+		"KERNEL_INSTALL_",
+		"DRACUT_",
 		NULL,
 	};
 
@@ -211,8 +220,8 @@ static int start_error(const struct kp_proc *proc, const struct report *report,
 		return kp_err_sys(err, report->code, "start '%s': pass its descriptors",
 				  program);
 	case STAGE_SETUP:
-		return kp_err_sys(err, report->code, "start '%s': prepare its surroundings",
-				  program);
+		return kp_err_sys(err, report->code,
+				  "start '%s': prepare its surroundings", program);
 	case STAGE_CWD:
 		return kp_err_sys(err, report->code, "start '%s': enter directory '%s'",
 				  program, proc->cwd ? proc->cwd : "/");

@@ -10,7 +10,7 @@
 static void say_wanted(const struct cli_target *t, const struct kp_sources *sources,
 		       struct kp_intent *in)
 {
-	kp_strv_foreach (k, t->kernels) {
+	kp_strv_foreach(k, t->kernels) {
 		for (size_t i = 0; i < sources->n; i++) {
 			const struct kp_source *s = &sources->list[i];
 

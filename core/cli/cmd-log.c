@@ -49,14 +49,14 @@ static char *find_newest(struct cli *cli, const struct wanted *w)
 	char *best = NULL;
 
 	(void)kp_list_in(cli->ctx->root_fd, dir, &versions);
-	kp_strv_foreach (v, versions) {
+	kp_strv_foreach(v, versions) {
 		_cleanup_free_ char *at = kp_path_join(dir, *v);
 		_cleanup_strv_ char **names = NULL;
 
 		if (w->version && !kp_str_eq(*v, w->version))
 			continue;
 		(void)kp_list_in(cli->ctx->root_fd, at, &names);
-		kp_strv_foreach (n, names) {
+		kp_strv_foreach(n, names) {
 			_cleanup_free_ char *path = kp_path_join(at, *n);
 
 			if (kp_str_ends(*n, ".log"))
@@ -77,7 +77,7 @@ static char *find_for_kernel(struct cli *cli, const struct wanted *w, const char
 		kp_strv_add(&versions, w->version);
 	else
 		(void)kp_list_in(cli->ctx->root_fd, dir, &versions);
-	kp_strv_foreach (v, versions) {
+	kp_strv_foreach(v, versions) {
 		_cleanup_free_ char *path =
 			kp_build_log_path(cli->ctx, w->module, *v, kernel);
 
@@ -162,7 +162,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		return rc;
 	if (!w.kernels)
 		return print_one(cli, &w, NULL, only_path);
-	kp_strv_foreach (k, w.kernels) {
+	kp_strv_foreach(k, w.kernels) {
 		rc = print_one(cli, &w, *k, only_path);
 		if (rc)
 			return rc;

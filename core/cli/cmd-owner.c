@@ -17,7 +17,7 @@ static int make_absolute(struct cli *cli, char *const *files, char ***ret)
 	_cleanup_strv_ char **paths = NULL;
 	_cleanup_free_ char *cwd = NULL;
 
-	kp_strv_foreach (f, files) {
+	kp_strv_foreach(f, files) {
 		if (**f == '/') {
 			kp_strv_take(&paths, kp_path_join(*f, ""));
 			continue;

@@ -79,7 +79,7 @@ static int drop_builds(struct cli *cli, const struct cli_target *t)
 
 		if (!cli_target_is(t, s->module, s->version))
 			continue;
-		kp_strv_foreach (k, t->kernels) {
+		kp_strv_foreach(k, t->kernels) {
 			rc = kp_record_drop(cli->ctx, s->module, s->version, *k,
 					    &cli->err);
 			if (rc < 0)
@@ -118,19 +118,20 @@ static int run(struct cli *cli, int argc, char **argv)
 	_cleanup_(cli_target_clear) struct cli_target t = { 0 };
 	int rc;
 
-	if (cli_target_parse(cli, argc, argv, "kI", &t, &rc) < 0)
+	if (cli_target_parse(cli, argc, argv, "kaI", &t, &rc) < 0)
 		return rc;
 	return remove_target(cli, &t);
 }
 
 const struct cli_cmd cmd_remove = {
 	.name = "remove",
-	.args = "[-k K]... [--no-initramfs] M[/V]",
+	.args = "[-k K]... [--all] [--no-initramfs] M[/V]",
 	.summary = "Unregister a module source, and erase its packages",
 	.options =
 		"  -k, --kernel K      only for this kernel (may be repeated): uninstall "
 		"it\n"
 		"                      and drop its build; the source stays registered\n"
+		"  -a, --all           for all kernels, as without -k\n"
 		"      --no-initramfs  leave the initramfs as it is\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES,

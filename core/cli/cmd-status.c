@@ -6,13 +6,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include <jansson.h>
-
 #include <kmodpkg/log.h>
 
 #include "base/alloc.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/json.h"
 #include "cli/table.h"
 #include "lib/backend.h"
 #include "lib/settle.h"
@@ -61,16 +60,17 @@ static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 	rc = kp_unsettled_list(cli->ctx, &unsettled, &cli->err);
 	if (rc < 0)
 		return rc;
-	kp_strv_foreach (k, unsettled)
+	kp_strv_foreach(k, unsettled)
 		kp_strv_addf(&problems,
 			     "kernel %s: depmod or its initramfs is not up to date; "
 			     "kmodpkg sync finishes it",
 			     *k);
 	if (w->queue.n)
 		kp_strv_addf(&problems,
-			     "%zu package changes wait for the package manager; "
-			     "kmodpkg sync makes them",
-			     w->queue.n);
+			     "%zu %s for the package manager; kmodpkg sync finishes it",
+			     w->queue.n,
+			     w->queue.n == 1 ? "package change waits"
+					     : "package changes wait");
 	for (size_t i = 0; i < w->unregistered.n; i++) {
 		const struct kp_source *s = &w->unregistered.list[i];
 
@@ -100,29 +100,6 @@ static const struct kp_pkg_installed *find_package(const struct kp_world *w,
 	return NULL;
 }
 
-/* A string, or null for NULL; bytes that are no UTF-8 become '?'. */
-static json_t *text(const char *s)
-{
-	json_t *value = s ? json_string(s) : json_null();
-	char *copy;
-
-	if (value)
-		return value;
-	copy = kp_strdup(s);
-	for (char *p = copy; *p; p++)
-		*p = *p & 0x80 ? '?' : *p;
-	value = json_string(copy);
-	free(copy);
-	return value;
-}
-
-static void set(json_t *object, const char *key, json_t *value)
-{
-	/* Fails only when memory does. */
-	if (json_object_set_new(object, key, value) < 0)
-		abort();
-}
-
 static json_t *row_json(struct cli *cli, const struct kp_world *w,
 			const struct kp_plan_row *row)
 {
@@ -138,49 +115,47 @@ static json_t *row_json(struct cli *cli, const struct kp_world *w,
 		pair = &w->pairs[row->pair];
 	if (pair)
 		record = pair->record;
-	set(o, "module", text(row->module));
-	set(o, "version", text(row->version));
-	set(o, "kernel", text(row->kernel));
-	set(o, "arch", text(cli->ctx->arch));
-	set(o, "state", text(kp_state_name(row->state)));
-	set(o, "action", text(*action ? action : NULL));
-	set(o, "note", text(row->note));
-	set(o, "package", text(row->package));
-	set(o, "package_version", text(pkg ? pkg->pkg_version : NULL));
-	set(o, "source", text(source ? source->dir : NULL));
-	set(o, "source_package", text(source ? source->package : NULL));
-	set(o, "key", text(row->key));
-	set(o, "built_key", text(record ? record->key : NULL));
-	set(o, "log", text(record ? record->log : NULL));
-	set(o, "build_time", record ? json_integer(record->time) : json_null());
-	set(o, "build_ms", record ? json_integer(record->elapsed_ms) : json_null());
-	set(o, "signed",
-	    record && record->result == KP_BUILD_OK ? json_boolean(record->is_signed)
-						    : json_null());
+	cli_json_set(o, "module", cli_json_text(row->module));
+	cli_json_set(o, "version", cli_json_text(row->version));
+	cli_json_set(o, "kernel", cli_json_text(row->kernel));
+	cli_json_set(o, "arch", cli_json_text(cli->ctx->arch));
+	cli_json_set(o, "state", cli_json_text(kp_state_name(row->state)));
+	cli_json_set(o, "action", cli_json_text(*action ? action : NULL));
+	cli_json_set(o, "note", cli_json_text(row->note));
+	cli_json_set(o, "package", cli_json_text(row->package));
+	cli_json_set(o, "package_version", cli_json_text(pkg ? pkg->pkg_version : NULL));
+	cli_json_set(o, "source", cli_json_text(source ? source->dir : NULL));
+	cli_json_set(o, "source_package", cli_json_text(source ? source->package : NULL));
+	cli_json_set(o, "key", cli_json_text(row->key));
+	cli_json_set(o, "built_key", cli_json_text(record ? record->key : NULL));
+	cli_json_set(o, "log", cli_json_text(record ? record->log : NULL));
+	cli_json_set(o, "build_time", record ? json_integer(record->time) : json_null());
+	cli_json_set(o, "build_ms",
+		     record ? json_integer(record->elapsed_ms) : json_null());
+	cli_json_set(o, "signed",
+		     record && record->result == KP_BUILD_OK
+			     ? json_boolean(record->is_signed)
+			     : json_null());
 	return o;
 }
 
 static void print_json(struct cli *cli, const struct kp_world *w, const struct filter *f,
 		       char *const *problems)
 {
-	json_t *root = json_object(), *modules = json_array(), *list = json_array();
+	json_t *root = json_object(), *modules = json_array();
 
-	set(root, "schema", json_integer(SCHEMA));
-	set(root, "root", text(cli->ctx->root));
-	set(root, "backend", text(cli->ctx->backend->ops->name));
-	set(root, "running_kernel", text(kp_kernel_running()));
+	cli_json_set(root, "schema", json_integer(SCHEMA));
+	cli_json_set(root, "root", cli_json_text(cli->ctx->root));
+	cli_json_set(root, "backend", cli_json_text(cli->ctx->backend->ops->name));
+	cli_json_set(root, "running_kernel", cli_json_text(kp_kernel_running()));
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		if (matches(f, &w->plan.rows[i]))
 			json_array_append_new(modules,
 					      row_json(cli, w, &w->plan.rows[i]));
 	}
-	kp_strv_foreach (p, problems)
-		json_array_append_new(list, text(*p));
-	set(root, "modules", modules);
-	set(root, "problems", list);
-	json_dumpf(root, stdout, JSON_INDENT(2));
-	putchar('\n');
-	json_decref(root);
+	cli_json_set(root, "modules", modules);
+	cli_json_set(root, "problems", cli_json_texts(problems));
+	cli_json_print(root);
 }
 
 static void print_table(struct cli *cli, const struct kp_world *w, const struct filter *f)
@@ -216,6 +191,29 @@ static void print_table(struct cli *cli, const struct kp_world *w, const struct 
 	cli_table_print(&t, stdout, width);
 }
 
+/* How to come by the headers that are missing. Slow, so only for a person who looks. */
+static void suggest_headers(struct cli *cli, const struct kp_world *w,
+			    const struct filter *f)
+{
+	const struct kp_backend *b = cli->ctx->backend;
+	_cleanup_strv_ char **seen = NULL;
+
+	if (!b->ops->suggest_headers || cli->quiet ||
+	    !(cli->verbose || isatty(STDOUT_FILENO)))
+		return;
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+		_cleanup_free_ char *command = NULL;
+
+		if (row->state != KP_STATE_NO_HEADERS || !matches(f, row) ||
+		    kp_strv_has(seen, row->kernel))
+			continue;
+		kp_strv_add(&seen, row->kernel);
+		if (b->ops->suggest_headers(b->db, row->kernel, &command, NULL) == 0)
+			kp_info("headers of kernel %s: %s", row->kernel, command);
+	}
+}
+
 static int status(struct cli *cli, const struct filter *f, bool json)
 {
 	_cleanup_(kp_world_clear) struct kp_world world = { 0 };
@@ -237,9 +235,12 @@ static int status(struct cli *cli, const struct filter *f, bool json)
 		return CLI_OK;
 	}
 	print_table(cli, &world, f);
-	fflush(stdout);
-	kp_strv_foreach (p, problems)
+	/* The table before what follows on stderr. */
+	if (fflush(stdout))
+		return kp_err_sys(&cli->err, -errno, "writing the output");
+	kp_strv_foreach(p, problems)
 		kp_warn("%s", *p);
+	suggest_headers(cli, &world, f);
 	return CLI_OK;
 }
 

@@ -13,7 +13,7 @@ static bool hold_all(const struct cli_target *t, const struct kp_world *w,
 {
 	bool any = false;
 
-	kp_strv_foreach (k, t->kernels) {
+	kp_strv_foreach(k, t->kernels) {
 		for (size_t i = 0; i < w->sources.n; i++) {
 			const struct kp_source *s = &w->sources.list[i];
 
@@ -69,7 +69,7 @@ static int uninstall(struct cli *cli, struct cli_target *t)
 	rc = cli_target_hold(cli, t);
 	if (rc)
 		return rc;
-	kp_strv_foreach (k, t->kernels)
+	kp_strv_foreach(k, t->kernels)
 		kp_info("holding %s for %s", words[0], *k);
 	opts.kernels = t->kernels;
 	return cli_sync_all(cli, &opts);

@@ -199,7 +199,7 @@ static void print_tail(struct cli_progress *p, const struct kp_build_job *job)
 				job->kernel->release);
 	tail = kp_build_log_tail(p->ctx, log, TAIL_LINES);
 	lines = tail ? kp_strv_split(tail, "\n") : NULL;
-	kp_strv_foreach (l, lines) {
+	kp_strv_foreach(l, lines) {
 		_cleanup_free_ char *line = kp_strf("    %s", *l);
 
 		print_line(p, line);

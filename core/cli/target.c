@@ -236,7 +236,7 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 	rc = kp_world_load(cli->ctx, &look, &w, &cli->err);
 	if (rc < 0)
 		return rc;
-	kp_strv_foreach (k, t->kernels) {
+	kp_strv_foreach(k, t->kernels) {
 		const struct kp_plan_row *row = find_row(&w, t, *k);
 
 		/* The words and the status of the first that failed. */

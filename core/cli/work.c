@@ -71,9 +71,10 @@ static void summarize(const struct kp_sync_result *r)
 	if (b.len)
 		kp_info("%s", b.s);
 	if (r->remembered)
-		kp_warn("%zu builds failed before and nothing they depend on changed since; "
-			"kmodpkg status says which, kmodpkg build tries again",
-			r->remembered);
+		kp_warn("%zu %s before and nothing changed since; kmodpkg status says "
+			"which, kmodpkg build tries again",
+			r->remembered,
+			r->remembered == 1 ? "build failed" : "builds failed");
 }
 
 bool cli_did_nothing(const struct kp_sync_result *r)

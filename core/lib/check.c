@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The check has two halves with a process border between them: kp_artifact_check() opens what
- * is to be read and starts this program anew in the sandbox; kp_artifact_check_main() there
- * parses and answers by its exit code, with the reason on its standard output.
+ * The check has two halves with a process border between them: kp_artifact_check() opens
+ * what is to be read and starts this program anew in the sandbox;
+ * kp_artifact_check_main() there parses and answers by its exit code, with the reason on
+ * its standard output.
  */
 #include <elf.h>
 #include <endian.h>
@@ -53,11 +54,12 @@ static int check_elf(unsigned int machine, bool is_64, struct kp_err *err)
 	if (!machine)
 		return 0;
 	if (its_machine != machine || is_64 != (h.ident[EI_CLASS] == ELFCLASS64))
-		return kp_err_set(err, -ENOEXEC,
-				  "is for another architecture (ELF machine %u, %d bit; the "
-				  "kernel has %u, %d bit)",
-				  its_machine, h.ident[EI_CLASS] == ELFCLASS64 ? 64 : 32,
-				  machine, is_64 ? 64 : 32);
+		return kp_err_set(
+			err, -ENOEXEC,
+			"is for another architecture (ELF machine %u, %d bit; the "
+			"kernel has %u, %d bit)",
+			its_machine, h.ident[EI_CLASS] == ELFCLASS64 ? 64 : 32, machine,
+			is_64 ? 64 : 32);
 	return 0;
 }
 
@@ -82,10 +84,11 @@ static int check_info(const char *name, const char *release, struct kp_err *err)
 	if (!word)
 		r = kp_err_set(err, -ENOEXEC, "has no vermagic");
 	else if (strlen(release) != word || memcmp(m.vermagic, release, word))
-		r = kp_err_set(err, -ENOEXEC,
-			       "was built for kernel %.*s, not %s: its recipe does not use "
-			       "$kernel_source_dir",
-			       (int)word, m.vermagic, release);
+		r = kp_err_set(
+			err, -ENOEXEC,
+			"was built for kernel %.*s, not %s: its recipe does not use "
+			"$kernel_source_dir",
+			(int)word, m.vermagic, release);
 	/* Kernels before 4.13 do not write the name into a module. */
 	else if (m.name && !same_module_name(m.name, name))
 		r = kp_err_set(err, -ENOEXEC, "calls itself '%s', not '%s'", m.name,
@@ -142,7 +145,8 @@ static int check_symbols(char **fds, struct kp_err *err)
 		return 0;
 	r = kp_symbols_read(KO_PATH, &symbols, NULL);
 	if (r < 0)
-		return kp_err_set(err, -ENOEXEC, "has a symbol table that cannot be read");
+		return kp_err_set(err, -ENOEXEC,
+				  "has a symbol table that cannot be read");
 	for (; *fds; fds++) {
 		_cleanup_free_ char *text = NULL;
 		size_t len = 0;
@@ -201,14 +205,14 @@ static int open_tables(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 	int fd = kp_open_in(ctx->root_fd, own, O_RDONLY, 0);
 
 	if (fd == -ENOENT) {
-		kp_log(KP_LOG_DEBUG, "no '%s': symbols of modules are not checked", own);
+		kp_debug("no '%s': symbols of modules are not checked", own);
 		return 0;
 	}
 	if (fd < 0)
 		return kp_err_sys(err, fd, "open '%s'", own);
 	t->fds = kp_calloc(kp_strv_len(symvers) + 1, sizeof(*t->fds));
 	t->fds[t->n++] = fd;
-	kp_strv_foreach(path, symvers) {
+	kp_strv_foreach (path, symvers) {
 		fd = kp_open_in(ctx->root_fd, *path, O_RDONLY, 0);
 		if (fd < 0)
 			return kp_err_sys(err, fd, "open '%s'", *path);
@@ -271,7 +275,8 @@ int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, const cha
 	kp_strv_add(&argv, kb->elf_64 ? "64" : "32");
 	for (size_t i = 0; i < tables.n; i++)
 		kp_strv_addf(&argv, "%d", tables.fds[i]);
-	r = run_check(ctx, sb, fd, (const char *const *)argv, &tables, &end, &reason, err);
+	r = run_check(ctx, sb, fd, (const char *const *)argv, &tables, &end, &reason,
+		      err);
 	if (r == -ECHILD && end.exit_code == VERDICT_BAD)
 		return kp_err_set(err, -ENOEXEC, "module '%s' %s", name, reason);
 	if (r < 0)

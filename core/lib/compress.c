@@ -6,8 +6,8 @@
 #include "lib/artifact.h"
 #include "lib/tool.h"
 
-/* As the kernel does it (scripts/Makefile.modinst): xz with the check and the dictionary that
- * its decompressor wants, zstd and gzip with their defaults; no name or time in the
+/* As the kernel does it (scripts/Makefile.modinst): xz with the check and the dictionary
+ * that its decompressor wants, zstd and gzip with their defaults; no name or time in the
  * output, one thread. */
 static const struct {
 	const char *tool, *package;
@@ -34,7 +34,8 @@ int kp_artifact_compress(struct kp_ctx *ctx, const struct kp_sandbox *sb, const 
 		*ret_path = kp_strdup(ko);
 		return 0;
 	}
-	r = kp_tool_need(ctx, compressors[how].tool, compressors[how].package, &tool, err);
+	r = kp_tool_need(ctx, compressors[how].tool, compressors[how].package, &tool,
+			 err);
 	if (r < 0)
 		return r;
 	argv[n++] = tool;
@@ -45,8 +46,8 @@ int kp_artifact_compress(struct kp_ctx *ctx, const struct kp_sandbox *sb, const 
 		r = kp_stat_in(ctx->root_fd, ko, &st);
 		if (r < 0)
 			return kp_err_sys(err, r, "look at '%s'", ko);
-		/* The size in the frame's head lets readers reserve what they need: what the
-		 * tool does by itself when it is given a file name. */
+		/* The size in the frame's head lets readers reserve what they need: what
+		 * the tool does by itself when it is given a file name. */
 		size = kp_strf("--stream-size=%jd", (intmax_t)st.st_size);
 		argv[n++] = size;
 	}

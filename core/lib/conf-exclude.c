@@ -146,7 +146,8 @@ static char *check_obsolete(struct exclude *x)
 
 	if (!*by || compare_versions(x->env->kernelver, by) < 0)
 		return NULL;
-	return kp_strf("kernel %s is not older than OBSOLETE_BY %s", x->env->kernelver, by);
+	return kp_strf("kernel %s is not older than OBSOLETE_BY %s", x->env->kernelver,
+		       by);
 }
 
 static int exclude_modules(struct exclude *x, struct kp_err *err)

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The second expansion. DKMS prints every directive's value into a file, unquoted, between
- * double quotes, and sources that: confs rely on what it does to variables, backslashes and
- * white space. What it does to a '"' or to a command (it runs it, when status is asked) is
- * not repeated here; conf.h says what is.
+ * The second expansion. DKMS prints every directive's value into a file, unquoted,
+ * between double quotes, and sources that: confs rely on what it does to variables,
+ * backslashes and white space. What it does to a '"' or to a command (it runs it, when
+ * status is asked) is not repeated here; conf.h says what is.
  */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/str.h"
 #include "lib/conf-parts.h"
+
+/* Elements may be made of the ones before them, twice as long each. */
+#define VALUE_MAX (1024 * 1024)
 
 static bool is_name_start(char c)
 {
@@ -50,11 +54,12 @@ static size_t expand_variable(const char *s, const struct kp_vars *vars,
 	return (size_t)(end - s);
 }
 
+/* NULL: too long. */
 static char *expand(const char *value, const struct kp_vars *vars)
 {
 	_cleanup_buf_ struct kp_buf out = KP_BUF_INIT;
 
-	while (*value) {
+	while (*value && out.len <= VALUE_MAX) {
 		size_t n = strspn(value, " \t\n");
 
 		if (n) {
@@ -74,10 +79,10 @@ static char *expand(const char *value, const struct kp_vars *vars)
 		}
 		value += n;
 	}
-	return kp_buf_steal(&out);
+	return out.len <= VALUE_MAX ? kp_buf_steal(&out) : NULL;
 }
 
-void kp_conf_expand(struct kp_vars *vars, bool *ret_cr)
+int kp_conf_expand(struct kp_vars *vars, bool *ret_cr, struct kp_err *err)
 {
 	*ret_cr = false;
 	for (size_t i = 0; kp_conf_directives[i]; i++) {
@@ -93,8 +98,13 @@ void kp_conf_expand(struct kp_vars *vars, bool *ret_cr)
 				*ret_cr = true;
 			}
 			value = expand(e->value, vars);
+			if (!value)
+				return kp_err_set(err, -EINVAL,
+						  "%s[%u] has more than a MiB", var->name,
+						  e->index);
 			free(e->value);
 			e->value = value;
 		}
 	}
+	return 0;
 }

@@ -76,9 +76,10 @@ static void lint_unmatched(struct kp_conf *conf)
 
 		if (index && *var->elems[i].value &&
 		    !*kp_conf_value(conf, "MAKE_MATCH", index))
-			kp_strv_addf(&conf->warnings,
-				     "MAKE[%u] is ignored, because MAKE_MATCH[%u] is not set",
-				     index, index);
+			kp_strv_addf(
+				&conf->warnings,
+				"MAKE[%u] is ignored, because MAKE_MATCH[%u] is not set",
+				index, index);
 	}
 }
 
@@ -106,15 +107,17 @@ static void lint_make(struct kp_conf *conf)
 		unsigned int index = var->elems[i].index;
 
 		if (strstr(var->elems[i].value, "uname -r"))
-			kp_strv_addf(&conf->warnings,
-				     "MAKE[%u] asks for the running kernel (uname -r): use "
-				     "$kernelver",
-				     index);
+			kp_strv_addf(
+				&conf->warnings,
+				"MAKE[%u] asks for the running kernel (uname -r): use "
+				"$kernelver",
+				index);
 		if (has_jobs_option(var->elems[i].value))
-			kp_strv_addf(&conf->warnings,
-				     "MAKE[%u] sets its number of jobs (-j): leave it to the "
-				     "caller",
-				     index);
+			kp_strv_addf(
+				&conf->warnings,
+				"MAKE[%u] sets its number of jobs (-j): leave it to the "
+				"caller",
+				index);
 	}
 }
 
@@ -200,7 +203,8 @@ static void lint_names(struct kp_conf *conf)
 {
 	for (size_t i = 0; i < conf->vars->n_vars; i++) {
 		const char *name = conf->vars->vars[i].name;
-		const char *meant = kp_conf_is_directive(name) ? NULL : find_similar(name);
+		const char *meant =
+			kp_conf_is_directive(name) ? NULL : find_similar(name);
 
 		if (meant)
 			kp_strv_addf(&conf->warnings, "%s is no directive: is %s meant?",

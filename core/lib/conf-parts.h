@@ -19,16 +19,17 @@ extern const char *const kp_conf_directives[];
 bool kp_conf_is_directive(const char *name);
 
 /*
- * Does the variable belong to bash: set by it, taken from the environment, or changing what
- * bash does? The plain evaluator refuses to read or assign such a one; the shell evaluator
- * does not return it; the second expansion leaves it to the shell that runs the value.
- * Source: bash(1), "Shell Variables", and what the lists of set(1) and env(1) show.
+ * Does the variable belong to bash: set by it, taken from the environment, or changing
+ * what bash does? The plain evaluator refuses to read or assign such a one; the shell
+ * evaluator does not return it; the second expansion leaves it to the shell that runs
+ * the value. Source: bash(1), "Shell Variables", and what the lists of set(1) and
+ * env(1) show.
  */
 bool kp_conf_name_special(const char *name);
 
 /* Second expansion, on all directives (conf.h says what it is). *ret_cr: some value ended
- * in a carriage return. */
-void kp_conf_expand(struct kp_vars *vars, bool *ret_cr);
+ * in a carriage return. -EINVAL: a value became too long. */
+int kp_conf_expand(struct kp_vars *vars, bool *ret_cr, struct kp_err *err);
 
 /* Fill everything but the exclusions. FILE is the conf for error texts. */
 int kp_conf_rules(struct kp_conf *conf, const struct kp_conf_env *env, const char *file,

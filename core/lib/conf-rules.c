@@ -35,9 +35,9 @@ bool kp_conf_match(struct kp_conf *conf, const char *directive, const char *rege
 	bool match;
 
 	if (regcomp(&re, regex, REG_EXTENDED | REG_NOSUB)) {
-		_cleanup_free_ char *line =
-			kp_strf("%s: '%s' is not a regular expression and matches nothing",
-				directive, regex);
+		_cleanup_free_ char *line = kp_strf(
+			"%s: '%s' is not a regular expression and matches nothing",
+			directive, regex);
 
 		if (!kp_strv_has(conf->warnings, line))
 			kp_strv_take(&conf->warnings, kp_steal(&line));
@@ -69,10 +69,11 @@ static int check_name(const char *file, const char *directive, const char *name,
 	if (!*name)
 		return kp_err_set(err, -EINVAL, "%s: %s is not set", file, directive);
 	if (!kp_name_ok(name))
-		return kp_err_set(err, -EINVAL,
-				  "%s: %s is '%s': white space, slashes, '..' and control "
-				  "characters are not allowed",
-				  file, directive, name);
+		return kp_err_set(
+			err, -EINVAL,
+			"%s: %s is '%s': white space, slashes, '..' and control "
+			"characters are not allowed",
+			file, directive, name);
 	return 0;
 }
 
@@ -83,8 +84,8 @@ static int load_switch(const struct kp_conf *conf, const char *directive,
 
 	*ret = !strcasecmp(value, "yes");
 	if (!*ret && *value && strcasecmp(value, "no"))
-		return kp_err_set(err, -EINVAL, "%s: %s is '%s': expected yes or no", file,
-				  directive, value);
+		return kp_err_set(err, -EINVAL, "%s: %s is '%s': expected yes or no",
+				  file, directive, value);
 	return 0;
 }
 
@@ -131,8 +132,8 @@ static int check_suffix(const char *file, const char *directive, unsigned int re
 {
 	if (kp_str_ends(name, ".o") || kp_str_ends(name, ".ko"))
 		return kp_err_set(err, -EINVAL,
-				  "%s: %s[%u] is '%s': it must not end in .o or .ko", file,
-				  directive, record, name);
+				  "%s: %s[%u] is '%s': it must not end in .o or .ko",
+				  file, directive, record, name);
 	return 0;
 }
 
@@ -174,20 +175,23 @@ static int load_locations(struct kp_conf *conf, struct kp_conf_module *m, unsign
 				  file, i);
 	if (!kp_str_starts(dest, "/kernel") && !kp_str_starts(dest, "/updates") &&
 	    !kp_str_starts(dest, "/extra"))
-		return kp_err_set(err, -EINVAL,
-				  "%s: DEST_MODULE_LOCATION[%u] is '%s': it must begin with "
-				  "/kernel, /updates or /extra",
-				  file, i, dest);
+		return kp_err_set(
+			err, -EINVAL,
+			"%s: DEST_MODULE_LOCATION[%u] is '%s': it must begin with "
+			"/kernel, /updates or /extra",
+			file, i, dest);
 	if (!is_safe_location(dest))
-		return kp_err_set(err, -EINVAL,
-				  "%s: DEST_MODULE_LOCATION[%u] is '%s': white space, '..' "
-				  "and control characters are not allowed",
-				  file, i, dest);
+		return kp_err_set(
+			err, -EINVAL,
+			"%s: DEST_MODULE_LOCATION[%u] is '%s': white space, '..' "
+			"and control characters are not allowed",
+			file, i, dest);
 	if (!is_safe_location(built))
-		return kp_err_set(err, -EINVAL,
-				  "%s: BUILT_MODULE_LOCATION[%u] is '%s': white space, '..' "
-				  "and control characters are not allowed",
-				  file, i, built);
+		return kp_err_set(
+			err, -EINVAL,
+			"%s: BUILT_MODULE_LOCATION[%u] is '%s': white space, '..' "
+			"and control characters are not allowed",
+			file, i, built);
 	m->built_location = normalize_location(built);
 	m->dest_location = kp_strdup(dest);
 	return 0;
@@ -209,17 +213,19 @@ static int check_duplicate(const struct kp_conf *conf, unsigned int i, const cha
 					  "'%s%s'",
 					  file, j, i, m->built_location, m->built_name);
 		if (kp_str_eq(m->dest_name, o->dest_name))
-			return kp_err_set(err, -EINVAL,
-					  "%s: DEST_MODULE_NAME[%u] and [%u] are both '%s'",
-					  file, j, i, m->dest_name);
+			return kp_err_set(
+				err, -EINVAL,
+				"%s: DEST_MODULE_NAME[%u] and [%u] are both '%s'", file,
+				j, i, m->dest_name);
 	}
 	return 0;
 }
 
 static int load_modules(struct kp_conf *conf, const char *file, struct kp_err *err)
 {
-	static const char *const arrays[] = { "BUILT_MODULE_NAME", "BUILT_MODULE_LOCATION",
-					      "DEST_MODULE_NAME", "DEST_MODULE_LOCATION" };
+	static const char *const arrays[] = { "BUILT_MODULE_NAME",
+					      "BUILT_MODULE_LOCATION", "DEST_MODULE_NAME",
+					      "DEST_MODULE_LOCATION" };
 	size_t n = 0, alloc = 0;
 	int r;
 
@@ -250,8 +256,8 @@ static int load_modules(struct kp_conf *conf, const char *file, struct kp_err *e
 	return 0;
 }
 
-/* MAKE[0] unless it has a MAKE_MATCH; then the last one whose MAKE_MATCH fits. DKMS counts
- * the elements and stops there, so those behind a hole are not seen. */
+/* MAKE[0] unless it has a MAKE_MATCH; then the last one whose MAKE_MATCH fits. DKMS
+ * counts the elements and stops there, so those behind a hole are not seen. */
 static void load_make(struct kp_conf *conf, const char *kernelver)
 {
 	const char *line = "";
@@ -275,9 +281,8 @@ static void load_patches(struct kp_conf *conf, const char *kernelver)
 		const char *match = kp_conf_value(conf, "PATCH_MATCH", i);
 		const char *value = kp_conf_value(conf, "PATCH", i);
 
-		if (*value &&
-		    (!*match || (kernelver &&
-				 kp_conf_match(conf, "PATCH_MATCH", match, kernelver))))
+		if (*value && (!*match || (kernelver && kp_conf_match(conf, "PATCH_MATCH",
+								      match, kernelver))))
 			kp_strv_add(&conf->patches, value);
 	}
 }
@@ -316,7 +321,8 @@ int kp_conf_rules(struct kp_conf *conf, const struct kp_conf_env *env, const cha
 	if (!r)
 		r = load_switch(conf, "AUTOINSTALL", file, &conf->autoinstall, err);
 	if (!r)
-		r = load_switch(conf, "NO_WEAK_MODULES", file, &conf->no_weak_modules, err);
+		r = load_switch(conf, "NO_WEAK_MODULES", file, &conf->no_weak_modules,
+				err);
 	if (!r)
 		r = load_switch(conf, "BUILD_DEPENDS_REBUILD", file,
 				&conf->build_depends_rebuild, err);

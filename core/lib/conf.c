@@ -181,7 +181,9 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 	r = evaluate(ctx, conf, env, err);
 	if (r < 0)
 		return r;
-	kp_conf_expand(conf->vars, &has_cr);
+	r = kp_conf_expand(conf->vars, &has_cr, err);
+	if (r < 0)
+		return kp_err_prefix(err, "%s", file);
 	r = add_directives(conf, env, err);
 	if (!r)
 		r = kp_conf_rules(conf, env, file, err);
@@ -190,9 +192,10 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 	if (r < 0)
 		return r;
 	if (has_cr)
-		kp_strv_add(&conf->warnings,
-			    "lines end in carriage returns (DOS text): they are dropped from "
-			    "the ends of values only");
+		kp_strv_add(
+			&conf->warnings,
+			"lines end in carriage returns (DOS text): they are dropped from "
+			"the ends of values only");
 	kp_conf_lint(ctx, conf, env);
 	*ret = kp_steal(&conf);
 	return 0;
@@ -204,10 +207,11 @@ static int load_unnamed(struct kp_ctx *ctx, const struct kp_conf_env *env,
 			const char *file, struct kp_conf **ret, struct kp_err *err)
 {
 	_cleanup_(kp_conf_freep) struct kp_conf *first = NULL;
-	struct kp_conf_env named = *env;
+	struct kp_conf_env unnamed = *env, named = *env;
 	int r;
 
-	r = load(ctx, env, file, &first, err);
+	unnamed.module = unnamed.version = NULL;
+	r = load(ctx, &unnamed, file, &first, err);
 	if (r < 0)
 		return r;
 	named.module = first->name;
@@ -223,8 +227,8 @@ int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_co
 	struct stat st;
 	int r;
 
-	file = env->conf_file ? kp_strdup(env->conf_file) :
-				kp_path_join(env->source_dir, "dkms.conf");
+	file = env->conf_file ? kp_strdup(env->conf_file)
+			      : kp_path_join(env->source_dir, "dkms.conf");
 	r = kp_stat_in(ctx->root_fd, file, &st);
 	if (r < 0)
 		return kp_err_sys(err, r == -ENOTDIR ? -ENOENT : r, "%s", file);
@@ -240,7 +244,7 @@ int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_co
 		}
 		e.kernel_config = config;
 	}
-	if (!e.module)
+	if (kp_str_empty(e.module))
 		return load_unnamed(ctx, &e, file, ret, err);
 	return load(ctx, &e, file, ret, err);
 }

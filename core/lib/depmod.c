@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <string.h>
 
 #include <kmodpkg/log.h>
 #include <kmodpkg/proc.h>
@@ -11,6 +12,22 @@
 #include "lib/settle.h"
 #include "lib/tool.h"
 
+/* depmod knows no other tree than the system's own. */
+static bool has_system_tree(const struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
+
+	kp_strv_foreach (tree, trees) {
+		_cleanup_free_ char *dir = kp_path_join(*tree, kernel);
+
+		if ((!strcmp(*tree, "/lib/modules") ||
+		     !strcmp(*tree, "/usr/lib/modules")) &&
+		    kp_is_dir_in(ctx->root_fd, dir))
+			return true;
+	}
+	return false;
+}
+
 int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 {
 	_cleanup_free_ char *system_map = kp_strf("/boot/System.map-%s", kernel);
@@ -21,9 +38,10 @@ int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 	int r;
 
 	if (!kp_name_ok(kernel))
-		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel", kernel);
-	if (!kp_kernel_is_present(ctx, kernel)) {
-		kp_log(KP_LOG_DEBUG, "kernel %s is not present: no depmod", kernel);
+		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel",
+				  kernel);
+	if (!kp_kernel_is_present(ctx, kernel) || !has_system_tree(ctx, kernel)) {
+		kp_debug("kernel %s: no module tree for depmod", kernel);
 		return 0;
 	}
 	r = kp_tool_need(ctx, "depmod", "kmod", &depmod, err);

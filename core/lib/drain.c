@@ -22,8 +22,8 @@ static void remove_unowned(struct kp_ctx *ctx, char *const *paths)
 	int r;
 
 	r = n ? ctx->backend->ops->owner(ctx->backend->db, (const char *const *)paths, n,
-					 owners, NULL) :
-		0;
+					 owners, NULL)
+	      : 0;
 	for (size_t i = 0; i < n; i++) {
 		if (r == 0 && !owners[i].package)
 			kp_unlink_in(ctx->root_fd, paths[i]);
@@ -85,7 +85,8 @@ static void erased(struct kp_ctx *ctx, const struct kp_queue_entry *e,
 	if (r < 0)
 		kp_warn("%s", kp_err_text(&err, r));
 	remove_unowned(ctx, e->paths);
-	kp_info("removed %s%s%s", e->name, e->reason ? ": " : "", e->reason ? e->reason : "");
+	kp_info("removed %s%s%s", e->name, e->reason ? ": " : "",
+		e->reason ? e->reason : "");
 	run_script(ctx, &e->id, KP_SCRIPT_POST_REMOVE);
 	ret->erased++;
 }
@@ -150,6 +151,8 @@ int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_init
 	r = kp_queue_load(ctx, &q, err);
 	if (r == 0 && q.n)
 		r = apply(ctx, &q, ret ? ret : &own, err);
+	if (r == 0)
+		r = kp_queue_sweep(ctx, err);
 	kp_sync_result_clear(&own);
 	if (r < 0)
 		return r;

@@ -12,21 +12,22 @@
 #include "lib/tool.h"
 
 /*
- * One row per tool and image name. The first row whose tool is installed and whose image exists
- * is the kernel's; the order matters where tools come together: dracut of Debian from trixie on
- * brings an update-initramfs of its own, which knows that distribution's settings.
+ * One row per tool and image name. The first row whose tool is installed and whose image
+ * exists is the kernel's; the order matters where tools come together: dracut of Debian
+ * forky brings an update-initramfs of its own, which knows that distribution's settings;
+ * before, /etc/kernel/postinst.d/dracut calls dracut the way it is done here. Fedora has
+ * initramfs-K.img, openSUSE initrd-K.
  */
+#define IMAGE "\1"  /* stands for the image's path among arguments */
+#define KERNEL "\2" /* for the kernel's release */
 static const struct {
 	const char *tool;
-	const char *image; /* with KERNEL behind it... */
+	const char *image;  /* with the release behind it... */
 	const char *suffix; /* ...and this */
-	/* Arguments; IMAGE and KERNEL stand for those of the kernel. */
 	const char *args[5];
 } tools[] = {
-#define IMAGE "\1"
-#define KERNEL "\2"
-	/* Always with -k: without, only the newest kernel's is made, and below a maintainer
-	 * script only a trigger is set. */
+	/* Always with -k: without, only the newest kernel's is made, and below a
+	 * maintainer script only a trigger is set. */
 	{ "update-initramfs", "/boot/initrd.img-", "", { "-u", "-k", KERNEL } },
 	{ "dracut", "/boot/initrd.img-", "", { "-q", "--force", IMAGE, KERNEL } },
 	{ "dracut", "/boot/initramfs-", ".img", { "-q", "--force", IMAGE, KERNEL } },
@@ -48,9 +49,9 @@ static int run(size_t row, const char *tool, const char *image, const char *kern
 	for (size_t i = 0; i < KP_ARRAY_SIZE(tools[row].args); i++) {
 		const char *arg = tools[row].args[i];
 
-		argv[i + 1] = kp_str_eq(arg, IMAGE)  ? image :
-			      kp_str_eq(arg, KERNEL) ? kernel :
-						       arg;
+		argv[i + 1] = kp_str_eq(arg, IMAGE)    ? image
+			      : kp_str_eq(arg, KERNEL) ? kernel
+						       : arg;
 	}
 	r = kp_proc_run(&proc, NULL, err);
 	if (r < 0)
@@ -72,12 +73,12 @@ int kp_initramfs_refresh(struct kp_ctx *ctx, const char *kernel,
 		if (!tool)
 			continue;
 		if (!older(&st.st_mtim, since)) {
-			kp_log(KP_LOG_DEBUG, "'%s' is newer than the modules", image);
+			kp_debug("'%s' is newer than the modules", image);
 			return 0;
 		}
-		kp_log(KP_LOG_INFO, "kernel %s: refreshing %s", kernel, image);
+		kp_info("kernel %s: refreshing %s", kernel, image);
 		return run(i, tool, image, kernel, err);
 	}
-	kp_log(KP_LOG_DEBUG, "kernel %s: no initramfs to refresh", kernel);
+	kp_debug("kernel %s: no initramfs to refresh", kernel);
 	return 0;
 }

@@ -10,8 +10,9 @@
 #include "base/str.h"
 #include "lib/install.h"
 
-int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s, const struct kp_conf *conf,
-		  enum kp_conf_script which, const char *kernel, struct kp_err *err)
+int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
+		  const struct kp_conf *conf, enum kp_conf_script which,
+		  const char *kernel, struct kp_err *err)
 {
 	_cleanup_strv_ char **words = NULL, **env = NULL;
 	_cleanup_free_ char *dir = NULL, *path = NULL;

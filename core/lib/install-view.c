@@ -12,7 +12,8 @@ static char *view_path(struct kp_ctx *ctx, const char *module, const char *kerne
 int kp_view_set(struct kp_ctx *ctx, const char *module, const char *kernel,
 		const char *version, struct kp_err *err)
 {
-	_cleanup_free_ char *path = view_path(ctx, module, kernel), *target = NULL, *dir = NULL;
+	_cleanup_free_ char *path = view_path(ctx, module, kernel), *target = NULL,
+			    *dir = NULL;
 	int r;
 
 	if (!version) {

@@ -25,16 +25,6 @@ static void pkg_clear(struct kp_pkg *pkg)
 	free(pkg->files);
 }
 
-static void entry_clear(struct kp_queue_entry *e)
-{
-	free(e->dir);
-	kp_pkg_id_clear(&e->id);
-	free(e->name);
-	free(e->file);
-	kp_strv_free(e->paths);
-	free(e->reason);
-}
-
 /* Reproducible packages need a time that the same input always gives. */
 static int64_t package_time(struct kp_ctx *ctx, const struct kp_source *s)
 {
@@ -57,7 +47,8 @@ static int open_files(struct kp_ctx *ctx, const struct kp_source *s,
 
 	pkg->files = kp_calloc(rec->n_files, sizeof(*pkg->files));
 	for (size_t i = 0; i < rec->n_files; i++) {
-		_cleanup_free_ char *path = kp_strf("%s/module/%s", dir, rec->files[i].name);
+		_cleanup_free_ char *path =
+			kp_strf("%s/module/%s", dir, rec->files[i].name);
 		struct kp_pkg_file *f = &pkg->files[i];
 		struct stat st;
 
@@ -133,7 +124,8 @@ static int check_owners(struct kp_ctx *ctx, const struct kp_world *w,
 
 static int place_file(struct kp_ctx *ctx, const struct kp_pkg_file *f, struct kp_err *err)
 {
-	_cleanup_free_ char *dir = kp_strndup(f->path, (size_t)(strrchr(f->path, '/') - f->path));
+	_cleanup_free_ char *dir =
+		kp_strndup(f->path, (size_t)(strrchr(f->path, '/') - f->path));
 	_cleanup_free_ char *tmp = kp_strf("%s.kmodpkg-new", f->path);
 	_cleanup_close_ int fd = -1;
 	int r;
@@ -141,7 +133,8 @@ static int place_file(struct kp_ctx *ctx, const struct kp_pkg_file *f, struct kp
 	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r < 0)
 		return r;
-	fd = kp_open_in(ctx->root_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, f->mode);
+	fd = kp_open_in(ctx->root_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
+			f->mode);
 	if (fd < 0)
 		return kp_err_sys(err, fd, "create '%s'", tmp);
 	if (lseek(f->fd, 0, SEEK_SET) < 0)
@@ -167,7 +160,8 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	const struct kp_world_pair *wp = &w->pairs[row->pair];
 	const struct kp_source *s = &w->sources.list[x->source];
 	_cleanup_(pkg_clear) struct kp_pkg pkg = { 0 };
-	_cleanup_(entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ADD };
+	_cleanup_(
+		kp_queue_entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ADD };
 	_cleanup_free_ char *file = NULL;
 	_cleanup_close_ int dir_fd = -1;
 	int r;
@@ -176,14 +170,15 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	if (r == 0)
 		r = check_owners(ctx, w, row, &pkg, err);
 	if (r == 0)
-		r = kp_script_run(ctx, s, wp->conf, KP_SCRIPT_PRE_INSTALL, row->kernel, err);
+		r = kp_script_run(ctx, s, wp->conf, KP_SCRIPT_PRE_INSTALL, row->kernel,
+				  err);
 	if (r == 0)
 		r = kp_unsettled_mark(ctx, row->kernel, err);
 	if (r == 0)
 		r = kp_queue_begin(ctx, &e.dir, &dir_fd, err);
 	if (r == 0)
-		r = ctx->backend->ops->write(ctx->backend->db, &pkg, dir_fd, &file, &e.name,
-					     err);
+		r = ctx->backend->ops->write(ctx->backend->db, &pkg, dir_fd, &file,
+					     &e.name, err);
 	if (r < 0)
 		goto fail;
 	e.file = kp_path_join(e.dir, file);
@@ -208,7 +203,9 @@ fail:
 int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		 struct kp_err *err)
 {
-	_cleanup_(entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ERASE };
+	_cleanup_(kp_queue_entry_clear) struct kp_queue_entry e = {
+		.kind = KP_CHANGE_ERASE
+	};
 	_cleanup_close_ int dir_fd = -1;
 	int r;
 

@@ -13,7 +13,7 @@
 
 struct kp_jobserver {
 	int read_fd, write_fd; /* what makes inherit; never made non-blocking */
-	int poll_fd;           /* our own non-blocking description of the read end */
+	int poll_fd; /* our own non-blocking description of the pipe, both ends */
 	int n;
 };
 
@@ -22,5 +22,8 @@ void kp_jobserver_close(struct kp_jobserver *js);
 /* Take one token without waiting: 1 got it, 0 none free, or -errno. poll(poll_fd) tells when. */
 int kp_jobserver_take(struct kp_jobserver *js);
 void kp_jobserver_give(struct kp_jobserver *js);
+/* When nobody else can hold a token: put back those that a killed make kept, take out what
+ * somebody added; HELD are ours. Returns how many were missing (negative: too many). */
+int kp_jobserver_restore(struct kp_jobserver *js, int held);
 /* "MAKEFLAGS= -jN --jobserver-auth=R,W", to be freed. */
 char *kp_jobserver_env(const struct kp_jobserver *js);

@@ -64,7 +64,7 @@ static char *first_module(struct kp_ctx *ctx, const char *dir)
 
 	if (kp_list_in(ctx->root_fd, dir, &names) < 0)
 		return NULL;
-	kp_strv_foreach(name, names) {
+	kp_strv_foreach (name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		enum kp_compression c;
 		struct stat st;
@@ -90,8 +90,9 @@ static bool is_yes(const char *config, const char *name)
 	return value && !strcmp(value, "y");
 }
 
-/* Up to Linux 6.11 the choice of a compression says that modules are compressed when they are
- * installed; since 6.12 only together with CONFIG_MODULE_COMPRESS_ALL (kernel/module/Kconfig). */
+/* Up to Linux 6.11 the choice of a compression says that modules are compressed when they
+ * are installed; since 6.12 only together with CONFIG_MODULE_COMPRESS_ALL
+ * (kernel/module/Kconfig). */
 static int compression_of_config(const char *config, const char *config_path,
 				 enum kp_compression *ret, struct kp_err *err)
 {
@@ -106,10 +107,11 @@ static int compression_of_config(const char *config, const char *config_path,
 		return 0;
 	}
 	if (is_yes(config, "CONFIG_MODULE_COMPRESS"))
-		return kp_err_set(err, -ENODATA,
-				  "%s: modules are compressed, but by no method known here "
-				  "(gzip, xz, zstd)",
-				  config_path);
+		return kp_err_set(
+			err, -ENODATA,
+			"%s: modules are compressed, but by no method known here "
+			"(gzip, xz, zstd)",
+			config_path);
 	return 0;
 }
 
@@ -123,9 +125,10 @@ static int find_compression(struct kp_ctx *ctx, const struct kp_kernel *k,
 	if (!module)
 		return compression_of_config(config, config_path, ret, err);
 	if (kp_compression_of_name(module, ret) < 0)
-		return kp_err_set(err, -ENODATA,
-				  "%s: compressed by no method known here (gzip, xz, zstd)",
-				  module);
+		return kp_err_set(
+			err, -ENODATA,
+			"%s: compressed by no method known here (gzip, xz, zstd)",
+			module);
 	return 0;
 }
 
@@ -138,7 +141,7 @@ static int read_config(struct kp_ctx *ctx, const struct kp_kernel *k, char **ret
 	kp_strv_addf(&candidates, "%s/include/config/auto.conf", k->headers);
 	kp_strv_addf(&candidates, "/boot/config-%s", k->release);
 	kp_strv_addf(&candidates, "%s/config", k->moddir);
-	kp_strv_foreach(path, candidates) {
+	kp_strv_foreach (path, candidates) {
 		int r = kp_read_in(ctx->root_fd, *path, 0, ret_text, NULL);
 
 		if (!r) {
@@ -150,12 +153,12 @@ static int read_config(struct kp_ctx *ctx, const struct kp_kernel *k, char **ret
 	}
 	*ret_path = NULL;
 	*ret_text = kp_strdup("");
-	kp_log(KP_LOG_DEBUG, "kernel %s: no configuration file", k->release);
+	kp_debug("kernel %s: no configuration file", k->release);
 	return 0;
 }
 
-/* A kernel is built with a compiler of a certain name ("x86_64-linux-gnu-gcc-12"); modules
- * want the same one where it is installed. */
+/* A kernel is built with a compiler of a certain name ("x86_64-linux-gnu-gcc-12");
+ * modules want the same one where it is installed. */
 static void find_toolchain(struct kp_ctx *ctx, const char *config,
 			   struct kp_kernel_build *kb)
 {

@@ -158,7 +158,7 @@ static void scan_makefile(struct kp_ctx *ctx, struct tree *tree)
 		     !kp_str_starts(line, "-include ") &&
 		     !kp_str_starts(line, "sinclude ")))
 			continue;
-		words = kp_strv_split(line, " \t:;,=()\"'");
+		words = kp_strv_split(line, " \t:;=\"'");
 		kp_strv_foreach(p, words)
 			scan_word(ctx, tree, *p);
 	}
@@ -217,7 +217,7 @@ static void identify_by_owners(struct tree *tree, const struct kp_owner *owners)
 	for (size_t i = 0; i < n; i++) {
 		if (!owners[i].package)
 			return;
-		kp_buf_addf(&text, "package %s %s\n", owners[i].package,
+		kp_buf_addf(&text, "%spackage %s %s", i ? ", " : "", owners[i].package,
 			    owners[i].version ? owners[i].version : "");
 	}
 	tree->identity = kp_buf_steal(&text);
@@ -265,7 +265,7 @@ static void identify_by_looks(struct kp_ctx *ctx, struct tree *tree)
 	if (r < 0)
 		tree->problem = kp_strdup(kp_err_text(&err, r));
 	else
-		tree->identity = kp_strf("looks %s\n", hash.stat);
+		tree->identity = kp_strf("looks %s", hash.stat);
 }
 
 /* All trees reached from the one at START, by path. */

@@ -103,6 +103,19 @@ void kp_key_tree_forget(struct kp_ctx *ctx, const char *dir)
 	(void)kp_unlink_in(ctx->root_fd, path);
 }
 
+void kp_key_sources(struct kp_ctx *ctx, struct kp_sources *sources)
+{
+	char hex[KP_HASH_HEX];
+
+	for (size_t i = 0; i < sources->n; i++) {
+		struct kp_source *s = &sources->list[i];
+
+		if (s->missing || s->tree_key || kp_key_tree(ctx, s->dir, hex, NULL) < 0)
+			continue;
+		s->tree_key = kp_strdup(hex);
+	}
+}
+
 /* ---- a source for a kernel */
 
 /* Does the jobs option WORD have its number in the next word? */
@@ -219,7 +232,8 @@ int kp_key_pair(struct kp_ctx *ctx, const struct kp_source *source,
 		const struct kp_conf *conf, const struct kp_kernel *kernel,
 		char ret[KP_HASH_HEX], struct kp_err *err)
 {
-	char tree[KP_HASH_HEX];
+	const char *tree = source->tree_key;
+	char hex[KP_HASH_HEX];
 	struct kp_hash h;
 	int r;
 
@@ -227,9 +241,12 @@ int kp_key_pair(struct kp_ctx *ctx, const struct kp_source *source,
 		return kp_err_set(err, -ENODATA,
 				  "kernel %s: no headers to make a key from",
 				  kernel->release);
-	r = kp_key_tree(ctx, source->dir, tree, err);
-	if (r < 0)
-		return r;
+	if (!tree) {
+		r = kp_key_tree(ctx, source->dir, hex, err);
+		if (r < 0)
+			return r;
+		tree = hex;
+	}
 	kp_hash_init(&h);
 	kp_hash_field(&h, "key", "1");
 	kp_hash_field(&h, "tree", tree);

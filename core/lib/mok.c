@@ -50,9 +50,9 @@ static int publish(struct kp_ctx *ctx, const char *from, const char *to, mode_t 
 	int r = fd;
 
 	if (fd >= 0)
-		r = fchmod(fd, mode) < 0 || fsync(fd) < 0 ?
-			    -errno :
-			    kp_rename_in(ctx->root_fd, from, to);
+		r = fchmod(fd, mode) < 0 || fsync(fd) < 0
+			    ? -errno
+			    : kp_rename_in(ctx->root_fd, from, to);
 	return r < 0 ? kp_err_sys(err, r, "write '%s'", to) : 0;
 }
 
@@ -94,8 +94,8 @@ int kp_mok_generate(struct kp_ctx *ctx, int log_fd, struct kp_err *err)
 	if (r < 0)
 		return r;
 	/* Jobs that sign at the same time must not make a key each. */
-	r = kp_lock_take(ctx->root_fd, lock, "makes a signing key", LOCK_WAIT_MS, &lock_fd,
-			 err);
+	r = kp_lock_take(ctx->root_fd, lock, "makes a signing key", LOCK_WAIT_MS,
+			 &lock_fd, err);
 	if (r < 0)
 		return r;
 	if (kp_exists_in(ctx->root_fd, key))
@@ -105,9 +105,8 @@ int kp_mok_generate(struct kp_ctx *ctx, int log_fd, struct kp_err *err)
 		kp_err_prefix(err, "make a key to sign modules with");
 		return r;
 	}
-	kp_log(KP_LOG_INFO,
-	       "made the key '%s' to sign modules with; where Secure Boot is on, enrol its "
-	       "certificate once: mokutil --import %s",
-	       key, cert);
+	kp_info("made the key '%s' to sign modules with; where Secure Boot is on, enrol its "
+		"certificate once: mokutil --import %s",
+		key, cert);
 	return 0;
 }

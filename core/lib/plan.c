@@ -26,11 +26,11 @@ struct planner {
 const char *kp_state_name(enum kp_state s)
 {
 	static const char *const names[] = {
-		[KP_STATE_ADDED] = "added",	  [KP_STATE_BUILT] = "built",
+		[KP_STATE_ADDED] = "added",	    [KP_STATE_BUILT] = "built",
 		[KP_STATE_INSTALLED] = "installed", [KP_STATE_STALE] = "stale",
-		[KP_STATE_QUEUED] = "queued",	  [KP_STATE_HELD] = "held",
-		[KP_STATE_BLOCKED] = "blocked",	  [KP_STATE_FAILED] = "failed",
-		[KP_STATE_EXCLUDED] = "excluded", [KP_STATE_NO_HEADERS] = "no-headers",
+		[KP_STATE_QUEUED] = "queued",	    [KP_STATE_HELD] = "held",
+		[KP_STATE_BLOCKED] = "blocked",	    [KP_STATE_FAILED] = "failed",
+		[KP_STATE_EXCLUDED] = "excluded",   [KP_STATE_NO_HEADERS] = "no-headers",
 	};
 
 	return names[s];
@@ -92,7 +92,8 @@ static struct kp_plan_row *add_row(struct planner *p, const char *module,
 }
 
 /* What is there for (module, kernel): a queued package is newer than an installed one. */
-static size_t find_package(const struct planner *p, const char *module, const char *kernel)
+static size_t find_package(const struct planner *p, const char *module,
+			   const char *kernel)
 {
 	size_t found = SIZE_MAX;
 
@@ -118,7 +119,8 @@ static bool is_target(const struct planner *p, size_t pair)
 
 static bool usable(const struct planner *p, size_t pair)
 {
-	return p->in->pairs[pair].conf == KP_PLAN_CONF_OK && !pair_source(p, pair)->missing;
+	return p->in->pairs[pair].conf == KP_PLAN_CONF_OK &&
+	       !pair_source(p, pair)->missing;
 }
 
 /* The one version of PAIR's module that is wanted for its kernel, SIZE_MAX: none. */
@@ -132,13 +134,15 @@ static size_t choose(const struct planner *p, size_t pair)
 		const struct kp_plan_pair *x = &p->in->pairs[i];
 		const struct kp_plan_source *s = &p->in->sources[x->source];
 
-		if (x->kernel != kernel || !kp_str_eq(s->module, module) || !is_target(p, i))
+		if (x->kernel != kernel || !kp_str_eq(s->module, module) ||
+		    !is_target(p, i))
 			continue;
 		if (x->intent == KP_INTENT_PIN)
 			return usable(p, i) ? i : SIZE_MAX;
 		/* What is there from a source that cannot be judged now stays: a lower
 		 * version is no replacement for it. */
-		if (pkg != SIZE_MAX && kp_str_eq(p->in->packages[pkg].version, s->version) &&
+		if (pkg != SIZE_MAX &&
+		    kp_str_eq(p->in->packages[pkg].version, s->version) &&
 		    x->conf != KP_PLAN_CONF_EXCLUDED && !usable(p, i) &&
 		    x->intent != KP_INTENT_HOLD)
 			return SIZE_MAX;
@@ -189,8 +193,10 @@ static bool resolve_depends(struct planner *p, size_t index)
 			size_t at = (size_t)(dep - p->plan->rows);
 
 			if (p->extra[at].visit == VISIT_NOW) {
-				set_note(row, kp_strf("BUILD_DEPENDS go in a circle by way "
-						      "of %s", *d));
+				set_note(row,
+					 kp_strf("BUILD_DEPENDS go in a circle by way "
+						 "of %s",
+						 *d));
 				ok = false;
 				break;
 			}
@@ -209,9 +215,10 @@ static bool resolve_depends(struct planner *p, size_t index)
 			continue;
 		}
 		set_note(row, dep ? kp_strf("needs %s, which is %s", *d,
-					    kp_state_name(dep->state)) :
-				    kp_strf("needs %s (BUILD_DEPENDS), which is not "
-					    "installed for this kernel", *d));
+					    kp_state_name(dep->state))
+				  : kp_strf("needs %s (BUILD_DEPENDS), which is not "
+					    "installed for this kernel",
+					    *d));
 		ok = false;
 	}
 	if (ok) {
@@ -223,7 +230,8 @@ static bool resolve_depends(struct planner *p, size_t index)
 }
 
 /* The same key, and other files: what is published was built anew by force, or signed anew. */
-static bool was_built_anew(const struct kp_plan_pair *x, const struct kp_plan_package *pkg)
+static bool was_built_anew(const struct kp_plan_pair *x,
+			   const struct kp_plan_package *pkg)
 {
 	return kp_str_eq(x->built_key, pkg->key) && x->built_content && pkg->content &&
 	       strcmp(x->built_content, pkg->content) != 0;
@@ -249,13 +257,16 @@ static void plan_wanted(struct planner *p, size_t index)
 	row->state = pkg ? KP_STATE_STALE : KP_STATE_ADDED;
 	if (!k->headers) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_NO_HEADERS;
-		set_note(row, kp_strdup(pkg ? "kernel headers are not installed, so it cannot "
-					      "be rebuilt" :
-					      "kernel headers are not installed"));
+		set_note(row,
+			 kp_strdup(pkg ? "kernel headers are not installed, so it cannot "
+					 "be rebuilt"
+				       : "kernel headers are not installed"));
 	} else if (!x->key) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_FAILED;
-		set_note(row, kp_strdup(x->failed_reason ? x->failed_reason :
-						"its source or the headers cannot be read"));
+		set_note(row,
+			 kp_strdup(x->failed_reason
+					   ? x->failed_reason
+					   : "its source or the headers cannot be read"));
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
 	} else if (pkg && !force && kp_str_eq(pkg->version, row->version) &&
@@ -264,7 +275,8 @@ static void plan_wanted(struct planner *p, size_t index)
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
 		row->action = KP_ACTION_INSTALL;
-	} else if (!x->requested && !x->failed_machine && kp_str_eq(x->failed_key, row->key)) {
+	} else if (!x->requested && !x->failed_machine &&
+		   kp_str_eq(x->failed_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_FAILED;
 		set_note(row, kp_strdup(x->failed_reason));
 	} else if (p->in->no_autoinstall && !x->requested) {
@@ -281,11 +293,12 @@ static void plan_wanted(struct planner *p, size_t index)
 			set_note(row, kp_strf("%s takes the place of %s", row->version,
 					      pkg->version));
 		else
-			set_note(row, kp_strdup(force ? "asked for" :
-						kp_str_eq(pkg->key, row->key) ?
-							"built anew" :
-							"its source or the kernel headers "
-							"changed"));
+			set_note(row,
+				 kp_strdup(force ? "asked for"
+					   : kp_str_eq(pkg->key, row->key)
+						   ? "built anew"
+						   : "its source or the kernel headers "
+						     "changed"));
 	}
 	extra->visit = VISIT_DONE;
 }
@@ -319,7 +332,8 @@ static void plan_other(struct planner *p, size_t index, size_t chosen)
 	p->extra[index].visit = VISIT_DONE;
 	if (s->missing) {
 		row->state = KP_STATE_FAILED;
-		set_note(row, kp_strdup(s->problem ? s->problem : "its source is missing"));
+		set_note(row,
+			 kp_strdup(s->problem ? s->problem : "its source is missing"));
 	} else if (x->conf == KP_PLAN_CONF_BAD) {
 		row->state = KP_STATE_FAILED;
 		set_note(row, kp_strdup(x->conf_reason));
@@ -407,9 +421,9 @@ static void plan_leftover(struct planner *p, size_t index)
 	}
 	row->state = KP_STATE_STALE;
 	if (!row->note)
-		set_note(row, kp_strdup(k && !k->present ?
-						"the kernel's files are not there" :
-						"its source is not registered"));
+		set_note(row,
+			 kp_strdup(k && !k->present ? "the kernel's files are not there"
+						    : "its source is not registered"));
 }
 
 static bool listed(const char *const *only, const char *word)
@@ -460,7 +474,8 @@ static int by_identity(const void *a, const void *b)
 	if (!c)
 		c = strcmp(x->version, y->version);
 	if (!c)
-		c = kp_version_cmp(x->kernel ? x->kernel : "", y->kernel ? y->kernel : "");
+		c = kp_version_cmp(x->kernel ? x->kernel : "",
+				   y->kernel ? y->kernel : "");
 	if (!c)
 		c = strcmp(x->kernel ? x->kernel : "", y->kernel ? y->kernel : "");
 	return c;
@@ -482,8 +497,8 @@ void kp_plan_make(const struct kp_plan_input *in, struct kp_plan *ret)
 			struct kp_plan_row *row = add_row(&p, in->sources[i].module,
 							  in->sources[i].version, NULL);
 
-			row->state = in->sources[i].missing ? KP_STATE_FAILED :
-							      KP_STATE_ADDED;
+			row->state =
+				in->sources[i].missing ? KP_STATE_FAILED : KP_STATE_ADDED;
 			row->note = kp_strdup(in->sources[i].problem);
 		}
 	}
@@ -509,8 +524,8 @@ void kp_plan_make(const struct kp_plan_input *in, struct kp_plan *ret)
 	}
 	for (size_t i = 0; i < in->n_packages; i++) {
 		/* The installed package that a queued one of the same name replaces. */
-		size_t newest = find_package(&p, in->packages[i].module,
-					     in->packages[i].kernel);
+		size_t newest =
+			find_package(&p, in->packages[i].module, in->packages[i].kernel);
 
 		if (!p.package_used[i] && newest == i)
 			plan_leftover(&p, i);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Order matters here: the directories to be bound are opened before anything hides them, the
- * system becomes read-only before our own file systems are put on top of it (those are made
- * read-only one by one at the end), and binds come last.
+ * Order matters here: the directories to be bound are opened before anything hides them,
+ * the system becomes read-only before our own file systems are put on top of it (those
+ * are made read-only one by one at the end), and binds come last.
  *
  * Sources: mount(2), mount_setattr(2), mount_namespaces(7), path_resolution(7).
  */
@@ -14,10 +14,12 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "lib/sandbox-mounts.h"
 
@@ -40,8 +42,8 @@ struct mount_attributes { /* struct mount_attr of the kernel */
 	uint64_t attr_set, attr_clr, propagation, userns_fd;
 };
 
-/* Nothing of these is a module's business; what a build needs from below them (a kernel tree
- * in /home) is bound. /run holds the sockets of the system's services. */
+/* Nothing of these is a module's business; what a build needs from below them (a kernel
+ * tree in /home) is bound. /run holds the sockets of the system's services. */
 static const char *const hidden[] = { "/home", "/root", "/run" };
 
 #define FRESH_FLAGS (MS_NOSUID | MS_NODEV)
@@ -71,9 +73,9 @@ int kp_view_detach(struct kp_err *err)
 	if (errno != EINVAL)
 		return kp_err_sys(err, -errno, "make mounts private");
 
-	/* A chroot into a plain directory: propagation belongs to the mount it lies on, which
-	 * has no name in here. Step out, do it there, come back, and bind "/" onto itself; "/.."
-	 * leads into what was mounted on top. */
+	/* A chroot into a plain directory: propagation belongs to the mount it lies on,
+	 * which has no name in here. Step out, do it there, come back, and bind "/" onto
+	 * itself; "/.." leads into what was mounted on top. */
 	root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return kp_err_sys(err, -errno, "open '/'");
@@ -82,8 +84,8 @@ int kp_view_detach(struct kp_err *err)
 		return kp_err_sys(err, rc, "reach the root of the mount namespace");
 	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL))
 		return kp_err_sys(err, -errno, "make mounts private");
-	if (fchdir(root) || chroot(".") || mount("/", "/", NULL, MS_BIND | MS_REC, NULL) ||
-	    chdir("/..") || chroot("."))
+	if (fchdir(root) || chroot(".") ||
+	    mount("/", "/", NULL, MS_BIND | MS_REC, NULL) || chdir("/..") || chroot("."))
 		return kp_err_sys(err, -errno, "make the root directory a mount");
 	return 0;
 }
@@ -134,33 +136,54 @@ static bool is_dir(const char *path)
 	return !lstat(path, &st) && S_ISDIR(st.st_mode);
 }
 
-/* A /dev with what every program expects and nothing that reaches a device. Made aside, on
- * the private /tmp, since its nodes are binds of those that it will hide. */
+/* Memory devices by minor number. A container may refuse to make them: bind those it has.
+ */
+static int make_nodes(const char *dir)
+{
+	static const struct {
+		const char *name;
+		unsigned int minor;
+	} nodes[] = {
+		{ "null", 3 },	 { "zero", 5 },	   { "full", 7 },
+		{ "random", 8 }, { "urandom", 9 },
+	};
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(nodes); i++) {
+		_cleanup_free_ char *from = kp_path_join("/dev", nodes[i].name);
+		_cleanup_free_ char *to = kp_path_join(dir, nodes[i].name);
+		_cleanup_close_ int fd = -1;
+
+		if (!mknod(to, S_IFCHR | 0666, makedev(1, nodes[i].minor))) {
+			if (chmod(to, 0666)) /* whatever our umask is */
+				return -errno;
+			continue;
+		}
+		fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+		if (fd < 0 || mount(from, to, NULL, MS_BIND, NULL))
+			return -errno;
+	}
+	return 0;
+}
+
+/* A /dev with what every program expects and nothing that reaches a device. Made aside,
+ * on the private /tmp, since it may be made of what it will hide. */
 static int private_dev(void)
 {
-	static const char *const nodes[] = { "null", "zero", "full", "random", "urandom" };
 	static const char *const links[][2] = {
 		{ "/proc/self/fd", "/tmp/.dev/fd" },
 		{ "fd/0", "/tmp/.dev/stdin" },
 		{ "fd/1", "/tmp/.dev/stdout" },
 		{ "fd/2", "/tmp/.dev/stderr" },
 	};
-	int rc;
+	int rc = 0;
 
 	if (mkdir("/tmp/.dev", 0755))
 		return -errno;
-	rc = fresh("/tmp/.dev", "mode=0755,size=64k");
-	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(nodes); i++) {
-		_cleanup_free_ char *from = kp_strf("/dev/%s", nodes[i]);
-		_cleanup_free_ char *to = kp_strf("/tmp/.dev/%s", nodes[i]);
-		_cleanup_close_ int fd = -1;
-
-		if (access(from, F_OK))
-			continue;
-		fd = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd < 0 || mount(from, to, NULL, MS_BIND, NULL))
-			rc = -errno;
-	}
+	/* Its nodes have to work, so not "nodev"; nobody inside can make others. */
+	if (mount("tmpfs", "/tmp/.dev", "tmpfs", MS_NOSUID, "mode=0755,size=64k"))
+		rc = -errno;
+	if (!rc)
+		rc = make_nodes("/tmp/.dev");
 	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(links); i++)
 		if (symlink(links[i][0], links[i][1]))
 			rc = -errno;
@@ -249,9 +272,9 @@ static int bind_dirs(const struct kp_sandbox *sb, const int *fds, bool inside,
 	return rc;
 }
 
-static int seal(const char *at, struct kp_err *err)
+static int seal(const char *at, unsigned long flags, struct kp_err *err)
 {
-	if (mount(NULL, at, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | FRESH_FLAGS, NULL))
+	if (mount(NULL, at, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL))
 		return kp_err_sys(err, -errno, "make '%s' read-only", at);
 	return 0;
 }
@@ -295,13 +318,12 @@ static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
 	rc = bind_dirs(sb, fds, true, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < KP_ARRAY_SIZE(hidden); i++) {
-		rc = is_dir(hidden[i]) ? seal(hidden[i], err) : 0;
-		if (rc < 0)
-			return rc;
-	}
-	if (sb->scratch)
-		rc = seal(sb->scratch, err);
+	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(hidden); i++)
+		rc = is_dir(hidden[i]) ? seal(hidden[i], FRESH_FLAGS, err) : 0;
+	if (!rc && parts & KP_VIEW_DEV)
+		rc = seal("/dev", MS_NOSUID, err);
+	if (!rc && sb->scratch)
+		rc = seal(sb->scratch, FRESH_FLAGS, err);
 	if (!rc && chdir("/"))
 		rc = kp_err_sys(err, -errno, "chdir '/'");
 	return rc;

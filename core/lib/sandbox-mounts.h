@@ -2,8 +2,8 @@
 /*
  * What a sandboxed process sees of the file system.
  *
- * Called in a process that has just got a mount namespace of its own (clone or unshare with
- * CLONE_NEWNS) and is still root in it. Only for sandbox.c.
+ * Called in a process that has just got a mount namespace of its own (clone or unshare
+ * with CLONE_NEWNS) and is still root in it. Only for sandbox.c.
  */
 #pragma once
 
@@ -19,11 +19,12 @@ enum kp_view_part {
 	KP_VIEW_PROC = 1 << 3, /* with a pid namespace only */
 };
 
-/* Cut the namespace off from the system's mounts, and make "/" a mount of its own (a chroot
- * may be a plain directory). What everything else here needs first. */
+/* Cut the namespace off from the system's mounts, and make "/" a mount of its own (a
+ * chroot may be a plain directory). What everything else here needs first. */
 int kp_view_detach(struct kp_err *err);
-/* After kp_view_detach(): which parts work here (bits of kp_view_part); try /proc only WITH_PROC.
- * -errno when there cannot be a private /tmp, so no view at all. */
+/* After kp_view_detach(): which parts work here (bits of kp_view_part); try /proc only
+ * WITH_PROC. -errno when there cannot be a private /tmp, so no view at all. */
 int kp_view_probe(bool with_proc, struct kp_err *err);
-/* After kp_view_detach(): the whole view. PARTS as probed; a part that fails is an error. */
+/* After kp_view_detach(): the whole view. PARTS as probed; a part that fails is an error.
+ */
 int kp_view_enter(const struct kp_sandbox *sb, int parts, struct kp_err *err);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Three processes: the caller, an init (process 1 of a pid namespace where there is one) that
- * sets up the view, waits and cleans up, and the command itself. The init stays root, runs
- * nothing and reads nothing of those inside; it shares no descriptor with them. It
- * holds the read end of a pipe whose write end only the caller has: when that is closed, on
- * purpose or by death, everything inside ends.
+ * Three processes: the caller, an init (process 1 of a pid namespace where there is one)
+ * that sets up the view, waits and cleans up, and the command itself. The init stays
+ * root, runs nothing and reads nothing of those inside; it shares no descriptor with
+ * them. It holds the read end of a pipe whose write end only the caller has: when that is
+ * closed, on purpose or by death, everything inside ends.
  *
  * Where there is no pid namespace the init is a child subreaper, so whatever the command
  * leaves behind becomes its child; it kills all processes of the slot's uid until it has
@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
@@ -35,16 +34,8 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/sandbox.h"
+#include "lib/sandbox-means.h"
 #include "lib/sandbox-mounts.h"
-
-/*
- * Ids nobody else hands out: 1879048192..2147352575 lies above systemd's container range and
- * shadow's subordinate ids and below its foreign range; 60578..61183 is the gap that
- * systemd's "Users, Groups, UIDs and GIDs on systemd Systems" lists as unused, for
- * containers with 65536 ids.
- */
-static const uid_t bases[] = { 2100000000, 60600 };
-#define SLOTS_MAX 512
 
 /* What one build may use; far above what the largest known modules (ZFS, NVIDIA) take. */
 #define MAX_PROCESSES 4096
@@ -52,77 +43,11 @@ static const uid_t bases[] = { 2100000000, 60600 };
 
 #define KILL_WAIT_MS 10000 /* for processes that do not die (in the kernel) */
 
-/* What this system lets us do. */
-struct means {
-	int flags; /* of clone(2) */
-	int parts; /* of the view, enum kp_view_part */
-	bool uid;  /* can change to a slot's uid */
-	char *missing;
-};
-
 struct result {
 	int rc;
 	struct kp_proc_end end;
 	struct kp_err err;
 };
-
-/* Is FIRST..FIRST+SLOTS_MAX mapped by MAP (text of uid_map)? Without one, all ids are.
- * *RET_END gets the highest end of a mapped range. */
-static bool range_mapped(const char *map, uint64_t first, uint64_t *ret_end)
-{
-	unsigned long inside, outside, count;
-	bool found = false;
-	int used;
-
-	for (; map && sscanf(map, "%lu %lu %lu%n", &inside, &outside, &count, &used) == 3;
-	     map += used) {
-		if (inside + count > *ret_end)
-			*ret_end = inside + count;
-		if (first >= inside && first + SLOTS_MAX <= inside + count)
-			found = true;
-	}
-	return found || !map;
-}
-
-static uid_t base_uid(void)
-{
-	static uid_t base;
-	_cleanup_free_ char *uids = NULL, *gids = NULL;
-	_cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	uint64_t end_u = 0, end_g = 0, end;
-
-	if (base)
-		return base;
-	kp_read_in(root, "/proc/self/uid_map", 0, &uids, NULL);
-	kp_read_in(root, "/proc/self/gid_map", 0, &gids, NULL);
-	for (size_t i = 0; i < KP_ARRAY_SIZE(bases); i++)
-		if (range_mapped(uids, bases[i], &end_u) &&
-		    range_mapped(gids, bases[i], &end_g))
-			return base = bases[i];
-	end = end_u < end_g ? end_u : end_g;
-	if (end > 65534)
-		end = 65534; /* nobody */
-	if (end <= 2 * SLOTS_MAX)
-		return base = geteuid(); /* no room: kp_sandbox_missing() says so */
-	return base = (uid_t)(end - SLOTS_MAX);
-}
-
-uid_t kp_sandbox_uid(unsigned int slot)
-{
-	uid_t base = base_uid();
-
-	return geteuid() || base == geteuid() ? geteuid() : base + slot % SLOTS_MAX;
-}
-
-static int set_ids(uid_t uid)
-{
-	/* A user namespace may forbid setgroups; then there is none to drop either. */
-	if (setgroups(0, NULL) && errno != EPERM)
-		return -errno;
-	if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
-		return -errno;
-	return 0;
-}
 
 /* Needs CAP_SETPCAP; where that is gone already, no_new_privs has to do. */
 static void drop_bounding_set(void)
@@ -172,7 +97,7 @@ static int drop_privileges(void *data)
 		return rc;
 	drop_bounding_set();
 	if (drop->change)
-		rc = set_ids(drop->uid);
+		rc = kp_means_set_ids(drop->uid);
 	if (!rc)
 		rc = drop_capabilities();
 	if (rc < 0)
@@ -183,101 +108,6 @@ static int drop_privileges(void *data)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
 		return -errno;
 	return 0;
-}
-
-/* In a process of its own: try everything once, in the order of a real run. */
-static struct means try_means(void)
-{
-	static const int others[] = { CLONE_NEWIPC, CLONE_NEWNET };
-	struct means m = { 0 };
-	int view;
-
-	if (geteuid())
-		return m;
-	if (!unshare(CLONE_NEWNS) && !kp_view_detach(NULL))
-		m.flags |= CLONE_NEWNS;
-	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++)
-		if (!unshare(others[i]))
-			m.flags |= others[i];
-	if (getpid() == 1)
-		m.flags |= CLONE_NEWPID;
-	if (m.flags & CLONE_NEWNS) {
-		view = kp_view_probe(m.flags & CLONE_NEWPID, NULL);
-		if (view < 0)
-			m.flags &= ~CLONE_NEWNS;
-		else
-			m.parts = view;
-	}
-	m.uid = base_uid() != geteuid() && !set_ids(kp_sandbox_uid(0));
-	return m;
-}
-
-static char *describe_missing(const struct means *m)
-{
-	_cleanup_strv_ char **v = NULL;
-	_cleanup_free_ char *list = NULL;
-
-	if (!m->uid)
-		kp_strv_addf(&v, "no user of its own (runs as uid %u)", geteuid());
-	if (!(m->flags & CLONE_NEWNS))
-		kp_strv_add(&v, "no private mounts (sees and builds in the real tree)");
-	else if (!(m->parts & KP_VIEW_READONLY_ALL))
-		kp_strv_add(&v, "read-only view not of all mounts");
-	if (m->flags & CLONE_NEWNS && !(m->parts & KP_VIEW_DEV))
-		kp_strv_add(&v, "no private /dev");
-	if (!(m->flags & CLONE_NEWPID))
-		kp_strv_add(&v, "other processes visible");
-	else if (m->flags & CLONE_NEWNS && !(m->parts & KP_VIEW_PROC))
-		kp_strv_add(&v, "no private /proc");
-	if (!(m->flags & CLONE_NEWNET))
-		kp_strv_add(&v, "network reachable");
-	if (!(m->flags & CLONE_NEWIPC))
-		kp_strv_add(&v, "shared memory of others reachable");
-	list = kp_strv_join(v, ", ");
-	return v ? kp_steal(&list) : NULL;
-}
-
-static const struct means *means(void)
-{
-	static struct means m;
-	static bool known;
-	int fds[2], status;
-	pid_t pid;
-
-	if (known)
-		return &m;
-	if (pipe2(fds, O_CLOEXEC) == 0) {
-		pid = fork();
-		if (pid == 0) {
-			/* The pid namespace holds for children only. */
-			unshare(geteuid() ? 0 : CLONE_NEWPID);
-			pid = fork();
-			if (pid == 0) {
-				m = try_means();
-				_exit(kp_write_all(fds[1], &m, sizeof(m)) != 0);
-			}
-			_exit(pid < 0 || waitpid(pid, &status, 0) != pid);
-		}
-		close(fds[1]);
-		if (pid < 0 || read(fds[0], &m, sizeof(m)) != sizeof(m))
-			m = (struct means){ 0 };
-		close(fds[0]);
-		while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
-	}
-	m.missing = describe_missing(&m);
-	known = true;
-	return &m;
-}
-
-const char *kp_sandbox_missing(void)
-{
-	return means()->missing;
-}
-
-bool kp_sandbox_has_mounts(void)
-{
-	return means()->flags & CLONE_NEWNS;
 }
 
 /* ---- the init ---- */
@@ -296,7 +126,7 @@ static void kill_uid(uid_t uid)
 	pid_t pid = fork();
 
 	if (pid == 0) {
-		if (!set_ids(uid))
+		if (!kp_means_set_ids(uid))
 			kill(-1, SIGKILL);
 		_exit(0);
 	}
@@ -318,7 +148,8 @@ static void kill_children(void)
 
 		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !(f = fopen(path, "re")))
 			continue;
-		if (!fgets(line, sizeof(line), f) || !(close_paren = strrchr(line, ')')) ||
+		if (!fgets(line, sizeof(line), f) ||
+		    !(close_paren = strrchr(line, ')')) ||
 		    sscanf(close_paren + 1, " %*c %d", &ppid) != 1)
 			continue;
 		if (ppid == getpid())
@@ -398,10 +229,10 @@ static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	struct kp_proc inner = *proc;
 	int rc;
 
-	if (means()->flags & CLONE_NEWNS) {
+	if (kp_means()->flags & CLONE_NEWNS) {
 		rc = kp_view_detach(err);
 		if (!rc)
-			rc = kp_view_enter(sb, means()->parts, err);
+			rc = kp_view_enter(sb, kp_means()->parts, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -413,7 +244,7 @@ static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
 static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 		      int lifeline, int result_fd)
 {
-	const struct drop drop = { kp_sandbox_uid(sb->slot), means()->uid };
+	const struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid };
 	struct result res = { 0 };
 	struct kp_err err = KP_ERR_INIT;
 	sigset_t mask;
@@ -424,13 +255,14 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	sigfillset(&mask);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	if (!(means()->flags & CLONE_NEWPID))
+	if (!(kp_means()->flags & CLONE_NEWPID))
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
 	res.rc = start(sb, proc, &drop, &pid, &res.err);
 	if (!res.rc)
 		res.rc = wait_for_end(pid, sb, lifeline, &res.end, &res.err);
-	if (!(means()->flags & CLONE_NEWPID) && kill_rest(&drop, &err) < 0 && !res.rc) {
+	if (!(kp_means()->flags & CLONE_NEWPID) && kill_rest(&drop, &err) < 0 &&
+	    !res.rc) {
 		res.rc = err.code;
 		res.err = err;
 	}
@@ -504,7 +336,8 @@ static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
 	sigset_t mask;
 	ssize_t n;
 
-	/* Sees them only where the caller has them blocked; not read, so they stay pending. */
+	/* Sees them only where the caller has them blocked; not read, so they stay
+	 * pending. */
 	sigemptyset(&mask);
 	sigaddset(&mask, SIGINT);
 	sigaddset(&mask, SIGTERM);
@@ -533,7 +366,8 @@ static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
 	n = read(run->result[0], res, sizeof(*res));
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
-	while (run->output[0] >= 0 && relay(sb, run->output[0], run->out_fd, &run->done) > 0)
+	while (run->output[0] >= 0 &&
+	       relay(sb, run->output[0], run->out_fd, &run->done) > 0)
 		;
 	if (n == sizeof(*res))
 		return cancelled ? -EINTR : 0;
@@ -562,7 +396,7 @@ static int run_inside(const struct kp_sandbox *sb, const struct kp_proc *proc,
 		if (both)
 			inner.err_fd = run->output[1];
 	}
-	pid = fork_with(means()->flags);
+	pid = fork_with(kp_means()->flags);
 	if (pid < 0)
 		return kp_err_sys(err, -errno, "clone");
 	if (pid == 0) {

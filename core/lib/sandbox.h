@@ -4,11 +4,11 @@
  *
  * Each run gets a uid of its own (one per slot, never nobody, no passwd entry), no
  * capabilities and no new privileges, private mount, pid, ipc and network namespaces, a
- * read-only view of the system without /home, /root and /run, a private /tmp and /dev, and
- * write access to the directories it is given. When its first process ends, all others are
- * killed before the call returns; when the caller dies, all are killed. Where the system
- * lacks a mechanism the rest still applies and kp_sandbox_missing() says what; with
- * config.sandbox_required that is an error.
+ * read-only view of the system without /home, /root and /run, a private /tmp and /dev,
+ * and write access to the directories it is given. When its first process ends, all
+ * others are killed before the call returns; when the caller dies, all are killed. Where
+ * the system lacks a mechanism the rest still applies and kp_sandbox_missing() says what;
+ * with config.sandbox_required that is an error.
  *
  * Slot 0 is for short helpers (evaluating a dkms.conf); builds take 1 and up.
  */
@@ -25,36 +25,38 @@
 
 struct kp_sandbox_bind {
 	const char *from; /* absolute directory on the system */
-	const char *at;   /* absolute: where it is seen inside; made if absent where that is
-			   * below `scratch`, /home, /root or /run, else it has to exist */
+	const char *at; /* absolute: where it is seen inside; made if absent where that is
+			 * below `scratch`, /home, /root or /run, else it has to exist */
 	bool writable;
 };
 
 struct kp_sandbox {
-	unsigned int slot;   /* 0..: picks the uid; concurrent runs use different ones */
+	unsigned int slot; /* 0..: picks the uid; concurrent runs use different ones */
 	const struct kp_sandbox_bind *binds;
 	size_t n_binds;
-	const char *scratch; /* absolute directory that becomes an empty writable-by-mounts-only
-			      * tmpfs first, so that bind points below it can be made; NULL: none.
+	const char *scratch; /* absolute directory that becomes an empty
+			      * writable-by-mounts-only tmpfs first, so that bind points
+			      * below it can be made; NULL: none.
 			      * (<dkms_tree>/MODULE/VERSION) */
-	int timeout_s;       /* 0: none; on expiry everything is killed, -ETIME */
-	uint64_t max_output; /* bytes of stdout (stderr too, where it is the same descriptor)
-			      * that reach proc->out_fd, passed on by the caller's process so
-			      * that those inside never hold the file; more is dropped. 0: the
-			      * descriptor itself is handed on */
+	int timeout_s;	     /* 0: none; on expiry everything is killed, -ETIME */
+	uint64_t max_output; /* bytes of stdout (stderr too, where it is the same
+			      * descriptor) that reach proc->out_fd, passed on by the
+			      * caller's process so that those inside never hold the file;
+			      * more is dropped. 0: the descriptor itself is handed on */
 };
 
 /* uid and gid of a slot; both the same number, mapped in our user namespace. */
 uid_t kp_sandbox_uid(unsigned int slot);
 /* Which protections are missing here, one line, or NULL; found out once. */
 const char *kp_sandbox_missing(void);
-/* Is there a private mount namespace (else recipes run at the real path)? Without it, binds
- * whose two ends differ are an error (-ENOTSUP), the others and scratch say nothing. */
+/* Is there a private mount namespace (else recipes run at the real path)? Without it,
+ * binds whose two ends differ are an error (-ENOTSUP), the others and scratch say
+ * nothing. */
 bool kp_sandbox_has_mounts(void);
 
-/* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be NULL.
- * -ETIME: timeout. -EINTR: the caller has SIGINT or SIGTERM blocked, and one came (it stays
- * pending): everything was killed. */
+/* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be
+ * NULL. -ETIME: timeout. -EINTR: the caller has SIGINT or SIGTERM blocked, and one came
+ * (it stays pending): everything was killed. */
 int kp_sandbox_run(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 		   const struct kp_proc *proc, struct kp_proc_end *ret_end,
 		   struct kp_err *err);

@@ -32,7 +32,8 @@ int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err
 	int r;
 
 	if (!kp_name_ok(kernel))
-		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel", kernel);
+		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel",
+				  kernel);
 	path = mark_path(ctx, kernel);
 	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r < 0)
@@ -51,7 +52,7 @@ int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
 	r = kp_list_in(ctx->root_fd, dir, &names);
 	if (r < 0 && r != -ENOENT)
 		return kp_err_sys(err, r, "list '%s'", dir);
-	kp_strv_foreach(name, names) {
+	kp_strv_foreach (name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		struct stat st;
 
@@ -73,7 +74,7 @@ static int list_files(struct kp_ctx *ctx, const char *dir, char ***files,
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : kp_err_sys(err, r, "list '%s'", dir);
-	kp_strv_foreach(name, names) {
+	kp_strv_foreach (name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		struct stat st;
 
@@ -123,9 +124,9 @@ static int bury(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
 	/* All that depmod writes; what a kernel package ships (modules.order,
 	 * modules.builtin, modules.builtin.modinfo) is its own to remove. */
 	static const char *const outputs[] = {
-		"modules.dep",	       "modules.dep.bin",     "modules.alias",
-		"modules.alias.bin",   "modules.symbols",     "modules.symbols.bin",
-		"modules.softdep",     "modules.weakdep",     "modules.devname",
+		"modules.dep",	       "modules.dep.bin",	    "modules.alias",
+		"modules.alias.bin",   "modules.symbols",	    "modules.symbols.bin",
+		"modules.softdep",     "modules.weakdep",	    "modules.devname",
 		"modules.builtin.bin", "modules.builtin.alias.bin",
 	};
 	static const char *const dirs[] = { "updates/dkms", "updates", "extra" };
@@ -141,8 +142,9 @@ static int bury(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
 			return kp_err_sys(err, r, "remove '%s'", path);
 	}
 	for (size_t i = 0; i <= KP_ARRAY_SIZE(dirs); i++) {
-		_cleanup_free_ char *path =
-			i < KP_ARRAY_SIZE(dirs) ? kp_path_join(dir, dirs[i]) : kp_strdup(dir);
+		_cleanup_free_ char *path = i < KP_ARRAY_SIZE(dirs)
+						    ? kp_path_join(dir, dirs[i])
+						    : kp_strdup(dir);
 
 		r = kp_rmdir_in(ctx->root_fd, path);
 		if (r < 0 && r != -ENOTDIR)
@@ -157,11 +159,10 @@ static int settle_dead(struct kp_ctx *ctx, const char *kernel, struct kp_err *er
 	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
 
 	if (!ctx->backend) {
-		kp_log(KP_LOG_DEBUG, "kernel %s: nobody to ask who owns what is left",
-		       kernel);
+		kp_debug("kernel %s: nobody to ask who owns what is left", kernel);
 		return 0;
 	}
-	kp_strv_foreach(tree, trees) {
+	kp_strv_foreach (tree, trees) {
 		_cleanup_free_ char *dir = kp_path_join(*tree, kernel);
 		int r;
 
@@ -174,6 +175,20 @@ static int settle_dead(struct kp_ctx *ctx, const char *kernel, struct kp_err *er
 	return 0;
 }
 
+/* What a writer that died left would keep the directory. */
+static void remove_temporary(struct kp_ctx *ctx, const char *dir)
+{
+	_cleanup_strv_ char **names = NULL;
+
+	(void)kp_list_in(ctx->root_fd, dir, &names);
+	kp_strv_foreach (name, names) {
+		_cleanup_free_ char *path = kp_path_join(dir, *name);
+
+		if (**name == '.')
+			(void)kp_unlink_in(ctx->root_fd, path);
+	}
+}
+
 static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
 {
 	_cleanup_free_ char *dir = marks_dir(ctx);
@@ -181,6 +196,7 @@ static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
 
 	if (r < 0)
 		return kp_err_sys(err, r, "remove '%s'", path);
+	remove_temporary(ctx, dir);
 	r = kp_rmdir_in(ctx->root_fd, dir);
 	return r < 0 ? kp_err_sys(err, r, "remove '%s'", dir) : 0;
 }
@@ -192,7 +208,8 @@ int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 	int r;
 
 	if (!kp_name_ok(kernel))
-		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel", kernel);
+		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel",
+				  kernel);
 	path = mark_path(ctx, kernel);
 	r = kp_lstat_in(ctx->root_fd, path, &mark);
 	if (r < 0)

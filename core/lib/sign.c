@@ -12,13 +12,14 @@
 #include "lib/artifact.h"
 #include "lib/tool.h"
 
-/* What a signed module ends in: MODULE_SIG_STRING of Linux' include/linux/module_signature.h. */
+/* What a signed module ends in: MODULE_SIG_STRING of Linux'
+ * include/linux/module_signature.h. */
 #define SIGNATURE_MARKER "~Module signature appended~\n"
 
 /* What sign-file and kmodsign take alike. */
 struct signer {
 	char *tool;
-	char *key;  /* file or pkcs11: URI */
+	char *key; /* file or pkcs11: URI */
 	char *cert;
 };
 
@@ -48,9 +49,10 @@ static int find_tool(struct kp_ctx *ctx, const struct kp_kernel *kernel, char **
 {
 	if (ctx->config.sign_tool) {
 		if (!kp_exists_in(ctx->root_fd, ctx->config.sign_tool))
-			return kp_err_set(err, -ENOENT,
-					  "the configured signing tool '%s' does not exist",
-					  ctx->config.sign_tool);
+			return kp_err_set(
+				err, -ENOENT,
+				"the configured signing tool '%s' does not exist",
+				ctx->config.sign_tool);
 		*ret = kp_strdup(ctx->config.sign_tool);
 		return 0;
 	}
@@ -76,11 +78,12 @@ static int configured_key(const struct kp_ctx *ctx, struct signer *s, struct kp_
 	const char *key = ctx->config.sign_key, *cert = ctx->config.sign_cert;
 
 	if (!key || !cert)
-		return kp_err_set(err, -EINVAL,
-				  "the configuration sets only one of sign_key and sign_cert");
+		return kp_err_set(
+			err, -EINVAL,
+			"the configuration sets only one of sign_key and sign_cert");
 	if (!kp_str_starts(key, "pkcs11:") && !is_file(ctx, key))
-		return kp_err_set(err, -ENOENT, "the configured sign_key '%s' is not there",
-				  key);
+		return kp_err_set(err, -ENOENT,
+				  "the configured sign_key '%s' is not there", key);
 	if (!is_file(ctx, cert))
 		return kp_err_set(err, -ENOENT,
 				  "the configured sign_cert '%s' is not there", cert);
@@ -99,10 +102,11 @@ static int own_key(struct kp_ctx *ctx, struct signer *s, int log_fd, struct kp_e
 	if (is_file(ctx, s->key)) {
 		if (is_file(ctx, s->cert))
 			return 0;
-		return kp_err_set(err, -ENOENT,
-				  "'%s' is there without its certificate '%s': restore it, or "
-				  "remove the key to have both made anew",
-				  s->key, s->cert);
+		return kp_err_set(
+			err, -ENOENT,
+			"'%s' is there without its certificate '%s': restore it, or "
+			"remove the key to have both made anew",
+			s->key, s->cert);
 	}
 	if (ctx->config.sign == KP_SIGN_AUTO && !kp_kernel_booted_us())
 		return kp_err_set(err, -ENOKEY,
@@ -139,9 +143,10 @@ static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 	int r;
 
 	if (!kb->module_sig || kp_str_empty(kb->sig_hash))
-		return kp_err_set(err, -EOPNOTSUPP,
-				  "kernel %s does not verify signatures (CONFIG_MODULE_SIG)",
-				  kernel->release);
+		return kp_err_set(
+			err, -EOPNOTSUPP,
+			"kernel %s does not verify signatures (CONFIG_MODULE_SIG)",
+			kernel->release);
 	r = find_tool(ctx, kernel, &s->tool, err);
 	return r < 0 ? r : find_key(ctx, s, log_fd, err);
 }

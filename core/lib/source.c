@@ -25,6 +25,7 @@ static void source_clear(struct kp_source *s)
 	free(s->dir);
 	free(s->problem);
 	free(s->package);
+	free(s->tree_key);
 }
 
 void kp_sources_clear(struct kp_sources *s)

@@ -19,6 +19,7 @@ struct kp_source {
 	bool missing;  /* no directory with a dkms.conf there; `problem` says why */
 	char *problem; /* unreadable, not a directory, unsafe name...; NULL: none */
 	char *package; /* who owns <dir>/dkms.conf; NULL: nobody */
+	char *tree_key; /* content of the tree (key.h); NULL until kp_key_sources() */
 };
 
 struct kp_sources {

@@ -57,11 +57,13 @@ static int register_source(struct kp_ctx *ctx, const struct kp_source *s,
 	*strrchr(dir, '/') = '\0';
 	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r == 0)
-		r = kp_write_in(ctx->root_fd, file, s->package, strlen(s->package), 0644, err);
+		r = kp_write_in(ctx->root_fd, file, s->package, strlen(s->package), 0644,
+				err);
 	if (r == 0)
 		r = kp_source_register(ctx, s->module, s->version, s->dir, err);
 	if (r == 0)
-		kp_info("registered %s/%s (package %s)", s->module, s->version, s->package);
+		kp_info("registered %s/%s (package %s)", s->module, s->version,
+			s->package);
 	return r;
 }
 
@@ -82,7 +84,8 @@ static int unregister_gone(struct kp_ctx *ctx, const struct kp_source *s,
 }
 
 /* Bring the registrations up to date; 1 when something changed. Our lock is held. */
-static int update_sources(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err)
+static int update_sources(struct kp_ctx *ctx, const struct kp_world *w,
+			  struct kp_err *err)
 {
 	int changed = 0, r;
 
@@ -152,7 +155,8 @@ static size_t graph_find(const struct graph *g, const char *module, const char *
 
 /* What a job needs of the modules it depends on: jobs that come first, and Module.symvers of
  * those that are built. */
-static void add_depends(struct sync *s, const struct kp_world *w, struct graph *g, size_t at)
+static void add_depends(struct sync *s, const struct kp_world *w, struct graph *g,
+			size_t at)
 {
 	const struct kp_plan_row *row = g->rows[at];
 	const struct kp_plan_pair *x = &w->input.pairs[row->pair];
@@ -251,7 +255,8 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 		else if (g.jobs[i].rc == -ENOLINK)
 			s->ret->blocked++;
 		else
-			note_failure(s, g.rows[i], kp_err_text(&g.jobs[i].err, g.jobs[i].rc));
+			note_failure(s, g.rows[i],
+				     kp_err_text(&g.jobs[i].err, g.jobs[i].rc));
 	}
 	return (int)g.n;
 }
@@ -330,7 +335,8 @@ static bool pending(struct sync *s, const struct kp_world *w)
 
 static void pause_ms(int ms)
 {
-	struct timespec t = { .tv_sec = ms / 1000, .tv_nsec = (long)(ms % 1000) * 1000000L };
+	struct timespec t = { .tv_sec = ms / 1000,
+			      .tv_nsec = (long)(ms % 1000) * 1000000L };
 
 	nanosleep(&t, NULL);
 }
@@ -349,7 +355,8 @@ static int native_state(struct sync *s, enum kp_lock_state *ret, struct kp_err *
 			return r;
 		if (waited == 0)
 			kp_info("waiting up to %d s for the package database, held by %s",
-				NATIVE_WAIT_MS / 1000, holder ? holder : "another process");
+				NATIVE_WAIT_MS / 1000,
+				holder ? holder : "another process");
 		if (waited >= NATIVE_WAIT_MS) {
 			s->waited = true;
 			return 0;
@@ -455,8 +462,8 @@ static int rounds(struct sync *s, struct kp_err *err)
 	return 0;
 }
 
-int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_sync_result *ret,
-	    struct kp_err *err)
+int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
+	    struct kp_sync_result *ret, struct kp_err *err)
 {
 	struct kp_sync_opts own = *opts;
 	struct sync s = { .ctx = ctx, .opts = &own, .ret = ret };

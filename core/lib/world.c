@@ -133,7 +133,8 @@ static void load_record(struct loader *l, const struct kp_source *s,
 {
 	struct kp_record *rec;
 
-	if (kp_record_load(l->ctx, s->module, s->version, k->release, &wp->record, NULL) < 0)
+	if (kp_record_load(l->ctx, s->module, s->version, k->release, &wp->record, NULL) <
+	    0)
 		return;
 	rec = wp->record;
 	if (rec->result == KP_BUILD_OK) {
@@ -226,7 +227,8 @@ static void add_package(struct loader *l, const struct kp_pkg_id *id, const char
 		.content = id->content,
 		.queued = queued,
 		.removed = kp_intent_removed(l->w->intent, id->module, id->version),
-		.intent = kp_intent_get(l->w->intent, id->module, id->version, id->kernel),
+		.intent =
+			kp_intent_get(l->w->intent, id->module, id->version, id->kernel),
 	};
 }
 
@@ -252,8 +254,9 @@ static int find_gone_sources(struct loader *l, struct kp_err *err)
 		s = kp_sources_find(&l->w->sources, id->module, id->version);
 		if (s && !s->missing)
 			continue;
-		dir = s ? kp_strdup(s->dir) :
-			  kp_strf("%s/%s-%s", l->ctx->source_tree, id->module, id->version);
+		dir = s ? kp_strdup(s->dir)
+			: kp_strf("%s/%s-%s", l->ctx->source_tree, id->module,
+				  id->version);
 		conf = kp_path_join(dir, "dkms.conf");
 		if (kp_exists_in(l->ctx->root_fd, conf))
 			continue;
@@ -262,7 +265,8 @@ static int find_gone_sources(struct loader *l, struct kp_err *err)
 	}
 	owners = kp_calloc(n, sizeof(*owners));
 	if (n)
-		r = ops->owner(l->ctx->backend->db, (const char *const *)paths, n, owners, err);
+		r = ops->owner(l->ctx->backend->db, (const char *const *)paths, n, owners,
+			       err);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		l->packages[which[i]].source_gone = owners[i].package == NULL;
 		free(owners[i].package);
@@ -333,6 +337,7 @@ static int load(struct loader *l, struct kp_err *err)
 		return r;
 	if (l->opts->dry_run)
 		assume_registered(w);
+	kp_key_sources(l->ctx, &w->sources);
 	r = load_kernels(l, err);
 	if (r < 0)
 		return r;
@@ -340,8 +345,8 @@ static int load(struct loader *l, struct kp_err *err)
 	return load_packages(l, err);
 }
 
-int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_world *ret,
-		  struct kp_err *err)
+int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
+		  struct kp_world *ret, struct kp_err *err)
 {
 	struct kp_world w = { 0 };
 	struct loader l = { .ctx = ctx, .opts = opts, .w = &w };

@@ -10,7 +10,8 @@ current=
 
 fail()
 {
-	printf 'FAIL %s: %s\n' "$current" "$*" >&2
+	printf 'not ok cli: %s\n' "$current"
+	printf '# %s\n' "${*//$'\n'/$'\n# '}"
 	failures=$((failures + 1))
 }
 
@@ -59,7 +60,8 @@ run()
 run_in()
 {
 	status=0
-	KMODPKG_PLUGIN_DIR=/plugins "$KMODPKG" --root "$root" "$@" \
+	# The root has no /proc, which the leak check needs.
+	ASAN_OPTIONS=detect_leaks=0 KMODPKG_PLUGIN_DIR=/plugins "$KMODPKG" --root "$root" "$@" \
 		>"$T"/out 2>"$T"/err </dev/null || status=$?
 }
 

@@ -124,7 +124,7 @@ test_remove_needs_a_version_where_there_are_several()
 	rm -r "$root"/lib/modules/6.1.0-2-test
 	run_in remove hello
 	expect_error 1 'kmodpkg remove: hello has several versions (1.0, 2.0); name one'
-	run_in remove hello/2.0
+	run_in remove hello/2.0 --all
 	expect_status 0
 	[ -L "$root"/var/lib/dkms/hello/1.0/source ] || fail '1.0 went too'
 }
@@ -203,9 +203,7 @@ test_other_backends_glue_does_nothing()
 # A command below a running sync leaves a request and returns.
 test_nested()
 {
-	status=0
-	KMODPKG_SYNC=$$ KMODPKG_PLUGIN_DIR=/plugins "$KMODPKG" --root "$root" sync \
-		>"$T"/out 2>"$T"/err || status=$?
+	KMODPKG_SYNC=$$ run_in sync
 	expect_status 0
 	expect_empty out
 	expect_empty err

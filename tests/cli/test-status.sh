@@ -45,6 +45,17 @@ test_status_table()
 	END
 }
 
+test_status_says_where_headers_come_from()
+{
+	echo '6.1.0-1-test apt install linux-headers-6.1.0-1-test' >"$root"/var/lib/fakedb/headers
+	run status
+	expect_empty err
+	run status -v
+	expect_line err 'kmodpkg: headers of kernel 6.1.0-1-test: apt install linux-headers-6.1.0-1-test'
+	run status -v -k 6.1.0-2-test
+	! grep -q 'apt install' "$T"/err || fail "$(cat "$T"/err)"
+}
+
 test_status_filters()
 {
 	many_sources
@@ -143,13 +154,43 @@ test_status_json()
 }
 
 # The manual describes each key that is printed, and no other.
+# expect_documented SECTION: those of the JSON in out.
+expect_documented()
+{
+	grep -oE '"[a-z_]+":' "$T"/out | tr -d '":' | sort -u >"$T"/printed
+	sed -n "/^\.Sh $1/,/^\.Sh [^$(printf %.1s "$1")]/s/^\.\(It \)\?Va //p" \
+		"$here"/../../man/kmodpkg.8 | tr -d ' ' | tr , '\n' | sed '/^$/d' | sort -u >"$T"/out
+	expect out <"$T"/printed
+}
+
 test_status_json_is_documented()
 {
 	run status --json
-	grep -oE '"[a-z_]+":' "$T"/out | tr -d '":' | sort -u >"$T"/printed
-	sed -n '/^\.Sh STATUS AS JSON/,/^\.Sh ENV/s/^\.It Va //p' "$here"/../../man/kmodpkg.8 |
-		tr -d ' ' | tr , '\n' | sort -u >"$T"/out
-	expect out <"$T"/printed
+	expect_documented 'STATUS AS JSON'
+}
+
+test_conf_json_is_documented()
+{
+	run conf hello --json
+	# The variables are the conf's own.
+	sed -i '/"variables": {/,$d' "$T"/out
+	echo '"variables":' >>"$T"/out
+	expect_documented 'CONF AS JSON'
+}
+
+test_conf()
+{
+	run conf hello
+	expect_status 0
+	expect_empty err
+	expect_line out 'evaluator    plain'
+	expect_line out 'module       hello.ko -> /updates/hello.ko'
+	run conf nosuch
+	expect_status 3
+	expect_empty out
+	sed -i /PACKAGE_NAME=/d "$root"/usr/src/hello-1.0/dkms.conf
+	run conf hello
+	expect_error 8 'kmodpkg conf: /usr/src/hello-1.0/dkms.conf: PACKAGE_NAME is not set'
 }
 
 test_status_names_problems()

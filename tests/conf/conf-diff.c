@@ -3,10 +3,11 @@
  * conf-diff FILE...
  * conf-diff --random COUNT SEED
  *
- * Evaluates each conf both ways, for two kernels and for none, and compares all variables.
- * A file that the plain evaluator refuses has to be evaluated by bash. --random makes
- * confs of pieces of shell grammar; most of them are refused, the rest compared. Exit
- * status 1: some difference, or a file that neither takes.
+ * Evaluates each conf both ways, for two kernels and for none, and compares all
+ * variables. A file that the plain evaluator refuses has to be evaluated by bash.
+ * --random makes confs of pieces of shell grammar; most of them are refused, COUNT
+ * others compared. Prints "ok FILE: plain", "ok FILE: shell, WHY" or "not ok ..." for
+ * each, and a count. Exit status 1: some difference, or a file that bash does not take.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -84,8 +85,8 @@ static unsigned int compare(const char *what, const struct kp_vars *a,
 }
 
 /* 1: compared and equal; 0: refused and evaluated by bash; -1: failed, said so. */
-static int check(struct kp_ctx *ctx, const char *file, const char *kernel, bool need_shell,
-		 char **ret_why)
+static int check(struct kp_ctx *ctx, const char *file, const char *kernel,
+		 bool need_shell, char **ret_why)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *plain = make_vars(kernel);
 	_cleanup_(kp_vars_freep) struct kp_vars *shell = make_vars(kernel);
@@ -98,7 +99,7 @@ static int check(struct kp_ctx *ctx, const char *file, const char *kernel, bool 
 
 	r = kp_read_in(ctx->root_fd, file, 0, &text, &len);
 	if (r < 0) {
-		printf("FAILED %s: %s\n", file, strerror(-r));
+		printf("not ok %s: %s\n", file, strerror(-r));
 		return -1;
 	}
 	r = kp_conf_plain(text, len, plain, &err);
@@ -110,7 +111,7 @@ static int check(struct kp_ctx *ctx, const char *file, const char *kernel, bool 
 	}
 	rs = kp_conf_shell(ctx, files, shell, &shell_err);
 	if (rs < 0) {
-		printf("FAILED %s: bash: %s\n", file, kp_err_text(&shell_err, rs));
+		printf("not ok %s: bash: %s\n", file, kp_err_text(&shell_err, rs));
 		return -1;
 	}
 	if (r < 0)
@@ -118,18 +119,23 @@ static int check(struct kp_ctx *ctx, const char *file, const char *kernel, bool 
 	n = compare("only plain", plain, shell);
 	n += compare("only bash ", shell, plain);
 	if (n)
-		printf("FAILED %s: %u differences for kernel %s\n", file, n,
+		printf("not ok %s: %u differences for kernel %s\n", file, n,
 		       kernel ? kernel : "none");
 	return n ? -1 : 1;
 }
 
-static void check_file(struct kp_ctx *ctx, const char *file, struct tally *t)
+static void check_file(struct kp_ctx *ctx, const char *name, struct tally *t)
 {
-	static const char *const kernels[] = { "6.1.0-56-amd64", "6.12.117+deb12-cloud-arm64",
-					       NULL };
-	_cleanup_free_ char *why = NULL;
+	static const char *const kernels[] = { "6.1.0-56-amd64",
+					       "6.12.117+deb12-cloud-arm64", NULL };
+	_cleanup_free_ char *why = NULL, *file = realpath(name, NULL);
 	int r = 0;
 
+	if (!file) {
+		printf("not ok %s: %s\n", name, strerror(errno));
+		t->failed++;
+		return;
+	}
 	for (size_t i = 0; r >= 0 && i < KP_ARRAY_SIZE(kernels); i++)
 		r = check(ctx, file, kernels[i], true, &why);
 	if (r < 0) {
@@ -140,7 +146,7 @@ static void check_file(struct kp_ctx *ctx, const char *file, struct tally *t)
 		t->shell++;
 	else
 		t->plain++;
-	printf("%s  %s%s%s\n", why ? "shell" : "plain", file, why ? ": " : "",
+	printf("ok %s: %s%s%s\n", name, why ? "shell" : "plain", why ? ", " : "",
 	       why ? why : "");
 }
 
@@ -159,24 +165,41 @@ static unsigned int roll(unsigned int n)
 static void add_piece(struct kp_buf *b)
 {
 	static const char *const pieces[] = {
-		"a", "b1", "_x", "0", "3.4", "~", "$", "$a", "${a}", "${a[1]}", "${b:-d}",
-		"${b-d}", "${b+s}", "${b:+s}", "${a[0]-q}", "$b", "\"", "\"", "'", "'", "\\",
-		"\\\n", " ", "\t", "\n", "#", "=", "+", "[", "]", "*", "?", "!", ":", ".",
-		"/", "-", "{", "}", "(", ")", ",", "%", "^", "@", "\r", "\r\n", ";", "\\$",
-		"\\\"", "\\\\", "\\'", "\\a", "\"$a\"", "'$a'", "\"${a[2]}\"", "\xc3\xa9",
-		"$kernelver", "\"a b\"", "'c  d'", "$\"", "$'", "~/x", ":~", "`", "&", "|",
-		"<", "[1]=", "[0]+=",
+		"a",	       "b1",	   "_x",	 "0",	    "3.4",     "~",
+		"$",	       "$a",	   "${a}",	 "${a[1]}", "${b:-d}", "${b-d}",
+		"${b+s}",      "${b:+s}",  "${a[0]-q}",	 "$b",	    "${a:-d}", "${a-d}",
+		"${a+s}",      "${a:+s}",  "${b[1]:+s}", "\"",	    "\"",      "'",
+		"'",	       "\\",	   "\\\n",	 " ",	    "\t",      "\n",
+		"#",	       "=",	   "+",		 "[",	    "]",       "*",
+		"?",	       "!",	   ":",		 ".",	    "/",       "-",
+		"{",	       "}",	   "(",		 ")",	    ",",       "%",
+		"^",	       "@",	   "\r",	 "\r\n",    ";",       "\\$",
+		"\\\"",	       "\\\\",	   "\\'",	 "\\a",	    "\"$a\"",  "'$a'",
+		"\"${a[2]}\"", "\xc3\xa9", "$kernelver", "\"a b\"", "'c  d'",  "$\"",
+		"$'",	       "~/x",	   ":~",	 "`",	    "&",       "|",
+		"<",	       "[1]=",	   "[0]+=",
 	};
 
 	kp_buf_adds(b, pieces[roll(KP_ARRAY_SIZE(pieces))]);
 }
 
+/* Something for the expansions to find: empty, set, an array, with blanks. */
+static void add_preamble(struct kp_buf *b)
+{
+	static const char *const lines[] = { "a=\n",	 "a=v\n",      "a=(x y z)\n",
+					     "a[1]=w\n", "a='x  y'\n", "b=$a\n",
+					     "b=\n",	 "b=(q)\n" };
+
+	for (unsigned int n = roll(3); n; n--)
+		kp_buf_adds(b, lines[roll(KP_ARRAY_SIZE(lines))]);
+}
+
 static void add_statement(struct kp_buf *b)
 {
-	static const char *const names[] = { "a", "b", "MAKE", "a[1]", "b[3]", "MAKE[0]",
-					     "c_1" };
-	static const char *const ends[] = { "\n", "\n", "\n", " ", ";", " ; ", " # x\n",
-					    " \\\n", "\r\n", "\n\r\n" };
+	static const char *const names[] = { "a",    "b",	"MAKE", "a[1]",
+					     "b[3]", "MAKE[0]", "c_1" };
+	static const char *const ends[] = { "\n",  "\n",     "\n",    " ",    ";",
+					    " ; ", " # x\n", " \\\n", "\r\n", "\n\r\n" };
 	bool array = !roll(4);
 
 	kp_buf_adds(b, names[roll(KP_ARRAY_SIZE(names))]);
@@ -211,6 +234,7 @@ static int check_random(struct kp_ctx *ctx, unsigned int count, struct tally *t)
 		_cleanup_free_ char *why = NULL;
 		int r;
 
+		add_preamble(&b);
 		for (unsigned int n = 1 + roll(5); n; n--)
 			add_statement(&b);
 		r = kp_write_in(ctx->root_fd, file, b.s, b.len, 0644, &err);

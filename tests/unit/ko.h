@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * For tests of what is done with built modules: real relocatable objects with what modpost
- * puts into them, and a context on the real root with directories of its own.
+ * For tests of what is done with built modules: real relocatable objects with what
+ * modpost puts into them, and a context on the real root with directories of its own.
  */
 #pragma once
 
@@ -30,8 +30,8 @@ static inline void test_compile(struct art *a, const char *name, const char *cod
 {
 	_cleanup_free_ char *source = kp_strf("%s.c", name);
 	_cleanup_free_ char *from = art_path(a, source), *to = art_path(a, name);
-	const char *argv[] = { "/usr/bin/cc", "-g",  "-O1", "-fno-pic", "-w", "-c",
-			       "-o",	      to,    from,  NULL };
+	const char *argv[] = { "/usr/bin/cc", "-g", "-O1", "-fno-pic", "-w",
+			       "-c",	      "-o", to,	   from,       NULL };
 	struct kp_proc proc = { .argv = argv };
 	struct kp_err err = KP_ERR_INIT;
 
@@ -41,11 +41,11 @@ static inline void test_compile(struct art *a, const char *name, const char *cod
 	assert_int_equal(chmod(to, 0644), 0);
 }
 
-#define TEST_INFO(tag, value)                                                            \
-	"static const char info_" tag "[] __attribute__((used, section(\".modinfo\"), "  \
+#define TEST_INFO(tag, value)                                                           \
+	"static const char info_" tag "[] __attribute__((used, section(\".modinfo\"), " \
 	"aligned(1))) = \"" tag "=" value "\";\n"
-#define TEST_MODULE(name, release)                                                       \
-	TEST_INFO("name", name)                                                          \
+#define TEST_MODULE(name, release) \
+	TEST_INFO("name", name)    \
 	TEST_INFO("vermagic", release " SMP preempt mod_unload modversions ")
 
 static inline int art_setup(void **state)

@@ -4,10 +4,11 @@
 
 #include "ko.h"
 
-static int check(struct art *a, const char *name, char *const *symvers, struct kp_err *err)
+static int check(struct art *a, const char *name, char *const *symvers,
+		 struct kp_err *err)
 {
-	return kp_artifact_check(&a->ctx, &a->sb, a->ko, name, &a->kernel, &a->kb, symvers,
-				 err);
+	return kp_artifact_check(&a->ctx, &a->sb, a->ko, name, &a->kernel, &a->kb,
+				 symvers, err);
 }
 
 static void assert_bad(struct art *a, const char *name, char *const *symvers,
@@ -137,11 +138,13 @@ static void missing_symbols(void **state)
 	exports(a, "0x1234abcd\tprintk_i\tvmlinux\tEXPORT_SYMBOL\t\n"
 		   "0x1234abcd\tprintk_it2\tvmlinux\tEXPORT_SYMBOL\t\n");
 	assert_bad(a, "hello", NULL, "needs the symbol 'printk_it', which");
-	test_compile(a, "hello.ko",
-		     TEST_MODULE("hello", TEST_RELEASE)
-		     "extern int w(void) __attribute__((weak));\n"
-		     "extern int b(void), y(void), z(void), _GLOBAL_OFFSET_TABLE_;\n"
-		     "int f(void) { return z() + w() + _GLOBAL_OFFSET_TABLE_ + b() + y(); }\n");
+	test_compile(
+		a, "hello.ko",
+		TEST_MODULE(
+			"hello",
+			TEST_RELEASE) "extern int w(void) __attribute__((weak));\n"
+				      "extern int b(void), y(void), z(void), _GLOBAL_OFFSET_TABLE_;\n"
+				      "int f(void) { return z() + w() + _GLOBAL_OFFSET_TABLE_ + b() + y(); }\n");
 	assert_bad(a, "hello", NULL, "needs the symbol 'b' and 2 more, which");
 	exports(a, "0x0\tb\tm\tE\t\n0x0\tz\tm\tE\t\n0x0\ty\tm\tE\t\n");
 	assert_good(a, "hello", NULL);
@@ -155,7 +158,8 @@ static void symbols_of_dependencies(void **state)
 	char *symvers[] = { none, more, NULL };
 
 	exports(a, "0x1234abcd\tother\tvmlinux\tEXPORT_SYMBOL\t\n");
-	test_put(&a->root, "/more.symvers", "0x00000000\tprintk_it\t/x/dep\tEXPORT_SYMBOL\t\n");
+	test_put(&a->root, "/more.symvers",
+		 "0x00000000\tprintk_it\t/x/dep\tEXPORT_SYMBOL\t\n");
 	test_put(&a->root, "/none.symvers", "");
 	assert_good(a, "hello", symvers);
 }
@@ -166,13 +170,15 @@ static void versions(void **state)
 	_cleanup_free_ char *more = art_path(a, "more.symvers");
 	char *symvers[] = { more, NULL };
 
-	test_compile(a, "hello.ko",
-		     TEST_MODULE("hello", TEST_RELEASE)
-		     "extern int printk_it(void);\n"
-		     "int f(void) { return printk_it(); }\n"
-		     "static const struct { unsigned long crc; char name[64 - sizeof(long)]; }\n"
-		     "versions[] __attribute__((used, section(\"__versions\"))) = {\n"
-		     "	{ 0x11111111, \"module_layout\" }, { 0xdeadbeef, \"printk_it\" } };\n");
+	test_compile(
+		a, "hello.ko",
+		TEST_MODULE(
+			"hello",
+			TEST_RELEASE) "extern int printk_it(void);\n"
+				      "int f(void) { return printk_it(); }\n"
+				      "static const struct { unsigned long crc; char name[64 - sizeof(long)]; }\n"
+				      "versions[] __attribute__((used, section(\"__versions\"))) = {\n"
+				      "	{ 0x11111111, \"module_layout\" }, { 0xdeadbeef, \"printk_it\" } };\n");
 	exports(a, "0x11111111\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n"
 		   "0xdeadbeef\tprintk_it\tvmlinux\tEXPORT_SYMBOL\t\n");
 	assert_good(a, "hello", NULL);
@@ -187,7 +193,8 @@ static void versions(void **state)
 	exports(a, "0x11111111\tmodule_layout\tvmlinux\tEXPORT_SYMBOL\t\n"
 		   "0x22222222\tprintk_it\tdrivers/x\tEXPORT_SYMBOL\t\n");
 	assert_bad(a, "hello", NULL, "another version of the symbol 'printk_it'");
-	test_put(&a->root, "/more.symvers", "0xdeadbeef\tprintk_it\t/x/dep\tEXPORT_SYMBOL\t\n");
+	test_put(&a->root, "/more.symvers",
+		 "0xdeadbeef\tprintk_it\t/x/dep\tEXPORT_SYMBOL\t\n");
 	assert_good(a, "hello", symvers);
 }
 

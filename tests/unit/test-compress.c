@@ -32,7 +32,8 @@ static void compress(struct art *a, enum kp_compression how, char **ret_path)
 		fail_msg("%s", err.text);
 }
 
-/* ARGV is what kbuild runs on a file (scripts/Makefile.modinst), with its output to stdout. */
+/* ARGV is what kbuild runs on a file (scripts/Makefile.modinst), with its output to
+ * stdout. */
 static void round_trip(struct art *a, enum kp_compression how, const char *const *argv,
 		       const char *const *back)
 {
@@ -69,8 +70,8 @@ static void xz(void **state)
 {
 	struct art *a = *state;
 	_cleanup_free_ char *to = kp_strf("%s.xz", a->ko);
-	const char *argv[] = { "/usr/bin/xz", "-c", "--check=crc32", "--lzma2=dict=1MiB",
-			       a->ko, NULL };
+	const char *argv[] = { "/usr/bin/xz",	    "-c",  "--check=crc32",
+			       "--lzma2=dict=1MiB", a->ko, NULL };
 	const char *back[] = { "/usr/bin/xz", "-dc", to, NULL };
 
 	round_trip(a, KP_COMPRESS_XZ, argv, back);
@@ -194,7 +195,7 @@ static void strip_fails(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(xz),	    TEST(zstd),	      TEST(gzip),	TEST(none),
+		TEST(xz),	    TEST(zstd),	     TEST(gzip),       TEST(none),
 		TEST(missing_tool), TEST(strip_gnu), TEST(strip_llvm), TEST(strip_fails),
 	};
 

@@ -36,8 +36,8 @@ static char *write_file(const char *name, const char *text, mode_t mode)
 {
 	char *path = kp_path_join(dir, name);
 
-	assert_int_equal(
-		kp_write_in(ctx->root_fd, path, text, strlen(text), mode, NULL), 0);
+	assert_int_equal(kp_write_in(ctx->root_fd, path, text, strlen(text), mode, NULL),
+			 0);
 	return path;
 }
 
@@ -159,7 +159,8 @@ static const struct {
 	{ "[[ a b ]]\n", -EINVAL, "dkms.conf: line 1: conditional binary operator" },
 	{ "declare -A MAKE=([x]=y)\n", -EINVAL, "MAKE[x]: expected an index" },
 	{ "MAKE[123456]=y\n", -EINVAL, "MAKE[123456]: expected an index" },
-	{ "a=$(head -c 5000000 /dev/zero | tr '\\0' x); A=$a B=$a\n", -EFBIG, "variables" },
+	{ "a=$(head -c 5000000 /dev/zero | tr '\\0' x); A=$a B=$a\n", -EFBIG,
+	  "variables" },
 	{ "kill -STOP $$\n", -ETIME, "within 10 seconds" },
 };
 
@@ -191,8 +192,8 @@ static void test_unprivileged(void **state KP_UNUSED)
 
 	if (geteuid())
 		skip();
-	if (evaluate("echo x >${BASH_SOURCE%/*}/made; echo x >/usr/made; A=$(id -u)\n", vars,
-		     &err))
+	if (evaluate("echo x >${BASH_SOURCE%/*}/made; echo x >/usr/made; A=$(id -u)\n",
+		     vars, &err))
 		fail_msg("%s", err.text);
 	assert_string_not_equal(kp_vars_get(vars, "A", 0), "0");
 	assert_false(kp_exists_in(ctx->root_fd, "/usr/made"));
@@ -204,10 +205,15 @@ static void test_unprivileged(void **state KP_UNUSED)
 static void test_kernel_config(void **state KP_UNUSED)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *vars = kp_vars_new();
+	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
 	_cleanup_free_ char *config = NULL;
 	struct kp_err err = KP_ERR_INIT;
 
-	config = write_file(".config", "CONFIG_A=y\nCONFIG_LONG=\"a b\"\n", 0644);
+	/* as many as there are: handing them over must not take square time */
+	for (int i = 0; i < 7000; i++)
+		kp_buf_addf(&text, "CONFIG_N%d=y\n# CONFIG_X is not set\n", i);
+	kp_buf_adds(&text, "CONFIG_A=y\nCONFIG_LONG=\"a b\"\n");
+	config = write_file(".config", text.s, 0644);
 	kp_vars_set(vars, "kernel_source_dir", 0, dir);
 	if (evaluate("if [ -f $kernel_source_dir/.config ]; then\n"
 		     ". $kernel_source_dir/.config\nfi\n"
@@ -218,6 +224,7 @@ static void test_kernel_config(void **state KP_UNUSED)
 	assert_value(vars, "BUILD_EXCLUSIVE_KERNEL", 0, NULL);
 	assert_value(vars, "BUILD_EXCLUSIVE_ARCH", 0, "B");
 	assert_value(vars, "CONFIG_LONG", 0, "a b");
+	assert_value(vars, "CONFIG_N6999", 0, "y");
 }
 
 static void test_no_bash(void **state KP_UNUSED)
@@ -237,9 +244,9 @@ static void test_no_bash(void **state KP_UNUSED)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_values),	       cmocka_unit_test(test_several_files),
-		cmocka_unit_test(test_survives),       cmocka_unit_test(test_failing),
-		cmocka_unit_test(test_unprivileged),   cmocka_unit_test(test_kernel_config),
+		cmocka_unit_test(test_values),	     cmocka_unit_test(test_several_files),
+		cmocka_unit_test(test_survives),     cmocka_unit_test(test_failing),
+		cmocka_unit_test(test_unprivileged), cmocka_unit_test(test_kernel_config),
 		cmocka_unit_test(test_no_bash),
 	};
 

@@ -6,15 +6,15 @@ static void join_and_split_paths(void **state)
 	static const struct {
 		const char *a, *b, *joined;
 	} joins[] = {
-		{ "/a", "b/c", "/a/b/c" },  { "/a/", "/b//c/", "/a/b/c" },
-		{ "/", "/", "/" },	    { "/", "a", "/a" },
-		{ "", "a//b", "a/b" },	    { "", "/a", "/a" },
-		{ "a", "", "a" },	    { "", "", "" },
+		{ "/a", "b/c", "/a/b/c" }, { "/a/", "/b//c/", "/a/b/c" },
+		{ "/", "/", "/" },	   { "/", "a", "/a" },
+		{ "", "a//b", "a/b" },	   { "", "/a", "/a" },
+		{ "a", "", "a" },	   { "", "", "" },
 	};
 	static const struct {
 		const char *path, *dir;
 	} dirs[] = {
-		{ "/a/b", "/a" }, { "/a", "/" },      { "/", "/" },
+		{ "/a/b", "/a" },   { "/a", "/" },     { "/", "/" },
 		{ "/a/b//", "/a" }, { "/a//b", "/a" }, { "//a", "/" },
 	};
 
@@ -33,11 +33,26 @@ static void join_and_split_paths(void **state)
 
 static void hostile_names(void **state)
 {
-	static const char *const good[] = { "zfs", "a..b", "...", "-x", "hello+1~2",
-					    "caf\xc3\xa9", "\xf0\x9f\x90\xa7" };
+	static const char *const good[] = {
+		"zfs", "a..b", "...", "-x", "hello+1~2", "caf\xc3\xa9", "\xf0\x9f\x90\xa7"
+	};
 	static const char *const bad[] = {
-		"", ".", "..", "a/b", "/", "a b", "a\tb", "a\nb", "a\033[0m", "\177",
-		"\xe9", "a\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xc2\x9b",
+		"",
+		".",
+		"..",
+		"a/b",
+		"/",
+		"a b",
+		"a\tb",
+		"a\nb",
+		"a\033[0m",
+		"\177",
+		"\xe9",
+		"a\xc3",
+		"\xc0\xaf",
+		"\xed\xa0\x80",
+		"\xf5\x80\x80\x80",
+		"\xc2\x9b",
 		"\xe0\x80\xaf",
 	};
 	char longest[257];
@@ -60,8 +75,9 @@ static void hostile_names(void **state)
 static void hostile_relative_paths(void **state)
 {
 	static const char *const good[] = { "a", "a/b c/d", "..a/b..", "a/.b" };
-	static const char *const bad[] = { "", "/a", "a/", "a//b", ".", "a/./b", "..",
-					   "../a", "a/..", "a/../b", "a\n/b", "a/\xff" };
+	static const char *const bad[] = { "",	   "/a",     "a/",    "a//b",
+					   ".",	   "a/./b",  "..",    "../a",
+					   "a/..", "a/../b", "a\n/b", "a/\xff" };
 
 	(void)state;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(good); i++)

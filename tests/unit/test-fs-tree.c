@@ -224,8 +224,8 @@ static void copy_gives_an_owner(void **state)
 	assert_int_equal(kp_mkdir_in(root.fd, "/to", 0755, NULL), 0);
 	to = kp_open_in(root.fd, "/to", O_RDONLY | O_DIRECTORY, 0);
 	assert_int_equal(kp_copy_tree(root.fd, "/from", to, uid, gid, NULL), 0);
-	for (const char *const *p = (const char *const[]){ "/to/d", "/to/d/f", "/to/d/l",
-							   NULL };
+	for (const char *const *p =
+		     (const char *const[]){ "/to/d", "/to/d/f", "/to/d/l", NULL };
 	     *p; p++) {
 		assert_int_equal(kp_lstat_in(root.fd, *p, &st), 0);
 		assert_int_equal(st.st_uid, uid);
@@ -289,8 +289,10 @@ static void copy_skips_what_is_no_file(void **state)
 	kp_log_set_sink(NULL, NULL);
 	alarm(0);
 	assert_int_equal(rc, 0);
-	assert_non_null(strstr(lines.s, "warning: '/from/pipe' is a FIFO, skipping it\n"));
-	assert_non_null(strstr(lines.s, "warning: '/from/sock' is a socket, skipping it\n"));
+	assert_non_null(
+		strstr(lines.s, "warning: '/from/pipe' is a FIFO, skipping it\n"));
+	assert_non_null(
+		strstr(lines.s, "warning: '/from/sock' is a socket, skipping it\n"));
 	assert_true(kp_exists_in(root.fd, "/to/f"));
 	assert_false(kp_exists_in(root.fd, "/to/pipe"));
 	assert_false(kp_exists_in(root.fd, "/to/sock"));

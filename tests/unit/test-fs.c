@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Looking and single files; trees are in test-fs-tree.c, names in test-fs-names.c. */
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
-#include <stddef.h>
 #include <sys/mount.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -205,7 +201,8 @@ static void list_many(void **state)
 	for (int i = 0; i < 1000; i++) {
 		_cleanup_free_ char *name = kp_strf("f%03d", i);
 
-		assert_int_equal(close(openat(root.fd, name, O_CREAT | O_WRONLY, 0644)), 0);
+		assert_int_equal(close(openat(root.fd, name, O_CREAT | O_WRONLY, 0644)),
+				 0);
 	}
 	assert_int_equal(kp_list_in(root.fd, "/", &names), 0);
 	assert_int_equal(kp_strv_len(names), 1000);
@@ -346,8 +343,7 @@ static void mkdir_with_parents_and_modes(void **state)
 	assert_int_equal(kp_mkdir_in(j.root.fd, "/link/d", 0755, &err), 0);
 	assert_true(kp_is_dir_in(j.root.fd, "/a/b/d"));
 	assert_int_equal(kp_mkdir_in(j.root.fd, "/etc/passwd/x", 0755, &err), -ENOTDIR);
-	assert_string_equal(err.text,
-			    "create directory '/etc/passwd': Not a directory");
+	assert_string_equal(err.text, "create directory '/etc/passwd': Not a directory");
 }
 
 static void write_replaces_whole(void **state)
@@ -397,7 +393,8 @@ static int limit_space(struct test_root *root)
 	const struct rlimit limit = { 65536, 65536 };
 	_cleanup_free_ char *dir = kp_path_join(root->path, "small");
 
-	if (!unshare(CLONE_NEWNS) && !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
+	if (!unshare(CLONE_NEWNS) &&
+	    !mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) &&
 	    !mount("none", dir, "tmpfs", 0, "size=64k"))
 		return -ENOSPC;
 	signal(SIGXFSZ, SIG_IGN);
@@ -490,22 +487,6 @@ static void rename_moves(void **state)
 	assert_int_equal(kp_rename_in(root.fd, "/b/..", "/c"), -EINVAL);
 }
 
-/* Make openat2 fail with CODE for this process, as old kernels and container filters do. */
-static int forbid_openat2(int code)
-{
-	struct sock_filter filter[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned int)code),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	const struct sock_fprog program = { KP_ARRAY_SIZE(filter), filter };
-
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return -errno;
-	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
-}
-
 static int without_openat2_child(int code, struct jail *j)
 {
 	_cleanup_close_ int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -514,7 +495,7 @@ static int without_openat2_child(int code, struct jail *j)
 
 	if (kp_mkdir_in(j->root.fd, "/tree/a/b", 0755, NULL) < 0)
 		return 1;
-	if (forbid_openat2(code) < 0)
+	if (test_forbid_syscall(SYS_openat2, code) < 0)
 		return 2;
 	/* "/" is resolved as the process itself would. */
 	if (kp_write_in(slash, file, "x", 1, 0644, NULL) < 0 ||

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Installed kernels and what their headers say, in trees made for it. Who owns what is given
- * by a table in place of a package database.
+ * Installed kernels and what their headers say, in trees made for it. Who owns what is
+ * given by a table in place of a package database.
  */
 #include <elf.h>
 
@@ -17,7 +17,8 @@ struct fixture {
 	struct kp_buf log;
 };
 
-/* "path=package" words; a path is found under /lib and /usr/lib alike, as backends do it. */
+/* "path=package" words; a path is found under /lib and /usr/lib alike, as backends do it.
+ */
 static char *const *owned;
 static int n_queries, owner_rc;
 
@@ -33,12 +34,13 @@ static int owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 
 		if (kp_str_starts(path, "/usr"))
 			path += 4;
-		kp_strv_foreach(o, owned) {
+		kp_strv_foreach (o, owned) {
 			size_t len = strcspn(*o, "=");
 			const char *literal = kp_str_starts(*o, "/usr") ? *o + 4 : *o;
 			size_t literal_len = len - (size_t)(literal - *o);
 
-			if (strlen(path) != literal_len || memcmp(path, literal, literal_len))
+			if (strlen(path) != literal_len ||
+			    memcmp(path, literal, literal_len))
 				continue;
 			ret[i].package = kp_strdup(*o + len + 1);
 			ret[i].path = kp_strndup(*o, len);
@@ -191,7 +193,8 @@ static void prefixes(void **state)
 			  (char *)"/lib/modules/6.4/build=linux-headers-6.4",
 			  (char *)"/boot/vmlinuz-6.5=linux-image-6.5",
 			  NULL };
-	char *extra[] = { (char *)"6.5", (char *)"6.1", (char *)"6.7", (char *)"../x", NULL };
+	char *extra[] = { (char *)"6.5", (char *)"6.1", (char *)"6.7", (char *)"../x",
+			  NULL };
 
 	dir(f, "/usr/lib/modules/6.1/kernel");
 	dir(f, "/usr/lib/modules/6.2/kernel");
@@ -301,8 +304,10 @@ static void load_build(struct fixture *f, struct kp_kernel_build *kb)
 
 static void config_files(void **state)
 {
-	static const char *const order[] = { "/lib/modules/6.1/config", "/boot/config-6.1",
-					     "/h/include/config/auto.conf", "/h/.config" };
+	static const char *const order[] = { "/lib/modules/6.1/config",
+					     "/boot/config-6.1",
+					     "/h/include/config/auto.conf",
+					     "/h/.config" };
 	struct fixture *f = *state;
 	struct kp_kernel_build kb = { 0 };
 
@@ -324,11 +329,12 @@ static void what_a_config_says(void **state)
 	struct fixture *f = *state;
 	struct kp_kernel_build kb = { 0 };
 
-	test_put(&f->root, "/h/.config",
-		 "CONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-12 (Debian 12.2.0) 12.2.0\"\n"
-		 "CONFIG_CC_IS_GCC=y\nCONFIG_X86_64=y\nCONFIG_64BIT=y\n"
-		 "CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_HASH=\"sha512\"\n"
-		 "CONFIG_DEBUG_INFO_BTF_MODULES=y\n");
+	test_put(
+		&f->root, "/h/.config",
+		"CONFIG_CC_VERSION_TEXT=\"x86_64-linux-gnu-gcc-12 (Debian 12.2.0) 12.2.0\"\n"
+		"CONFIG_CC_IS_GCC=y\nCONFIG_X86_64=y\nCONFIG_64BIT=y\n"
+		"CONFIG_MODULE_SIG=y\nCONFIG_MODULE_SIG_HASH=\"sha512\"\n"
+		"CONFIG_DEBUG_INFO_BTF_MODULES=y\n");
 	load_build(f, &kb);
 	assert_null(kb.cc); /* not installed */
 	assert_null(kb.ld);

@@ -60,13 +60,15 @@ static int64_t now_ms(void)
 static void take_makes_file_and_directories(void **state)
 {
 	_cleanup_root_ struct test_root root = test_root_new();
-	_cleanup_free_ char *text = NULL, *expected = kp_strf("%d sync --all\n", (int)getpid());
+	_cleanup_free_ char *text = NULL,
+			    *expected = kp_strf("%d sync --all\n", (int)getpid());
 	_cleanup_close_ int fd = -1, again = -1;
 	struct kp_err err = KP_ERR_INIT;
 	struct stat st;
 
 	(void)state;
-	if (kp_lock_take(root.fd, "/run/kmodpkg/lock", "sync --all", KP_LOCK_TRY, &fd, &err))
+	if (kp_lock_take(root.fd, "/run/kmodpkg/lock", "sync --all", KP_LOCK_TRY, &fd,
+			 &err))
 		fail_msg("%s", err.text);
 	text = test_get(&root, "/run/kmodpkg/lock");
 	assert_string_equal(text, expected);
@@ -74,12 +76,13 @@ static void take_makes_file_and_directories(void **state)
 	assert_int_equal(st.st_mode & 07777, 0600);
 	assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
 	/* flock() is per open file: a second one of this process is kept out as well. */
-	assert_int_equal(
-		kp_lock_take(root.fd, "/run/kmodpkg/lock", "x", KP_LOCK_TRY, &again, &err),
-		-EBUSY);
+	assert_int_equal(kp_lock_take(root.fd, "/run/kmodpkg/lock", "x", KP_LOCK_TRY,
+				      &again, &err),
+			 -EBUSY);
 	close(kp_steal_fd(&fd));
-	assert_int_equal(
-		kp_lock_take(root.fd, "/run/kmodpkg/lock", "x", KP_LOCK_TRY, &again, &err), 0);
+	assert_int_equal(kp_lock_take(root.fd, "/run/kmodpkg/lock", "x", KP_LOCK_TRY,
+				      &again, &err),
+			 0);
 	free(kp_steal(&text));
 	text = test_get(&root, "/run/kmodpkg/lock");
 	assert_true(kp_str_ends(text, " x\n")); /* nothing of the longer text before */
@@ -96,7 +99,8 @@ static void busy_names_the_holder(void **state)
 	int fd = -1;
 
 	(void)state;
-	assert_int_equal(kp_lock_take(root.fd, "/lock", "x", KP_LOCK_TRY, &fd, &err), -EBUSY);
+	assert_int_equal(kp_lock_take(root.fd, "/lock", "x", KP_LOCK_TRY, &fd, &err),
+			 -EBUSY);
 	assert_string_equal(err.text, expected);
 	assert_int_equal(fd, -1);
 	holder_end(&h);
@@ -136,9 +140,9 @@ static void wait_is_bounded(void **state)
 	_cleanup_root_ struct test_root root = test_root_new();
 	_cleanup_buf_ struct kp_buf lines = KP_BUF_INIT;
 	struct holder h = holder_start(&root, "/lock");
-	_cleanup_free_ char *expected =
-		kp_strf("waiting for lock '/lock', held by process %d sync, at most 1 s\n",
-			(int)h.pid);
+	_cleanup_free_ char *expected = kp_strf(
+		"waiting for lock '/lock', held by process %d sync, at most 1 s\n",
+		(int)h.pid);
 	int64_t start, end;
 	int fd, rc;
 
@@ -239,8 +243,10 @@ static void odd_lock_files_are_refused(void **state)
 	assert_int_equal(mkfifoat(root.fd, "fifo", 0600), 0);
 	assert_int_equal(kp_lock_take(root.fd, "/link", "x", 1000, &fd, &err), -ELOOP);
 	assert_int_equal(kp_lock_take(root.fd, "/fifo", "x", 1000, &fd, &err), -EINVAL);
-	assert_string_equal(err.text, "lock file '/fifo' is not a regular file; remove it");
-	assert_int_equal(kp_lock_take(root.fd, "/victim/x", "x", 1000, &fd, &err), -ENOTDIR);
+	assert_string_equal(err.text,
+			    "lock file '/fifo' is not a regular file; remove it");
+	assert_int_equal(kp_lock_take(root.fd, "/victim/x", "x", 1000, &fd, &err),
+			 -ENOTDIR);
 	assert_string_equal(err.text, "open lock file '/victim/x': Not a directory");
 	alarm(0);
 }

@@ -60,15 +60,17 @@ static void symbols(void **state)
 	struct art *a = *state;
 	struct kp_symbols s = { 0 };
 
-	test_compile(a, "hello.ko",
-		     TEST_MODULE("hello", "6.1.0")
-		     "extern int zeta(void), alpha(void);\n"
-		     "extern int maybe(void) __attribute__((weak));\n"
-		     "int own(void) { return 0; }\n"
-		     "int f(void) { return own() + zeta() + alpha() + maybe(); }\n"
-		     "static const struct { unsigned long crc; char name[64 - sizeof(long)]; }\n"
-		     "versions[] __attribute__((used, section(\"__versions\"))) = {\n"
-		     "	{ 0x89abcdef, \"zeta\" } };\n");
+	test_compile(
+		a, "hello.ko",
+		TEST_MODULE(
+			"hello",
+			"6.1.0") "extern int zeta(void), alpha(void);\n"
+				 "extern int maybe(void) __attribute__((weak));\n"
+				 "int own(void) { return 0; }\n"
+				 "int f(void) { return own() + zeta() + alpha() + maybe(); }\n"
+				 "static const struct { unsigned long crc; char name[64 - sizeof(long)]; }\n"
+				 "versions[] __attribute__((used, section(\"__versions\"))) = {\n"
+				 "	{ 0x89abcdef, \"zeta\" } };\n");
 	assert_int_equal(kp_symbols_read(a->ko, &s, NULL), 0);
 	assert_int_equal(s.n, 3);
 	assert_string_equal(s.list[0].name, "alpha");
@@ -120,7 +122,7 @@ static void symvers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(fields),  TEST(compressed),	   TEST(no_module),
+		TEST(fields),  TEST(compressed),	  TEST(no_module),
 		TEST(symbols), cmocka_unit_test(symvers),
 	};
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include <kmodpkg/proc.h>
@@ -45,21 +46,24 @@ static void run_tells_how_it_ended(void **state)
 	struct kp_proc_end end;
 
 	(void)state;
-	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0") }, &end, &err), 0);
+	assert_int_equal(
+		kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0") }, &end, &err), 0);
 	assert_int_equal(end.exit_code, 0);
 	assert_int_equal(err.code, 0);
-	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = SH("exit 7") }, &end, &err),
+	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = SH("exit 7") }, &end,
+				     &err),
 			 -ECHILD);
 	assert_int_equal(end.exit_code, 7);
 	assert_int_equal(end.signal, 0);
 	assert_string_equal(err.text, "/bin/sh ended with exit code 7");
-	assert_int_equal(
-		kp_proc_run(&(struct kp_proc){ .argv = SH("kill -9 $$") }, &end, &err),
-		-ECHILD);
+	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = SH("kill -9 $$") }, &end,
+				     &err),
+			 -ECHILD);
 	assert_int_equal(end.exit_code, -1);
 	assert_int_equal(end.signal, SIGKILL);
 	assert_string_equal(err.text, "/bin/sh was killed by signal 9 (Killed)");
-	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = SH("exit 1") }, NULL, NULL),
+	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = SH("exit 1") }, NULL,
+				     NULL),
 			 -ECHILD);
 	no_children_left();
 }
@@ -93,23 +97,25 @@ static void start_failures_say_why(void **state)
 	const int not_open[] = { 987 };
 
 	(void)state;
-	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = none }, NULL, &err), -ENOENT);
+	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = none }, NULL, &err),
+			 -ENOENT);
 	assert_string_equal(err.text, "start '/none/program': No such file or directory");
 	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = relative }, NULL, &err),
 			 -EINVAL);
 	test_put(&root, "/script", "#!/bin/sh\n");
-	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = plain }, NULL, &err), -EACCES);
+	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = plain }, NULL, &err),
+			 -EACCES);
 	text = kp_strf("start '%s': Permission denied", script);
 	assert_string_equal(err.text, text);
 	assert_int_equal(
-		kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0"), .cwd = "/none" }, NULL,
-			    &err),
+		kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0"), .cwd = "/none" },
+			    NULL, &err),
 		-ENOENT);
 	assert_string_equal(err.text, "start '/bin/sh': enter directory '/none': "
 				      "No such file or directory");
 	assert_int_equal(
-		kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0"), .setup = refuse }, NULL,
-			    &err),
+		kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0"), .setup = refuse },
+			    NULL, &err),
 		-EPERM);
 	assert_string_equal(err.text, "start '/bin/sh': prepare its surroundings: "
 				      "Operation not permitted");
@@ -128,8 +134,8 @@ static void environment_is_explicit(void **state)
 	_cleanup_free_ char *out = NULL;
 
 	(void)state;
-	assert_int_equal(kp_proc_capture(&(struct kp_proc){ .argv = argv, .env = env }, 4096,
-					 &out, NULL, NULL),
+	assert_int_equal(kp_proc_capture(&(struct kp_proc){ .argv = argv, .env = env },
+					 4096, &out, NULL, NULL),
 			 0);
 	assert_string_equal(out, "ONE=1\nTWO=a b\n");
 }
@@ -144,10 +150,18 @@ static int default_env_child(void)
 		"BASH_ENV=/x",		"DEB_MAINT_PARAMS=x", NULL,
 	};
 	static const char *const expected[] = {
-		"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", "LC_ALL=C.UTF-8",
-		"HOME=/root", "TERM=dumb", "SOURCE_DATE_EPOCH=5", "DPKG_ROOT=",
-		"DPKG_FRONTEND_LOCKED=true", "DEBIAN_FRONTEND=text", "KMODPKG_SYNC=1",
-		"DEB_MAINT_PARAMS=x", NULL,
+		"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+		"LANG=C.UTF-8",
+		"LC_ALL=C.UTF-8",
+		"HOME=/root",
+		"TERM=dumb",
+		"SOURCE_DATE_EPOCH=5",
+		"DPKG_ROOT=",
+		"DPKG_FRONTEND_LOCKED=true",
+		"DEBIAN_FRONTEND=text",
+		"KMODPKG_SYNC=1",
+		"DEB_MAINT_PARAMS=x",
+		NULL,
 	};
 	const char *const *env;
 
@@ -192,6 +206,31 @@ static void descriptors_do_not_leak(void **state)
 	close(keep[0]);
 	close(leak);
 	close(high);
+}
+
+/* The same where the kernel lacks close_range() and pidfd_open(). */
+static int old_kernel_child(void)
+{
+	struct kp_proc proc = { .argv = SH("cd /proc/self/fd && echo *") };
+	int leak = open("/dev/null", O_RDONLY);
+	char *out = NULL;
+
+	if (leak < 0 || fcntl(leak, F_DUPFD, 300) < 0 ||
+	    test_forbid_syscall(SYS_close_range, ENOSYS) < 0 ||
+	    test_forbid_syscall(SYS_pidfd_open, ENOSYS) < 0)
+		return 1;
+	if (kp_proc_capture(&proc, 100, &out, NULL, NULL) < 0)
+		return 2;
+	if (strcmp(out, "0 1 2\n") != 0 && strcmp(out, "0 1 2 3\n") != 0)
+		return 3;
+	free(out);
+	return 0;
+}
+
+static void descriptors_do_not_leak_on_old_kernels(void **state)
+{
+	(void)state;
+	in_child(old_kernel_child);
 }
 
 static void standard_descriptors(void **state)
@@ -258,13 +297,13 @@ static int closed_child(void)
 
 	for (int fd = 0; fd <= 2; fd++)
 		close(fd);
-	rc = kp_proc_capture(&(struct kp_proc){ .argv = SH("echo x; echo y >&2; cat") }, 64,
-			     &out, NULL, NULL);
+	rc = kp_proc_capture(&(struct kp_proc){ .argv = SH("echo x; echo y >&2; cat") },
+			     64, &out, NULL, NULL);
 	if (rc < 0 || strcmp(out, "x\n") != 0)
 		return 1;
 	free(out);
-	if (kp_proc_run(&(struct kp_proc){ .argv = SH("echo x && echo y >&2 && cat") }, NULL,
-			NULL) < 0)
+	if (kp_proc_run(&(struct kp_proc){ .argv = SH("echo x && echo y >&2 && cat") },
+			NULL, NULL) < 0)
 		return 2;
 	/* None of it made a low descriptor of ours. */
 	for (int fd = 0; fd <= 2; fd++)
@@ -345,9 +384,8 @@ static int write_number(void *data)
 static void setup_runs_in_the_child(void **state)
 {
 	int number = 7;
-	_cleanup_free_ char *out =
-		output((struct kp_proc){ .setup = write_number, .setup_data = &number },
-		       "echo");
+	_cleanup_free_ char *out = output(
+		(struct kp_proc){ .setup = write_number, .setup_data = &number }, "echo");
 
 	(void)state;
 	assert_string_equal(out, "7\n");
@@ -365,10 +403,10 @@ static void setup_may_end_the_child(void **state)
 	struct kp_proc_end end;
 
 	(void)state;
-	assert_int_equal(
-		kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0"), .setup = end_with_3 },
-			    &end, NULL),
-		-ECHILD);
+	assert_int_equal(kp_proc_run(&(struct kp_proc){ .argv = SH("exit 0"),
+							.setup = end_with_3 },
+				     &end, NULL),
+			 -ECHILD);
 	assert_int_equal(end.exit_code, 3);
 }
 
@@ -392,9 +430,9 @@ static void capture_has_a_limit(void **state)
 	char *out = NULL;
 
 	(void)state;
-	assert_int_equal(
-		kp_proc_capture(&(struct kp_proc){ .argv = argv }, 1000, &out, NULL, &err),
-		-EFBIG);
+	assert_int_equal(kp_proc_capture(&(struct kp_proc){ .argv = argv }, 1000, &out,
+					 NULL, &err),
+			 -EFBIG);
 	assert_null(out);
 	assert_string_equal(err.text, "/usr/bin/yes wrote more than 1000 bytes");
 	no_children_left();
@@ -408,8 +446,8 @@ static void capture_gives_output_of_failures(void **state)
 
 	(void)state;
 	assert_int_equal(
-		kp_proc_capture(&(struct kp_proc){ .argv = SH("printf 'a\\0b'; exit 4") }, 100,
-				&out, &len, &err),
+		kp_proc_capture(&(struct kp_proc){ .argv = SH("printf 'a\\0b'; exit 4") },
+				100, &out, &len, &err),
 		-ECHILD);
 	assert_int_equal(len, 3);
 	assert_memory_equal(out, "a\0b", 4);
@@ -456,8 +494,8 @@ static void waiting_goes_on_after_signals(void **state)
 	(void)state;
 	signals_seen = 0;
 	sigaction(SIGUSR1, &sa, &old);
-	assert_int_equal(kp_proc_capture(&(struct kp_proc){ .argv = SH(script) }, 100, &out,
-					 NULL, &err),
+	assert_int_equal(kp_proc_capture(&(struct kp_proc){ .argv = SH(script) }, 100,
+					 &out, NULL, &err),
 			 -ECHILD);
 	sigaction(SIGUSR1, &old, NULL);
 	assert_string_equal(err.text, "/bin/sh ended with exit code 5");
@@ -483,6 +521,7 @@ int main(void)
 		cmocka_unit_test(environment_is_explicit),
 		cmocka_unit_test(default_environment),
 		cmocka_unit_test(descriptors_do_not_leak),
+		cmocka_unit_test(descriptors_do_not_leak_on_old_kernels),
 		cmocka_unit_test(standard_descriptors),
 		cmocka_unit_test(swapped_descriptors),
 		cmocka_unit_test(closed_standard_descriptors),

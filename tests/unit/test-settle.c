@@ -2,10 +2,10 @@
 /*
  * Marks, depmod, initramfs, and what is cleaned up after a kernel that is gone.
  *
- * What starts programs runs in a copy of this system: an overlay that main() enters before
- * the tests, with the real depmod. The tools that make an initramfs are scripts that note their
- * arguments; the real ones run in the end-to-end tests. Without the right to mount, those tests
- * are skipped.
+ * What starts programs runs in a copy of this system: an overlay that main() enters
+ * before the tests, with the real depmod. The tools that make an initramfs are scripts
+ * that note their arguments; the real ones run in the end-to-end tests. Without the right
+ * to mount, those tests are skipped.
  */
 #include <sched.h>
 #include <sys/mount.h>
@@ -125,13 +125,13 @@ static void marks(void **state)
 	assert_null(list);
 	mark(f, "6.2");
 	mark(f, "6.1");
-	assert_int_equal(kp_lstat_in(f->root.fd, "/var/lib/kmodpkg/unsettled/6.2", &first),
-			 0);
+	assert_int_equal(
+		kp_lstat_in(f->root.fd, "/var/lib/kmodpkg/unsettled/6.2", &first), 0);
 	/* Not a mark: what a writer that died left, and what nobody can have written. */
 	put(f, "/var/lib/kmodpkg/unsettled/.tmp-1", "");
 	put(f, "/var/lib/kmodpkg/unsettled/a b", "");
-	assert_int_equal(kp_mkdir_in(f->root.fd, "/var/lib/kmodpkg/unsettled/d", 0755, NULL),
-			 0);
+	assert_int_equal(
+		kp_mkdir_in(f->root.fd, "/var/lib/kmodpkg/unsettled/d", 0755, NULL), 0);
 	assert_int_equal(kp_unsettled_list(&f->ctx, &list, NULL), 0);
 	assert_int_equal(kp_strv_len(list), 2);
 	assert_string_equal(list[0], "6.1");
@@ -152,6 +152,7 @@ static void directory_only_while_marked(void **state)
 
 	mark(f, "6.1");
 	mark(f, "6.2");
+	put(f, "/var/lib/kmodpkg/unsettled/.left-behind", "");
 	settle(f, "6.1");
 	assert_false(is_marked(f, "6.1"));
 	assert_true(is_marked(f, "6.2"));
@@ -176,9 +177,9 @@ static void bad_names(void **state)
 static void put_outputs(struct fixture *f)
 {
 	static const char *const names[] = {
-		"modules.dep",	       "modules.dep.bin",     "modules.alias",
-		"modules.alias.bin",   "modules.symbols",     "modules.symbols.bin",
-		"modules.softdep",     "modules.weakdep",     "modules.devname",
+		"modules.dep",	       "modules.dep.bin",	    "modules.alias",
+		"modules.alias.bin",   "modules.symbols",	    "modules.symbols.bin",
+		"modules.softdep",     "modules.weakdep",	    "modules.devname",
 		"modules.builtin.bin", "modules.builtin.alias.bin",
 	};
 
@@ -252,13 +253,12 @@ static void dead_kernel_unknown_owner(void **state)
 /* ---- in the overlay ---- */
 
 /* Notes its arguments; ends as the file /fail says, where there is one. */
-#define NOTE(name)                                                                       \
-	"#!/bin/sh\necho " name " \"$@\" >>/noted\n[ ! -e /fail ] || exit 5\n"
+#define NOTE(name) "#!/bin/sh\necho " name " \"$@\" >>/noted\n[ ! -e /fail ] || exit 5\n"
 
 /* An object that depmod can read. */
 static void put_module(struct fixture *f, const char *path)
 {
-	const char *argv[] = { "/usr/bin/cc", "-c",	   "-x", "c",
+	const char *argv[] = { "/usr/bin/cc", "-c", "-x",	 "c",
 			       "-o",	      path, "/dev/null", NULL };
 	struct kp_proc proc = { .argv = argv };
 	struct kp_err err = KP_ERR_INIT;
@@ -289,9 +289,14 @@ static int live_setup(void **state)
 
 static int live_teardown(void **state)
 {
-	static const char *const made[] = { TREE,      INITRD,	  "/boot/initramfs-" K ".img",
-					    "/noted",  "/fail",	  "/var/lib/kmodpkg",
-					    "/usr/sbin/update-initramfs", "/usr/sbin/dracut",
+	static const char *const made[] = { TREE,
+					    INITRD,
+					    "/boot/initramfs-" K ".img",
+					    "/noted",
+					    "/fail",
+					    "/var/lib/kmodpkg",
+					    "/usr/sbin/update-initramfs",
+					    "/usr/sbin/dracut",
 					    "/boot/initrd-" K };
 	struct fixture *f = *state;
 
@@ -321,10 +326,10 @@ static void put_image(struct fixture *f, const char *path, bool old)
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
-#define OVERLAY_ONLY()                                                                   \
-	do {                                                                             \
-		if (!in_overlay)                                                         \
-			skip();                                                          \
+#define OVERLAY_ONLY()           \
+	do {                     \
+		if (!in_overlay) \
+			skip();  \
 	} while (0)
 
 static void live_kernel(void **state)
@@ -462,7 +467,21 @@ static void no_depmod_for_the_dead(void **state)
 	assert_true(exists(f, TREE "/updates/dkms/other.ko"));
 }
 
-/* Enter an overlay of the whole system, in mounts of our own; all of it is gone when we end. */
+static void image_without_a_tree(void **state)
+{
+	struct fixture *f = *state;
+
+	OVERLAY_ONLY();
+	assert_int_equal(kp_rm_rf_in(f->ctx.root_fd, TREE, NULL), 0);
+	put(f, "/boot/vmlinuz-" K, "");
+	mark(f, K);
+	settle(f, K);
+	assert_false(is_marked(f, K));
+	assert_int_equal(unlink("/boot/vmlinuz-" K), 0);
+}
+
+/* Enter an overlay of the whole system, in mounts of our own; all of it is gone when we
+ * end. */
 static bool enter_overlay(void)
 {
 	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
@@ -498,6 +517,7 @@ int main(void)
 		LIVE(initramfs_fails),
 		LIVE(depmod_fails),
 		LIVE(no_depmod_for_the_dead),
+		LIVE(image_without_a_tree),
 	};
 
 	in_overlay = enter_overlay();

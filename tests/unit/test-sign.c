@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Signing: which key, which tool, and what happens when there is none. The key is made by the
- * real openssl. A stand-in for sign-file appends the marker and its arguments; the real one
- * runs in the end-to-end tests.
+ * Signing: which key, which tool, and what happens when there is none. The key is made by
+ * the real openssl. A stand-in for sign-file appends the marker and its arguments; the
+ * real one runs in the end-to-end tests.
  */
 #include "ko.h"
 
 #define MARKER "~Module signature appended~\n"
-#define STAND_IN "#!/bin/sh\nprintf '%s|%s|%s\\n" MARKER "' \"$1\" \"$2\" \"$3\" >>\"$4\"\n"
+#define STAND_IN \
+	"#!/bin/sh\nprintf '%s|%s|%s\\n" MARKER "' \"$1\" \"$2\" \"$3\" >>\"$4\"\n"
 
 static int setup(void **state)
 {
@@ -99,8 +100,15 @@ static void own_key(void **state)
 	_cleanup_free_ char *args = kp_strf("sha256|%s|%s\n" MARKER, key, cert);
 	_cleanup_free_ char *first = NULL, *second = NULL, *text = NULL;
 	_cleanup_strv_ char **names = NULL;
-	const char *show[] = { "/usr/bin/openssl", "x509", "-inform", "DER", "-noout",
-			       "-text",		   "-in",  cert,      NULL };
+	const char *show[] = { "/usr/bin/openssl",
+			       "x509",
+			       "-inform",
+			       "DER",
+			       "-noout",
+			       "-text",
+			       "-in",
+			       cert,
+			       NULL };
 	struct kp_proc proc = { .argv = show };
 	struct stat st;
 	size_t len, bytes_len;

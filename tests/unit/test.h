@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What unit tests share: cmocka with its includes, a temporary root, captured messages.
+ * What unit tests share: cmocka with its includes, a temporary root, captured messages. What
+ * goes wrong in here fails the test.
  */
 #pragma once
 
@@ -32,54 +33,18 @@ struct test_root {
 	int fd;
 };
 
-static inline struct test_root test_root_new(void)
-{
-	struct test_root r = { .path = kp_strdup("/tmp/kmodpkg-test-XXXXXX"), .fd = -1 };
-
-	assert_non_null(mkdtemp(r.path));
-	r.fd = open(r.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	assert_true(r.fd >= 0);
-	return r;
-}
-
-static inline void test_root_free(struct test_root *r)
-{
-	_cleanup_close_ int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	struct kp_err err = KP_ERR_INIT;
-
-	close(r->fd);
-	if (kp_rm_rf_in(slash, r->path, &err) < 0)
-		fail_msg("%s", err.text);
-	free(r->path);
-}
-
+struct test_root test_root_new(void);
+void test_root_free(struct test_root *r);
 #define _cleanup_root_ _cleanup_(test_root_free)
 
 /* A file below ROOT with its directories. */
-static inline void test_put(struct test_root *root, const char *path, const char *text)
-{
-	_cleanup_free_ char *dir = kp_path_dir(path);
-	struct kp_err err = KP_ERR_INIT;
-
-	if (kp_mkdir_in(root->fd, dir, 0755, &err) < 0 ||
-	    kp_write_in(root->fd, path, text, strlen(text), 0644, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
+void test_put(struct test_root *root, const char *path, const char *text);
 /* The text of a file below ROOT, to be freed. */
-static inline char *test_get(struct test_root *root, const char *path)
-{
-	char *text = NULL;
-	int rc = kp_read_in(root->fd, path, 0, &text, NULL);
-
-	if (rc < 0)
-		fail_msg("read '%s': %s", path, strerror(-rc));
-	return text;
-}
+char *test_get(struct test_root *root, const char *path);
 
 /* Collects log lines: kp_log_set_sink(test_sink, &buf). */
-static inline void test_sink(enum kp_log_level level, const char *line, void *data)
-{
-	(void)level;
-	kp_buf_addf(data, "%s\n", line);
-}
+void test_sink(enum kp_log_level level, const char *line, void *data);
+
+/* Make a system call fail with CODE for this process and its children, as old kernels and
+ * container filters do. Cannot be taken back: for forked children. 0 or -errno. */
+int test_forbid_syscall(long nr, int code);

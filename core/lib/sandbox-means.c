@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/sandbox.h"
+#include "lib/sandbox-means.h"
+#include "lib/sandbox-mounts.h"
+
+/*
+ * Ids nobody else hands out: 1879048192..2147352575 lies above systemd's container range
+ * and shadow's subordinate ids and below its foreign range; 60578..61183 is the gap that
+ * systemd's "Users, Groups, UIDs and GIDs on systemd Systems" lists as unused, for
+ * containers with 65536 ids.
+ */
+static const uid_t bases[] = { 2100000000, 60600 };
+#define SLOTS_MAX 512
+
+/* Is FIRST..FIRST+SLOTS_MAX mapped by MAP (text of uid_map)? Without one, all ids are.
+ * *RET_END gets the highest end of a mapped range. */
+static bool range_mapped(const char *map, uint64_t first, uint64_t *ret_end)
+{
+	unsigned long inside, outside, count;
+	bool found = false;
+	int used;
+
+	for (; map && sscanf(map, "%lu %lu %lu%n", &inside, &outside, &count, &used) == 3;
+	     map += used) {
+		if (inside + count > *ret_end)
+			*ret_end = inside + count;
+		if (first >= inside && first + SLOTS_MAX <= inside + count)
+			found = true;
+	}
+	return found || !map;
+}
+
+static uid_t base_uid(void)
+{
+	static uid_t base;
+	_cleanup_free_ char *uids = NULL, *gids = NULL;
+	_cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	uint64_t end_u = 0, end_g = 0, end;
+
+	if (base)
+		return base;
+	kp_read_in(root, "/proc/self/uid_map", 0, &uids, NULL);
+	kp_read_in(root, "/proc/self/gid_map", 0, &gids, NULL);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bases); i++)
+		if (range_mapped(uids, bases[i], &end_u) &&
+		    range_mapped(gids, bases[i], &end_g))
+			return base = bases[i];
+	end = end_u < end_g ? end_u : end_g;
+	if (end > 65534)
+		end = 65534; /* nobody */
+	if (end <= 2 * SLOTS_MAX)
+		return base = geteuid(); /* no room: kp_sandbox_missing() says so */
+	return base = (uid_t)(end - SLOTS_MAX);
+}
+
+uid_t kp_sandbox_uid(unsigned int slot)
+{
+	uid_t base = base_uid();
+
+	return geteuid() || base == geteuid() ? geteuid() : base + slot % SLOTS_MAX;
+}
+
+int kp_means_set_ids(uid_t uid)
+{
+	/* A user namespace may forbid setgroups; then there is none to drop either. */
+	if (setgroups(0, NULL) && errno != EPERM)
+		return -errno;
+	if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+		return -errno;
+	return 0;
+}
+
+/* In a process of its own: try everything once, in the order of a real run. */
+static struct kp_means try_means(void)
+{
+	static const int others[] = { CLONE_NEWIPC, CLONE_NEWNET };
+	struct kp_means m = { 0 };
+	int view;
+
+	if (geteuid())
+		return m;
+	if (!unshare(CLONE_NEWNS) && !kp_view_detach(NULL))
+		m.flags |= CLONE_NEWNS;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++)
+		if (!unshare(others[i]))
+			m.flags |= others[i];
+	if (getpid() == 1)
+		m.flags |= CLONE_NEWPID;
+	if (m.flags & CLONE_NEWNS) {
+		view = kp_view_probe(m.flags & CLONE_NEWPID, NULL);
+		if (view < 0)
+			m.flags &= ~CLONE_NEWNS;
+		else
+			m.parts = view;
+	}
+	m.uid = base_uid() != geteuid() && !kp_means_set_ids(kp_sandbox_uid(0));
+	return m;
+}
+
+static char *describe_missing(const struct kp_means *m)
+{
+	_cleanup_strv_ char **v = NULL;
+	_cleanup_free_ char *list = NULL;
+
+	if (!m->uid)
+		kp_strv_addf(&v, "no user of its own (runs as uid %u)", geteuid());
+	if (!(m->flags & CLONE_NEWNS))
+		kp_strv_add(&v, "no private mounts (sees and builds in the real tree)");
+	else if (!(m->parts & KP_VIEW_READONLY_ALL))
+		kp_strv_add(&v, "read-only view not of all mounts");
+	if (m->flags & CLONE_NEWNS && !(m->parts & KP_VIEW_DEV))
+		kp_strv_add(&v, "no private /dev");
+	if (!(m->flags & CLONE_NEWPID))
+		kp_strv_add(&v, "other processes visible");
+	else if (m->flags & CLONE_NEWNS && !(m->parts & KP_VIEW_PROC))
+		kp_strv_add(&v, "no private /proc");
+	if (!(m->flags & CLONE_NEWNET))
+		kp_strv_add(&v, "network reachable");
+	if (!(m->flags & CLONE_NEWIPC))
+		kp_strv_add(&v, "shared memory of others reachable");
+	list = kp_strv_join(v, ", ");
+	return v ? kp_steal(&list) : NULL;
+}
+
+const struct kp_means *kp_means(void)
+{
+	static struct kp_means m;
+	static bool known;
+	int fds[2], status;
+	pid_t pid;
+
+	if (known)
+		return &m;
+	if (pipe2(fds, O_CLOEXEC) == 0) {
+		pid = fork();
+		if (pid == 0) {
+			/* The pid namespace holds for children only. */
+			unshare(geteuid() ? 0 : CLONE_NEWPID);
+			pid = fork();
+			if (pid == 0) {
+				m = try_means();
+				_exit(kp_write_all(fds[1], &m, sizeof(m)) != 0);
+			}
+			_exit(pid < 0 || waitpid(pid, &status, 0) != pid);
+		}
+		close(fds[1]);
+		if (pid < 0 || read(fds[0], &m, sizeof(m)) != sizeof(m))
+			m = (struct kp_means){ 0 };
+		close(fds[0]);
+		while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+	}
+	m.missing = describe_missing(&m);
+	known = true;
+	return &m;
+}
+
+const char *kp_sandbox_missing(void)
+{
+	return kp_means()->missing;
+}
+
+bool kp_sandbox_has_mounts(void)
+{
+	return kp_means()->flags & CLONE_NEWNS;
+}

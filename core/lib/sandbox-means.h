@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What this system lets a sandbox do. Only for sandbox.c.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct kp_means {
+	int flags;     /* namespaces: CLONE_NEW* of clone(2) */
+	int parts;     /* of the view, enum kp_view_part */
+	bool uid;      /* can change to a slot's uid */
+	char *missing; /* kp_sandbox_missing() */
+};
+
+/* Found out once, by trying in a child. */
+const struct kp_means *kp_means(void);
+/* Become UID, with the group of the same number and no others. -errno. */
+int kp_means_set_ids(uid_t uid);
