@@ -141,7 +141,10 @@ char *kp_build_log_tail(struct kp_ctx *ctx, const char *log, int n)
 
 	while (end > 0 && is_frame(lines[end - 1]))
 		end--;
-	from = end > (size_t)n ? end - (size_t)n : 0;
+	/* Not the end of the step before. */
+	for (from = end; from > 0 && from + (size_t)n > end; from--)
+		if (kp_str_eq(lines[from - 1], RULE))
+			break;
 	for (size_t i = from; i < end; i++) {
 		/* A tab is harmless, and messages of compilers line up by it. */
 		for (char *p = lines[i]; *p; p++)

@@ -205,10 +205,15 @@ static void test_unprivileged(void **state KP_UNUSED)
 static void test_kernel_config(void **state KP_UNUSED)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *vars = kp_vars_new();
+	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
 	_cleanup_free_ char *config = NULL;
 	struct kp_err err = KP_ERR_INIT;
 
-	config = write_file(".config", "CONFIG_A=y\nCONFIG_LONG=\"a b\"\n", 0644);
+	/* as many as there are: handing them over must not take square time */
+	for (int i = 0; i < 7000; i++)
+		kp_buf_addf(&text, "CONFIG_N%d=y\n# CONFIG_X is not set\n", i);
+	kp_buf_adds(&text, "CONFIG_A=y\nCONFIG_LONG=\"a b\"\n");
+	config = write_file(".config", text.s, 0644);
 	kp_vars_set(vars, "kernel_source_dir", 0, dir);
 	if (evaluate("if [ -f $kernel_source_dir/.config ]; then\n"
 		     ". $kernel_source_dir/.config\nfi\n"
@@ -219,6 +224,7 @@ static void test_kernel_config(void **state KP_UNUSED)
 	assert_value(vars, "BUILD_EXCLUSIVE_KERNEL", 0, NULL);
 	assert_value(vars, "BUILD_EXCLUSIVE_ARCH", 0, "B");
 	assert_value(vars, "CONFIG_LONG", 0, "a b");
+	assert_value(vars, "CONFIG_N6999", 0, "y");
 }
 
 static void test_no_bash(void **state KP_UNUSED)

@@ -6,8 +6,11 @@
 fingerprint()
 {
 	dpkg-query -W -f '${Package} ${Version} ${db:Status-Abbrev}\n' '*-modules-*' 2>/dev/null || true
-	find /lib/modules/*/updates /boot /var/lib/kmodpkg /var/lib/dkms -type f \
-		-printf '%p %s %T@\n' 2>/dev/null | sort
+	{
+		# Not all of these have to be there.
+		find /lib/modules/*/updates /boot /var/lib/kmodpkg /var/lib/dkms -type f \
+			-printf '%p %s %T@\n' 2>/dev/null || true
+	} | sort
 }
 
 # other_manager COMMAND PACKAGE: a Debian system has this manager too; nobody asks it anything.
