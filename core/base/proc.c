@@ -399,3 +399,40 @@ void kp_proc_describe(const struct kp_proc_end *end, char *buf, size_t size)
 	else
 		snprintf(buf, size, "exited with %d", end->exit_code);
 }
+
+/* The parent of a process that may be any; 0: it has none in our pid namespace. */
+static int parent_of(pid_t pid, pid_t *ret)
+{
+	_cleanup_free_ char *path = kp_strf("/proc/%d/stat", (int)pid), *text = NULL;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *name_end;
+	size_t len;
+	int parent, rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = kp_read_fd(fd, 4096, &text, &len);
+	if (rc < 0)
+		return rc;
+	/* "PID (name, which may hold anything) S PPID ...", proc(5). */
+	name_end = strrchr(text, ')');
+	if (!name_end || sscanf(name_end + 1, " %*c %d", &parent) != 1)
+		return -EBADMSG;
+	*ret = parent;
+	return 0;
+}
+
+int kp_proc_is_ancestor(pid_t pid)
+{
+	pid_t above = getppid();
+
+	if (pid <= 0)
+		return 0;
+	while (above > 0 && above != pid) {
+		int rc = parent_of(above, &above);
+
+		if (rc < 0)
+			return rc;
+	}
+	return above == pid;
+}

@@ -67,9 +67,10 @@ static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 			     *k);
 	if (w->queue.n)
 		kp_strv_addf(&problems,
-			     "%zu package changes wait for the package manager; "
-			     "kmodpkg sync makes them",
-			     w->queue.n);
+			     "%zu %s for the package manager; kmodpkg sync finishes it",
+			     w->queue.n,
+			     w->queue.n == 1 ? "package change waits"
+					     : "package changes wait");
 	for (size_t i = 0; i < w->unregistered.n; i++) {
 		const struct kp_source *s = &w->unregistered.list[i];
 

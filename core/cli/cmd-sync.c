@@ -53,6 +53,33 @@ static int print_plan(struct cli *cli, const struct kp_sync_opts *opts)
 	return CLI_OK;
 }
 
+static void add_count(struct kp_buf *b, const char *what, size_t n)
+{
+	if (n)
+		kp_buf_addf(b, "%s%s %zu", b->len ? ", " : "", what, n);
+}
+
+static void summarize(struct cli *cli, const struct kp_sync_result *r)
+{
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	add_count(&b, "built", r->built);
+	add_count(&b, "installed", r->installed);
+	add_count(&b, "queued", r->queued);
+	add_count(&b, "erased", r->erased);
+	add_count(&b, "blocked", r->blocked);
+	add_count(&b, "failed", r->failed);
+	if (b.len)
+		kp_info("%s", b.s);
+	else if (!r->remembered && !cli_in_transaction(cli))
+		kp_info("nothing to do");
+	if (r->remembered)
+		kp_warn("%zu %s before and nothing changed since; kmodpkg status says "
+			"which, kmodpkg build tries again",
+			r->remembered,
+			r->remembered == 1 ? "build failed" : "builds failed");
+}
+
 static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 {
 	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
@@ -61,9 +88,8 @@ static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 	rc = cli_sync(cli, opts, &result);
 	if (rc < 0)
 		return rc;
-	if (cli_did_nothing(&result) && !result.remembered && !kp_sync_is_nested() &&
-	    !cli_in_transaction(cli))
-		kp_info("nothing to do");
+	if (!kp_sync_is_nested())
+		summarize(cli, &result);
 	if (!result.failed && !result.remembered)
 		return CLI_OK;
 	return cli_in_transaction(cli) ? CLI_OK : CLI_SYNC_FAILED;

@@ -52,30 +52,6 @@ bool cli_in_transaction(struct cli *cli)
 	       (state == KP_LOCK_INSIDE_CAN_COMMIT || state == KP_LOCK_INSIDE_MUST_DEFER);
 }
 
-static void add_count(struct kp_buf *b, const char *what, size_t n)
-{
-	if (n)
-		kp_buf_addf(b, "%s%s %zu", b->len ? ", " : "", what, n);
-}
-
-static void summarize(const struct kp_sync_result *r)
-{
-	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
-
-	add_count(&b, "built", r->built);
-	add_count(&b, "installed", r->installed);
-	add_count(&b, "queued", r->queued);
-	add_count(&b, "erased", r->erased);
-	add_count(&b, "blocked", r->blocked);
-	add_count(&b, "failed", r->failed);
-	if (b.len)
-		kp_info("%s", b.s);
-	if (r->remembered)
-		kp_warn("%zu builds failed before and nothing they depend on changed since; "
-			"kmodpkg status says which, kmodpkg build tries again",
-			r->remembered);
-}
-
 bool cli_did_nothing(const struct kp_sync_result *r)
 {
 	return !r->built && !r->installed && !r->queued && !r->erased && !r->blocked &&
@@ -94,8 +70,6 @@ int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *
 	cli_progress_free(progress);
 	if (rc < 0)
 		return rc;
-	if (!kp_sync_is_nested())
-		summarize(&r);
 	*ret = r;
 	return 0;
 }

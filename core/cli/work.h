@@ -21,7 +21,7 @@ int cli_intent_open(struct cli *cli, struct cli_intent *ret);
 int cli_intent_save(struct cli *cli, const struct cli_intent *i);
 void cli_intent_close(struct cli_intent *i); /* without saving */
 
-/* kp_sync() with the progress display, and a closing line that says what was done. */
+/* kp_sync() with the progress display. */
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
 
 bool cli_did_nothing(const struct kp_sync_result *r);

@@ -26,13 +26,14 @@ struct kp_build_job {
 	const char *key;    /* stale key to record */
 	const size_t *deps; /* indices of jobs that come first */
 	size_t n_deps;
-	char *const *symvers; /* absolute Module.symvers of dependencies built before; NULL */
-	bool force;         /* build even when the record says it is built with this key */
+	char *const
+		*symvers; /* absolute Module.symvers of dependencies built before; NULL */
+	bool force;	  /* build even when the record says it is built with this key */
 
 	/* out */
 	struct kp_record *record; /* of this run, or the one joined; NULL when not run */
-	int rc;                   /* 0; -ENOLINK blocked; other negative: failed */
-	struct kp_err err;        /* one line: what failed, where the log is */
+	int rc;			  /* 0; -ENOLINK blocked; other negative: failed */
+	struct kp_err err;	  /* one line: what failed, where the log is */
 };
 
 enum kp_build_event {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The second expansion. DKMS prints every directive's value into a file, unquoted, between
- * double quotes, and sources that: confs rely on what it does to variables, backslashes and
- * white space. What it does to a '"' or to a command (it runs it, when status is asked) is
- * not repeated here; conf.h says what is.
+ * The second expansion. DKMS prints every directive's value into a file, unquoted,
+ * between double quotes, and sources that: confs rely on what it does to variables,
+ * backslashes and white space. What it does to a '"' or to a command (it runs it, when
+ * status is asked) is not repeated here; conf.h says what is.
  */
 #include <errno.h>
 #include <stdlib.h>

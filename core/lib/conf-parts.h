@@ -19,10 +19,11 @@ extern const char *const kp_conf_directives[];
 bool kp_conf_is_directive(const char *name);
 
 /*
- * Does the variable belong to bash: set by it, taken from the environment, or changing what
- * bash does? The plain evaluator refuses to read or assign such a one; the shell evaluator
- * does not return it; the second expansion leaves it to the shell that runs the value.
- * Source: bash(1), "Shell Variables", and what the lists of set(1) and env(1) show.
+ * Does the variable belong to bash: set by it, taken from the environment, or changing
+ * what bash does? The plain evaluator refuses to read or assign such a one; the shell
+ * evaluator does not return it; the second expansion leaves it to the shell that runs
+ * the value. Source: bash(1), "Shell Variables", and what the lists of set(1) and
+ * env(1) show.
  */
 bool kp_conf_name_special(const char *name);
 

@@ -256,8 +256,8 @@ static int load_modules(struct kp_conf *conf, const char *file, struct kp_err *e
 	return 0;
 }
 
-/* MAKE[0] unless it has a MAKE_MATCH; then the last one whose MAKE_MATCH fits. DKMS counts
- * the elements and stops there, so those behind a hole are not seen. */
+/* MAKE[0] unless it has a MAKE_MATCH; then the last one whose MAKE_MATCH fits. DKMS
+ * counts the elements and stops there, so those behind a hole are not seen. */
 static void load_make(struct kp_conf *conf, const char *kernelver)
 {
 	const char *line = "";

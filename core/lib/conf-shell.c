@@ -2,12 +2,12 @@
 /*
  * Confs that need bash get one, in the sandbox.
  *
- * The script that we give to it is one compound command, so that all of it is parsed before
- * any line of a conf runs. It sources the files and then writes all variables to a
- * descriptor of their own (not to stdout, where confs print), three NUL-terminated strings
- * each: name, index, value; the last record has an empty name and says which files could
- * be read. Without that record nothing of the result counts: that is what a conf
- * gets that calls exit or exec, closes our descriptor or is killed.
+ * The script that we give to it is one compound command, so that all of it is parsed
+ * before any line of a conf runs. It sources the files and then writes all variables to
+ * a descriptor of their own (not to stdout, where confs print), three NUL-terminated
+ * strings each: name, index, value; the last record has an empty name and says which
+ * files could be read. Without that record nothing of the result counts: that is what a
+ * conf gets that calls exit or exec, closes our descriptor or is killed.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -56,8 +56,10 @@ static const char script_file[] = "if [[ -r ${__kp_files[%u]} ]]; then\n"
 				  "fi\n";
 
 /*
- * A conf may have defined functions that are called like builtins. In POSIX mode, which an
- * assignment turns on, a special builtin such as unset comes before a function.
+ * A conf may have defined functions that are called like builtins. In POSIX mode, which
+ * an assignment turns on, a special builtin such as unset comes before a function. The
+ * names come from compgen, at once: each ${!A*} looks at all variables, in square time,
+ * and a conf that sources the kernel's .config has thousands.
  */
 static const char script_end[] =
 	"POSIXLY_CORRECT=1\n"
@@ -67,16 +69,12 @@ static const char script_end[] =
 	"builtin shopt -u expand_aliases\n"
 	"builtin trap - DEBUG ERR RETURN\n"
 	"IFS=$' \\t\\n'\n"
-	"for __kp_l in A B C D E F G H I J K L M N O P Q R S T U V W X Y Z _ \\\n"
-	"		a b c d e f g h i j k l m n o p q r s t u v w x y z; do\n"
-	"	builtin eval \"__kp_names=(\\${!$__kp_l*})\"\n"
-	"	for __kp_n in \"${__kp_names[@]}\"; do\n"
-	"		builtin eval \"__kp_i=(\\\"\\${!$__kp_n[@]}\\\")\"\n"
-	"		for __kp_k in \"${__kp_i[@]}\"; do\n"
-	"			builtin eval \"builtin printf '%s\\\\0' \\\n"
-	"				$__kp_n \\\"\\$__kp_k\\\" \\\"\\${$__kp_n[\\$__kp_k]}\\\"\"\n"
-	"		done\n"
-	"	done\n"
+	"__kp_names=$(builtin compgen -v) || builtin exit 1\n"
+	"for __kp_n in $__kp_names; do\n"
+	"	builtin eval \"for __kp_k in \\\"\\${!$__kp_n[@]}\\\"; do\n"
+	"		builtin printf '%s\\\\0' \\\n"
+	"			$__kp_n \\\"\\$__kp_k\\\" \\\"\\${$__kp_n[\\$__kp_k]}\\\"\n"
+	"	done\"\n"
 	"done >&$__kp_fd\n"
 	"builtin printf '\\0end\\0%s\\0' \"$__kp_st\" >&$__kp_fd\n"
 	"}\n";
@@ -143,10 +141,11 @@ static void add_dir(struct kp_ctx *ctx, struct binds *b, const char *dir)
 	if (!kp_is_dir_in(ctx->root_fd, dir) ||
 	    kp_realpath_in(ctx->root_fd, dir, &real) < 0 || !strcmp(real, "/"))
 		return;
-	if (!kp_strv_has(b->dirs, dir))
-		kp_strv_add(&b->dirs, dir);
+	/* First the place that a link leads to, then the link. */
 	if (!kp_strv_has(b->dirs, real))
 		kp_strv_take(&b->dirs, kp_steal(&real));
+	if (!kp_strv_has(b->dirs, dir))
+		kp_strv_add(&b->dirs, dir);
 }
 
 static void make_binds(struct kp_ctx *ctx, char *const *files, const struct kp_vars *vars,
@@ -190,7 +189,10 @@ static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars
 		.keep_fds = &result_fd,
 		.n_keep_fds = 1,
 	};
+	struct kp_err sandbox_err = KP_ERR_INIT;
+	struct kp_proc_end end = { 0 };
 	const char *bash = NULL;
+	int r;
 
 	for (size_t i = 0; !bash && i < KP_ARRAY_SIZE(shells); i++)
 		if (kp_exists_in(ctx->root_fd, shells[i]))
@@ -203,7 +205,11 @@ static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars
 	make_binds(ctx, files, vars, &binds);
 	sandbox.binds = binds.list;
 	sandbox.n_binds = binds.n;
-	return kp_sandbox_run(ctx, &sandbox, &proc, NULL, err);
+	r = kp_sandbox_run(ctx, &sandbox, &proc, &end, &sandbox_err);
+	/* Not the conf's fault, or not surely: memory ran out, somebody was impatient. */
+	if (r == -ECHILD && end.signal)
+		r = -ECANCELED;
+	return r ? kp_err_set(err, r, "%s", kp_err_text(&sandbox_err, r)) : 0;
 }
 
 struct outcome {
@@ -297,9 +303,9 @@ static int parse_result(const char *p, size_t len, struct kp_vars *vars,
 	return r;
 }
 
-/* "<file>: line 3: syntax error near unexpected token `fi'" among what bash said: those of
- * its messages that its parser makes. It goes on behind some of them, with a statement
- * less; what is lost may be any directive. */
+/* "<file>: line 3: syntax error near unexpected token `fi'" among what bash said: those
+ * of its messages that its parser makes. It goes on behind some of them, with a
+ * statement less; what is lost may be any directive. */
 static const char *find_syntax_error(char *const *lines, const char *file)
 {
 	static const char *const starts[] = { "syntax error", "unexpected ",

@@ -2,26 +2,28 @@
 /*
  * dkms.conf: what a module source says about itself, for one kernel.
  *
- * Two evaluators give the same variables (vars.h): the plain one (conf-plain.c) in C, for files
- * of assignments; it refuses with -ENOTSUP at the first construct that it does not know
- * for certain. Then bash does it (conf-shell.c): unprivileged, without network, nothing of it
- * trusted. kp_conf_load() tries them in that order and interprets the result: defaults,
- * array rules, overrides of /etc/dkms, exclusions. DKMS 3.4.3 is the reference for the rules.
+ * Two evaluators give the same variables (vars.h): the plain one (conf-plain.c) in C,
+ * for files of assignments; it refuses with -ENOTSUP at the first construct that it
+ * does not know for certain. Then bash does it (conf-shell.c): unprivileged, without
+ * network, nothing of it trusted. kp_conf_load() tries them in that order and
+ * interprets the result: defaults, array rules, overrides of /etc/dkms, exclusions.
+ * DKMS 3.4.3 is the reference for the rules.
  *
- * Both see the variables of struct kp_conf_env and of the context, and nothing of our own
- * environment: module, module_version, kernelver, arch, kernel_source_dir, kernel_config,
- * dkms_tree, source_tree, install_tree, parallel_jobs (number of jobs configured, else of
- * online processors), running_distribution, tmp_location (/tmp). Files are read in one
- * shell, dkms.conf first, then the overrides of /etc/dkms from the general to the special:
- * MODULE.conf, MODULE-VERSION.conf, MODULE-VERSION-KERNEL.conf,
- * MODULE-VERSION-KERNEL-ARCH.conf, MODULE--KERNEL.conf, MODULE--KERNEL-ARCH.conf.
+ * Both see the variables of struct kp_conf_env and of the context, and nothing of our
+ * own environment: module, module_version, kernelver, arch, kernel_source_dir,
+ * kernel_config, dkms_tree, source_tree, install_tree, parallel_jobs (number of jobs
+ * configured, else of online processors), running_distribution, tmp_location (/tmp).
+ * Files are read in one shell, dkms.conf first, then the overrides of /etc/dkms from
+ * the general to the special: MODULE.conf, MODULE-VERSION.conf,
+ * MODULE-VERSION-KERNEL.conf, MODULE-VERSION-KERNEL-ARCH.conf, MODULE--KERNEL.conf,
+ * MODULE--KERNEL-ARCH.conf.
  *
- * The value of every directive is then expanded a second time, as DKMS does and confs rely on
- * (MAKE='make -C $kernel_source_dir'): a carriage return at its end is dropped; each
- * run of blanks and line breaks becomes one blank; \$ \` \" and \\ lose the backslash;
- * $name, ${name} and ${name[n]} are replaced by that variable as it then is, by nothing
- * when it is not set. Variables of bash itself ($PATH, $PWD, $1), $( ), ` ` and " stay:
- * MAKE and scripts are shell lines, and their shell gets them.
+ * The value of every directive is then expanded a second time, as DKMS does and confs
+ * rely on (MAKE='make -C $kernel_source_dir'): a carriage return at its end is dropped;
+ * each run of blanks and line breaks becomes one blank; \$ \` \" and \\ lose the
+ * backslash; $name, ${name} and ${name[n]} are replaced by that variable as it then is,
+ * by nothing when it is not set. Variables of bash itself ($PATH, $PWD, $1), $( ), ` `
+ * and " stay: MAKE and scripts are shell lines, and their shell gets them.
  */
 #pragma once
 
@@ -74,29 +76,31 @@ struct kp_conf {
 	char **build_depends;
 	bool build_depends_rebuild;
 	bool autoinstall, no_weak_modules;
-	char *excluded; /* why all of it is excluded for this kernel (exit 77); NULL: not */
+	char *excluded; /* why nothing is for this kernel (exit 77); NULL: not so */
 	const char *evaluator; /* "plain" or "shell" */
-	char *why_shell; /* "<file>: line <n>: <construct>" that the plain one refused; NULL */
-	char **files;	      /* conf files that were read, absolute, in order */
-	char **warnings;      /* lint: deprecated and doubtful things, a line each */
+	char *why_shell; /* "<file>: line <n>: <construct>" that was not plain; NULL */
+	char **files;	 /* conf files that were read, absolute, in order */
+	char **warnings; /* lint: deprecated and doubtful things, a line each */
 	struct kp_vars *vars; /* all that was set */
 };
 
 /* Evaluate and interpret. -ENOENT: no dkms.conf; -EINVAL: bad conf, err's text is
- * "<file>: <reason>" (exit code 8 of DKMS); -ENOPKG: it needs bash, which is not there. */
+ * "<file>: <reason>" (exit code 8 of DKMS); others: it could not be evaluated, -ENOPKG
+ * (no bash), -ETIME (bash took too long), -ECANCELED (it was killed), -EACCES and what
+ * files and the sandbox give. */
 int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_conf **ret,
 		 struct kp_err *err);
 void kp_conf_free(struct kp_conf *conf);
 KP_DEFINE_CLEANUP(struct kp_conf *, kp_conf_free);
 
 /* The plain evaluator on one text. VARS holds what is set before and gets what the text
- * sets. -ENOTSUP: something it does not know (err: line and construct), vars untouched. Pure;
- * fuzzed. */
+ * sets. -ENOTSUP: something it does not know (err: line and construct), vars untouched.
+ * Pure; fuzzed. */
 int kp_conf_plain(const char *text, size_t len, struct kp_vars *vars, struct kp_err *err);
-/* bash on files, in order, in the sandbox; results as from the plain one: on success VARS
- * has all variables that are then set, but bash's own. What a conf prints goes to the debug
- * log. -EINVAL: syntax error, or the conf ended the shell; -ETIME: it took too long;
- * -EFBIG: too many variables; -ENOPKG: no bash. */
+/* bash on files, in order, in the sandbox; results as from the plain one: on success
+ * VARS has all variables that are then set, but bash's own. What a conf prints goes to
+ * the debug log. -EINVAL: syntax error, or the conf ended the shell; -ETIME: it took
+ * too long; -ECANCELED: bash was killed; -EFBIG: too many variables; -ENOPKG: no bash. */
 int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars,
 		  struct kp_err *err);
 

@@ -13,7 +13,7 @@
 
 struct kp_jobserver {
 	int read_fd, write_fd; /* what makes inherit; never made non-blocking */
-	int poll_fd;           /* our own non-blocking description of the pipe, both ends */
+	int poll_fd; /* our own non-blocking description of the pipe, both ends */
 	int n;
 };
 

@@ -415,6 +415,22 @@ static void drop_kernel_links(struct kp_ctx *ctx, const char *dir, const char *v
 	}
 }
 
+/* What is remembered of its builds (record.h): who registers it again wants it tried. */
+static int drop_records(struct kp_ctx *ctx, const char *module, const char *version,
+			struct kp_err *err)
+{
+	_cleanup_free_ char *dir = kp_strf("%s/builds/%s", ctx->state_dir, module);
+	_cleanup_free_ char *at = kp_path_join(dir, version);
+	int r = kp_rm_rf_in(ctx->root_fd, at, err);
+
+	if (r == 0) {
+		r = kp_rmdir_in(ctx->root_fd, dir);
+		if (r < 0)
+			return kp_err_sys(err, r, "removing %s", dir);
+	}
+	return r;
+}
+
 int kp_source_unregister(struct kp_ctx *ctx, const char *module, const char *version,
 			 struct kp_err *err)
 {
@@ -440,6 +456,9 @@ int kp_source_unregister(struct kp_ctx *ctx, const char *module, const char *ver
 	if (r < 0)
 		return r;
 	drop_kernel_links(ctx, dir, version);
+	r = drop_records(ctx, module, version, err);
+	if (r < 0)
+		return r;
 	r = kp_rmdir_in(ctx->root_fd, dir);
 	if (r < 0)
 		return kp_err_sys(err, r, "removing %s", dir);

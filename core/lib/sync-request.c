@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Our lock, and how a process learns that it runs below a sync. */
-#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
+
+#include <kmodpkg/proc.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
-#include "lib/sync.h"
 #include "lib/sync-request.h"
+#include "lib/sync.h"
 
 #define GUARD "KMODPKG_SYNC"
 
@@ -19,40 +21,18 @@ static char *request_path(struct kp_ctx *ctx)
 	return kp_path_join(ctx->run_dir, "request");
 }
 
-static pid_t parent_of(pid_t pid)
-{
-	_cleanup_free_ char *path = kp_strf("/proc/%d/stat", (int)pid), *text = NULL;
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *p;
-	size_t len;
-
-	if (fd < 0 || kp_read_fd(fd, 4096, &text, &len) < 0)
-		return -1;
-	/* The name in parentheses may hold anything. */
-	p = strrchr(text, ')');
-	return p && strlen(p) > 4 ? (pid_t)strtol(p + 4, NULL, 10) : -1;
-}
-
 bool kp_sync_is_nested(void)
 {
 	const char *guard = getenv(GUARD);
-	pid_t outer = guard ? (pid_t)strtol(guard, NULL, 10) : 0;
-	pid_t pid = getpid();
+	long outer = guard ? strtol(guard, NULL, 10) : 0;
+	int r;
 
-	if (outer <= 1 || outer == pid)
+	if (outer <= 1 || outer > INT_MAX || outer == getpid())
 		return false;
 	/* A daemon that was started below a sync keeps the variable: only an ancestor
 	 * counts. Without /proc, one that lives has to do. */
-	for (int depth = 0; depth < 64; depth++) {
-		pid = parent_of(pid);
-		if (pid == outer)
-			return true;
-		if (pid < 0)
-			return depth == 0 && kill(outer, 0) == 0;
-		if (pid <= 1)
-			return false;
-	}
-	return false;
+	r = kp_proc_is_ancestor((pid_t)outer);
+	return r < 0 ? kill((pid_t)outer, 0) == 0 : r;
 }
 
 void kp_sync_enter(void)

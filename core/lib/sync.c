@@ -409,13 +409,22 @@ static int change(struct sync *s, struct kp_err *err)
 	return r < 0 ? r : again;
 }
 
+static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
+{
+	_cleanup_free_ char *full = kp_strf("%s/%s", row->module, row->version);
+
+	return (!s->opts->kernels || kp_strv_has(s->opts->kernels, row->kernel)) &&
+	       (!s->opts->modules || kp_strv_has(s->opts->modules, row->module) ||
+		kp_strv_has(s->opts->modules, full));
+}
+
 static void count_remembered(struct sync *s, const struct kp_world *w)
 {
 	s->ret->remembered = 0;
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
-		if (row->wanted && !is_optional(s, row) &&
+		if (row->wanted && is_selected(s, row) && !is_optional(s, row) &&
 		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
 		    w->input.pairs[row->pair].failed_key &&
 		    kp_str_eq(w->input.pairs[row->pair].failed_key, row->key))

@@ -27,8 +27,7 @@
 /* A change, and what the database is to say when it is done. */
 struct task {
 	struct kp_change *change;
-	char *name;
-	char *version, *content; /* ADD */
+	struct kp_dpkg_identity id; /* ERASE: the name only */
 };
 
 struct tasks {
@@ -38,11 +37,8 @@ struct tasks {
 
 static void tasks_clear(struct tasks *t)
 {
-	for (size_t i = 0; i < t->n; i++) {
-		free(t->list[i].name);
-		free(t->list[i].version);
-		free(t->list[i].content);
-	}
+	for (size_t i = 0; i < t->n; i++)
+		kp_dpkg_identity_clear(&t->list[i].id);
 	free(t->list);
 }
 
@@ -70,13 +66,14 @@ static int refuse(struct kp_change *c, int code, const char *text)
 
 static bool is_done(const struct kp_dpkg_status *st, const struct task *t)
 {
-	const struct kp_dpkg_pkg *pkg = kp_dpkg_status_find(st, t->name);
+	const struct kp_dpkg_pkg *pkg = kp_dpkg_status_find(st, t->id.name);
 
 	if (t->change->kind == KP_CHANGE_ERASE)
 		return !pkg || !kp_dpkg_pkg_has_files(pkg);
 	return pkg && pkg->state == KP_DPKG_INSTALLED && !pkg->reinst_required &&
-	       kp_str_eq(pkg->version, t->version) &&
-	       kp_str_eq(pkg->fields[KP_DPKG_CONTENT], t->content);
+	       kp_str_eq(pkg->version, t->id.version) &&
+	       kp_str_eq(pkg->fields[KP_DPKG_KEY], t->id.key) &&
+	       kp_str_eq(pkg->fields[KP_DPKG_CONTENT], t->id.content);
 }
 
 /* Find out what each change is about; changes that must not be tried get their result. */
@@ -92,13 +89,13 @@ static void tasks_load(struct kp_pkgdb *db, const struct kp_dpkg_status *st,
 		t->change = c;
 		c->result = KP_CHANGE_PENDING;
 		if (c->kind == KP_CHANGE_ERASE) {
-			t->name = kp_strdup(c->name);
-		} else if (kp_dpkg_deb_identity(db->root_fd, c->file, &t->name,
-						&t->version, &t->content, &c->err) < 0) {
+			t->id.name = kp_strdup(c->name);
+		} else if (kp_dpkg_identity_load(db->root_fd, c->file, &t->id, &c->err) <
+			   0) {
 			c->result = KP_CHANGE_FAILED;
 			continue;
 		}
-		pkg = kp_dpkg_status_find(st, t->name);
+		pkg = kp_dpkg_status_find(st, t->id.name);
 		if (c->kind == KP_CHANGE_ERASE && is_done(st, t))
 			c->result = KP_CHANGE_DONE;
 		else if (pkg && pkg->state != KP_DPKG_NOT_INSTALLED &&
@@ -177,15 +174,29 @@ static int run_dpkg(char *const *args, struct run *ret, struct kp_err *err)
 	return 0;
 }
 
+/* The line behind the one that begins with START; NULL: none. */
+static const char *line_after(char *const *lines, const char *start)
+{
+	kp_strv_foreach (line, lines)
+		if (kp_str_starts(*line, start))
+			return line[1];
+	return NULL;
+}
+
 /* What dpkg said of one package or file, to be freed; NULL: nothing. */
 static char *error_of(const struct run *r, const char *subject)
 {
 	_cleanup_strv_ char **lines = kp_strv_split(r->status_fd, "\n");
+	_cleanup_strv_ char **output = kp_strv_split(r->output, "\n");
 	_cleanup_free_ char *start = kp_strf("status: %s : error : ", subject);
+	_cleanup_free_ char *removal =
+		kp_strf("dpkg: dependency problems prevent removal of %s:", subject);
+	const char *detail = line_after(output, removal);
 
 	kp_strv_foreach (line, lines)
 		if (kp_str_starts(*line, start))
-			return kp_strdup(*line + strlen(start));
+			return kp_strf("%s%s%s", *line + strlen(start), detail ? ":" : "",
+				       detail ?: "");
 	return NULL;
 }
 
@@ -207,14 +218,18 @@ static char *last_error(const struct run *r)
 	return kp_strf("dpkg: %s", found ?: "gave no reason");
 }
 
-/* Give each change that dpkg was to make its result. */
+/*
+ * Give each change that dpkg was to make its result. One that dpkg says nothing of
+ * although it failed was not reached: it stays pending, and if that is all there is to
+ * say, the run failed as a whole and may be tried again.
+ */
 static int tasks_judge(struct tasks *tasks, enum kp_change_kind kind, const struct run *r,
 		       struct kp_pkgdb *db, struct kp_err *err)
 {
 	_cleanup_status_ struct kp_dpkg_status st = { 0 };
 	_cleanup_free_ char *general = last_error(r);
+	size_t n_done = 0, n_refused = 0, n_pending = 0;
 	enum kp_lock_state state;
-	bool any = false;
 	int rc;
 
 	rc = kp_dpkg_status_load(db->root_fd, &st, err);
@@ -226,28 +241,26 @@ static int tasks_judge(struct tasks *tasks, enum kp_change_kind kind, const stru
 
 		if (c->kind != kind || c->result != KP_CHANGE_PENDING)
 			continue;
+		text = error_of(r, kind == KP_CHANGE_ADD ? c->file : c->name);
 		if (is_done(&st, &tasks->list[i])) {
 			c->result = KP_CHANGE_DONE;
-			any = true;
-			continue;
+			n_done++;
+		} else if (text || r->rc == 0) {
+			/* It may also end well and have left one out: that is on hold. */
+			refuse(c, -EPERM, text ?: general);
+			n_refused++;
+		} else {
+			n_pending++;
 		}
-		text = error_of(r, kind == KP_CHANGE_ADD ? c->file : c->name);
-		if (text)
-			refuse(c, -EPERM, text);
 	}
 	/* Somebody may have taken the lock between our look and dpkg's. */
-	if (!any && kp_dpkg_lock_state(db, &state, NULL, NULL) == 0 &&
+	if (!n_done && !n_refused && kp_dpkg_lock_state(db, &state, NULL, NULL) == 0 &&
 	    state == KP_LOCK_BUSY)
 		return kp_err_set(err, -EBUSY, "%s", general);
-	if (r->end.signal) /* not its judgement of the packages: they may be tried again
-			    */
+	if (r->end.signal)
 		return kp_err_set(err, r->rc, "%s", kp_err_text(&r->err, r->rc));
-	for (size_t i = 0; i < tasks->n; i++) {
-		struct kp_change *c = tasks->list[i].change;
-
-		if (c->kind == kind && c->result == KP_CHANGE_PENDING)
-			refuse(c, -EPERM, general);
-	}
+	if (n_pending && !n_done && !n_refused)
+		return kp_err_set(err, -EIO, "%s", general);
 	return 0;
 }
 
@@ -279,6 +292,18 @@ static int commit_kind(struct kp_pkgdb *db, struct tasks *tasks, enum kp_change_
 	return tasks_judge(tasks, kind, &r, db, err);
 }
 
+static int check_writable(struct kp_pkgdb *db, struct kp_err *err)
+{
+	_cleanup_close_ int fd =
+		kp_open_in(db->root_fd, KP_DPKG_DIR, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return kp_err_sys(err, fd, "open '%s'", KP_DPKG_DIR);
+	if (faccessat(fd, ".", W_OK, 0) < 0)
+		return kp_err_sys(err, -errno, "write to '%s'", KP_DPKG_DIR);
+	return 0;
+}
+
 int kp_dpkg_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		   struct kp_err *err)
 {
@@ -297,7 +322,9 @@ int kp_dpkg_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		return kp_err_set(err, -EBUSY, "dpkg's lock is held by %s", holder);
 	if (state == KP_LOCK_INSIDE_MUST_DEFER)
 		return kp_err_set(err, -EBUSY, "dpkg is in the middle of its work");
-	rc = kp_dpkg_status_load(db->root_fd, &st, err);
+	rc = check_writable(db, err);
+	if (!rc)
+		rc = kp_dpkg_status_load(db->root_fd, &st, err);
 	if (rc < 0)
 		return rc;
 	tasks_load(db, &st, changes, n, &tasks);

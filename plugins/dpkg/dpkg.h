@@ -130,10 +130,14 @@ char *kp_dpkg_version(const char *version);
 int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 		  char **ret_file, char **ret_name, struct kp_err *err);
 
-/* identity.c: name, version and content (our field, "" when absent) of a package file
- * that we wrote; to be freed. */
-int kp_dpkg_deb_identity(int root_fd, const char *file, char **ret_name,
-			 char **ret_version, char **ret_content, struct kp_err *err);
+/* identity.c: what a package file that we wrote says that it is */
+struct kp_dpkg_identity {
+	char *name, *version;
+	char *key, *content; /* our fields, NULL when absent */
+};
+int kp_dpkg_identity_load(int root_fd, const char *file, struct kp_dpkg_identity *ret,
+			  struct kp_err *err);
+void kp_dpkg_identity_clear(struct kp_dpkg_identity *id);
 
 /* lock.c */
 int kp_dpkg_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder,

@@ -67,10 +67,36 @@ static int read_control(int root_fd, const char *file, char **ret, size_t *ret_l
 	return read_member(tar, "./control", ret, ret_len, err);
 }
 
-int kp_dpkg_deb_identity(int root_fd, const char *file, char **ret_name,
-			 char **ret_version, char **ret_content, struct kp_err *err)
+void kp_dpkg_identity_clear(struct kp_dpkg_identity *id)
 {
-	const char *package = NULL, *pkg_version = NULL, *content = "";
+	free(id->name);
+	free(id->version);
+	free(id->key);
+	free(id->content);
+	*id = (struct kp_dpkg_identity){ 0 };
+}
+
+static void take_field(struct kp_dpkg_identity *id, const char *name, const char *value)
+{
+	const struct {
+		const char *name;
+		char **to;
+	} wanted[] = {
+		{ "Package", &id->name },
+		{ "Version", &id->version },
+		{ kp_dpkg_field_names[KP_DPKG_KEY], &id->key },
+		{ kp_dpkg_field_names[KP_DPKG_CONTENT], &id->content },
+	};
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(wanted); i++)
+		if (!strcmp(name, wanted[i].name) && !*wanted[i].to)
+			*wanted[i].to = kp_strdup(value);
+}
+
+int kp_dpkg_identity_load(int root_fd, const char *file, struct kp_dpkg_identity *ret,
+			  struct kp_err *err)
+{
+	_cleanup_(kp_dpkg_identity_clear) struct kp_dpkg_identity id = { 0 };
 	_cleanup_free_ char *control = NULL;
 	struct kp_deb822 d;
 	char *name, *value;
@@ -84,21 +110,14 @@ int kp_dpkg_deb_identity(int root_fd, const char *file, char **ret_name,
 	}
 	kp_deb822_init(&d, control, len, file);
 	kp_deb822_stanza(&d);
-	while ((rc = kp_deb822_field(&d, &name, &value, err)) > 0) {
-		if (!strcmp(name, "Package"))
-			package = value;
-		else if (!strcmp(name, "Version"))
-			pkg_version = value;
-		else if (!strcmp(name, kp_dpkg_field_names[KP_DPKG_CONTENT]))
-			content = value;
-	}
+	while ((rc = kp_deb822_field(&d, &name, &value, err)) > 0)
+		take_field(&id, name, value);
 	if (rc < 0)
 		return rc;
-	if (!package || !pkg_version)
+	if (!id.name || !id.version)
 		return kp_err_set(err, -EINVAL,
 				  "package file '%s' does not say what it is", file);
-	*ret_name = kp_strdup(package);
-	*ret_version = kp_strdup(pkg_version);
-	*ret_content = kp_strdup(content);
+	*ret = id;
+	id = (struct kp_dpkg_identity){ 0 };
 	return 0;
 }

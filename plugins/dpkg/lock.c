@@ -13,10 +13,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <kmodpkg/proc.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -57,29 +58,10 @@ static char *read_proc(pid_t pid, const char *file)
 	return n <= 0 ? NULL : kp_strndup(buf, (size_t)n);
 }
 
-/* 0: unknown or none. */
-static pid_t parent_of(pid_t pid)
-{
-	_cleanup_free_ char *stat = NULL;
-	const char *name_end;
-	int ppid;
-
-	if (pid == getpid())
-		return getppid();
-	/* "PID (name, which may hold anything) S PPID ..." */
-	stat = read_proc(pid, "stat");
-	name_end = stat ? strrchr(stat, ')') : NULL;
-	if (!name_end || sscanf(name_end + 1, " %*c %d", &ppid) != 1)
-		return 0;
-	return ppid;
-}
-
+/* Where /proc does not tell, what the hooks' environment says has to do. */
 static bool is_ancestor(pid_t pid)
 {
-	for (pid_t p = getpid(); pid > 0 && p > 0; p = parent_of(p))
-		if (p == pid)
-			return true;
-	return false;
+	return kp_proc_is_ancestor(pid) > 0;
 }
 
 static char *describe(const struct holder *h)

@@ -98,9 +98,12 @@ test_remove_is_for_good()
 	local before
 
 	echo 'hello-dkms 1 /usr/src/hello-1.0/dkms.conf' >"$root"/var/lib/fakedb/owned
+	mkdir -p "$root"/var/lib/kmodpkg/builds/hello/1.0
+	: >"$root/var/lib/kmodpkg/builds/hello/1.0/6.1.0-2-test-$(uname -m).json"
 	run_in remove hello
 	expect_status 0
-	expect err <<<'kmodpkg: unregistered hello/1.0'
+	expect_line err 'kmodpkg: unregistered hello/1.0'
+	[ ! -e "$root"/var/lib/kmodpkg/builds/hello ] || fail 'the records of its builds stay'
 	[ ! -e "$root"/var/lib/dkms/hello ] || fail 'something is left in the tree'
 	run_in sync
 	expect err <<<'kmodpkg: nothing to do'

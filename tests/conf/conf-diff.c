@@ -3,11 +3,11 @@
  * conf-diff FILE...
  * conf-diff --random COUNT SEED
  *
- * Evaluates each conf both ways, for two kernels and for none, and compares all variables.
- * A file that the plain evaluator refuses has to be evaluated by bash. --random makes
- * confs of pieces of shell grammar; most of them are refused, COUNT others compared. Prints
- * "ok FILE: plain", "ok FILE: shell, WHY" or "not ok ..." for each, and a count. Exit
- * status 1: some difference, or a file that bash does not take.
+ * Evaluates each conf both ways, for two kernels and for none, and compares all
+ * variables. A file that the plain evaluator refuses has to be evaluated by bash.
+ * --random makes confs of pieces of shell grammar; most of them are refused, COUNT
+ * others compared. Prints "ok FILE: plain", "ok FILE: shell, WHY" or "not ok ..." for
+ * each, and a count. Exit status 1: some difference, or a file that bash does not take.
  */
 #include <errno.h>
 #include <stdio.h>

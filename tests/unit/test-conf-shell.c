@@ -145,7 +145,7 @@ static const struct {
 	{ "A=1\nexit 0\n", -EINVAL, "exit or exec" },
 	{ "A=1\nexit 3\n", -EINVAL, "exited with 3" },
 	{ "A=1\nexec true\n", -EINVAL, "exit or exec" },
-	{ "A=1\nkill -9 $$\n", -EINVAL, "signal 9" },
+	{ "A=1\nkill -9 $$\n", -ECANCELED, "signal 9" },
 	{ "set -e\nA=1\nfalse\n", -EINVAL, "exited with 1" },
 	{ "set -u\nA=$nothing\n", -EINVAL, "nothing: unbound variable" },
 	{ "set -n\nA=1\n", -EINVAL, "before the end" },
@@ -205,10 +205,15 @@ static void test_unprivileged(void **state KP_UNUSED)
 static void test_kernel_config(void **state KP_UNUSED)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *vars = kp_vars_new();
+	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
 	_cleanup_free_ char *config = NULL;
 	struct kp_err err = KP_ERR_INIT;
 
-	config = write_file(".config", "CONFIG_A=y\nCONFIG_LONG=\"a b\"\n", 0644);
+	/* as many as there are: handing them over must not take square time */
+	for (int i = 0; i < 7000; i++)
+		kp_buf_addf(&text, "CONFIG_N%d=y\n# CONFIG_X is not set\n", i);
+	kp_buf_adds(&text, "CONFIG_A=y\nCONFIG_LONG=\"a b\"\n");
+	config = write_file(".config", text.s, 0644);
 	kp_vars_set(vars, "kernel_source_dir", 0, dir);
 	if (evaluate("if [ -f $kernel_source_dir/.config ]; then\n"
 		     ". $kernel_source_dir/.config\nfi\n"
@@ -219,6 +224,33 @@ static void test_kernel_config(void **state KP_UNUSED)
 	assert_value(vars, "BUILD_EXCLUSIVE_KERNEL", 0, NULL);
 	assert_value(vars, "BUILD_EXCLUSIVE_ARCH", 0, "B");
 	assert_value(vars, "CONFIG_LONG", 0, "a b");
+	assert_value(vars, "CONFIG_N6999", 0, "y");
+}
+
+/* A source tree that is a link into what the sandbox hides. */
+static void test_linked_tree(void **state KP_UNUSED)
+{
+	_cleanup_(kp_vars_freep) struct kp_vars *vars = kp_vars_new();
+	_cleanup_free_ char *text = write_file("text", "there\n", 0644), *conf = NULL;
+	_cleanup_free_ char *link = NULL, *file = NULL;
+	char place[] = "/var/tmp/test-conf-shell.XXXXXX";
+	char *files[] = { NULL, NULL };
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	conf = write_file("dkms.conf", "A=$(cat ${BASH_SOURCE%/*}/text) B=$BASH_SOURCE\n",
+			  0644);
+	assert_non_null(mkdtemp(place));
+	assert_int_equal(chmod(place, 0755), 0);
+	link = kp_path_join(place, "link");
+	files[0] = file = kp_path_join(link, "dkms.conf");
+	assert_int_equal(kp_symlink_in(ctx->root_fd, dir, link, &err), 0);
+	r = kp_conf_shell(ctx, files, vars, &err);
+	kp_rm_rf_in(ctx->root_fd, place, NULL);
+	if (r)
+		fail_msg("%s", err.text);
+	assert_value(vars, "A", 0, "there");
+	assert_value(vars, "B", 0, file);
 }
 
 static void test_no_bash(void **state KP_UNUSED)
@@ -241,7 +273,7 @@ int main(void)
 		cmocka_unit_test(test_values),	     cmocka_unit_test(test_several_files),
 		cmocka_unit_test(test_survives),     cmocka_unit_test(test_failing),
 		cmocka_unit_test(test_unprivileged), cmocka_unit_test(test_kernel_config),
-		cmocka_unit_test(test_no_bash),
+		cmocka_unit_test(test_linked_tree),  cmocka_unit_test(test_no_bash),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

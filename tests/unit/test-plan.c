@@ -242,17 +242,22 @@ static void run_file(void **state)
 
 int main(void)
 {
-	_cleanup_free_ char *dir = kp_strdup(__FILE__);
-	struct CMUnitTest *tests = NULL;
+	_cleanup_free_ char *dir = kp_strdup(__FILE__), *plans = NULL;
+	_cleanup_free_ struct CMUnitTest *tests = NULL;
+	_cleanup_strv_ char **paths = NULL;
 	struct dirent **names;
-	char **paths = NULL;
 	int n, rc;
 
 	*strrchr(dir, '/') = '\0';
-	n = scandir(kp_strf("%s/../plan", dir), &names, NULL, alphasort);
-	for (int i = 0; i < n; i++)
+	plans = kp_strf("%s/../plan", dir);
+	n = scandir(plans, &names, NULL, alphasort);
+	for (int i = 0; i < n; i++) {
 		if (kp_str_ends(names[i]->d_name, ".plan"))
-			kp_strv_addf(&paths, "%s/../plan/%s", dir, names[i]->d_name);
+			kp_strv_addf(&paths, "%s/%s", plans, names[i]->d_name);
+		free(names[i]);
+	}
+	if (n >= 0)
+		free(names);
 	n = (int)kp_strv_len(paths);
 	if (!n) {
 		fprintf(stderr, "no data files; run from the top of the tree\n");

@@ -71,3 +71,7 @@ int kp_proc_capture(const struct kp_proc *proc, size_t max, char **ret_out,
 
 /* Words for how it ended: "exited with 2", "was killed by signal 9 (Killed)". */
 void kp_proc_describe(const struct kp_proc_end *end, char *buf, size_t size);
+
+/* Is PID a process above us: parent, parent's parent and so on? 1 or 0; negative errno when
+ * /proc does not tell. It is our own /proc that is read, whatever root is managed. */
+int kp_proc_is_ancestor(pid_t pid);

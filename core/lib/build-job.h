@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * One build, in a process of its own: plain sequential code. Only for build.c, build-*.c.
+ *
+ * build-job.c is the sequence, build-recipe.c runs what the recipe brings (patches, scripts,
+ * make), build-collect.c takes files out of the build directory, build-publish.c turns them
+ * into what is published and recorded.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/build.h"
+#include "lib/build-log.h"
+#include "lib/jobserver.h"
+#include "lib/kernel.h"
+#include "lib/sandbox.h"
+
+/* What a job's process writes to its pipe; below PIPE_BUF, so each comes whole. */
+enum kp_build_msg_kind { KP_MSG_STAGE, KP_MSG_LOG, KP_MSG_DONE };
+
+struct kp_build_msg {
+	enum kp_build_msg_kind kind;
+	int code;	       /* LOG: level; DONE: rc */
+	char text[KP_ERR_MAX]; /* STAGE: its name; LOG: the line; DONE: err */
+};
+
+/* Exit codes of DKMS that a record keeps. */
+enum {
+	KP_EXIT_OTHER = 1,
+	KP_EXIT_PATCH_MISSING = 5,
+	KP_EXIT_PATCH = 6,
+	KP_EXIT_NO_PRODUCT = 7,
+	KP_EXIT_NO_SOURCE = 8,
+	KP_EXIT_MAKE = 10,
+	KP_EXIT_EXCLUDED = 77,
+};
+
+/* A module file on its way from the build directory to its package. */
+struct kp_product {
+	const struct kp_conf_module *module;
+	char *path; /* absolute: in stage, named as it will be */
+	bool is_signed;
+};
+
+struct kp_build_work {
+	struct kp_ctx *ctx;
+	const struct kp_build_job *job;
+	char **symvers; /* absolute Module.symvers of all dependencies */
+	const struct kp_jobserver *js;
+	struct kp_kernel_build kb;
+
+	unsigned int slot;
+	int locks[3];	  /* pair, source (without private mounts), slot; -1 */
+	int64_t deadline; /* monotonic seconds; 0: none */
+
+	char *seen; /* the build directory as the recipe sees it (where DKMS has it) */
+	char *seen_out; /* likewise K/ARCH, which some recipes write to */
+	char *private;	/* our directory for this job; the next three lie in it */
+	char *build, *out, *tmp;
+	char *stage;	     /* <dkms_tree>/M/V/K/.tmp_ARCH_x: root's, becomes K/ARCH */
+	char *stage_symvers; /* the build's own Module.symvers, collected; NULL: none */
+	struct kp_product *products;
+	size_t n_products;
+	struct kp_build_log log;
+
+	/* Of a failure, for the record. */
+	int exit_code; /* 0: KP_EXIT_OTHER */
+	bool recipe;   /* the source is to blame, unless the log says otherwise */
+
+	int msg_fd;
+};
+
+/* Do all of it. Returns the process's exit code; what happened goes to msg_fd and to the
+ * record. */
+int kp_build_job_main(struct kp_build_work *w);
+
+/* Tell the parent which stage begins. -EINTR when the build is to end. */
+int kp_build_stage(struct kp_build_work *w, const char *name, struct kp_err *err);
+void kp_build_send(struct kp_build_work *w, enum kp_build_msg_kind kind, int code,
+		   const char *text);
+
+/* build-recipe.c */
+int kp_recipe_patch(struct kp_build_work *w, struct kp_err *err);
+int kp_recipe_script(struct kp_build_work *w, enum kp_conf_script which,
+		     struct kp_err *err);
+int kp_recipe_make(struct kp_build_work *w, struct kp_err *err);
+/* The command line of MAKE, for a shell; NULL: the default one, *ret_argv its vector. */
+char *kp_recipe_make_line(const struct kp_build_work *w, char ***ret_argv);
+char **kp_recipe_env(const struct kp_build_work *w);
+/* Does the end of the log say that the machine is to blame? */
+bool kp_recipe_machine_fault(const char *log_end);
+
+/* build-collect.c */
+/* Open a regular file below DIR_FD that is no link of any kind and is the only name of its
+ * bytes. PATH must not lead out; links in it are refused. -ENOENT: not there; -ELOOP, -EMLINK,
+ * -EINVAL with words. */
+int kp_collect_open(int dir_fd, const char *path, struct kp_err *err);
+int kp_collect_products(struct kp_build_work *w, struct kp_err *err);
+/* Files that the recipe left in K/ARCH. */
+int kp_collect_extra(struct kp_build_work *w, struct kp_err *err);
+
+/* build-publish.c */
+int kp_publish_finish(struct kp_build_work *w,
+		      struct kp_err *err); /* strip... compress */
+/* Rename into place; fill REC's list of files, content, is_signed. */
+int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_err *err);
