@@ -212,7 +212,7 @@ static int open_tables(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 		return kp_err_sys(err, fd, "open '%s'", own);
 	t->fds = kp_calloc(kp_strv_len(symvers) + 1, sizeof(*t->fds));
 	t->fds[t->n++] = fd;
-	kp_strv_foreach (path, symvers) {
+	kp_strv_foreach(path, symvers) {
 		fd = kp_open_in(ctx->root_fd, *path, O_RDONLY, 0);
 		if (fd < 0)
 			return kp_err_sys(err, fd, "open '%s'", *path);

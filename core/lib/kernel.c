@@ -56,7 +56,7 @@ bool kp_kernel_is_present(const struct kp_ctx *ctx, const char *release)
 {
 	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
 
-	kp_strv_foreach (tree, trees)
+	kp_strv_foreach(tree, trees)
 		if (has_tree(ctx, *tree, release))
 			return true;
 	return has_image(ctx, release);
@@ -90,7 +90,7 @@ static int list_tree(struct kp_ctx *ctx, const char *tree, struct kp_kernels *k,
 		return 0;
 	if (r < 0)
 		return kp_err_sys(err, r, "list '%s'", tree);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *dir = kp_path_join(tree, *name);
 		struct kp_kernel *kernel;
 
@@ -219,12 +219,12 @@ int kp_kernels_load(struct kp_ctx *ctx, char *const *extra, struct kp_kernels *r
 	size_t alloc = 0;
 	int r = 0;
 
-	kp_strv_foreach (tree, trees) {
+	kp_strv_foreach(tree, trees) {
 		r = list_tree(ctx, *tree, &k, &alloc, err);
 		if (r < 0)
 			goto fail;
 	}
-	kp_strv_foreach (release, extra) {
+	kp_strv_foreach(release, extra) {
 		if (kp_kernels_find(&k, *release))
 			continue;
 		if (!kp_name_ok(*release)) {

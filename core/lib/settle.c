@@ -52,7 +52,7 @@ int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
 	r = kp_list_in(ctx->root_fd, dir, &names);
 	if (r < 0 && r != -ENOENT)
 		return kp_err_sys(err, r, "list '%s'", dir);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		struct stat st;
 
@@ -74,7 +74,7 @@ static int list_files(struct kp_ctx *ctx, const char *dir, char ***files,
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : kp_err_sys(err, r, "list '%s'", dir);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		struct stat st;
 
@@ -162,7 +162,7 @@ static int settle_dead(struct kp_ctx *ctx, const char *kernel, struct kp_err *er
 		kp_debug("kernel %s: nobody to ask who owns what is left", kernel);
 		return 0;
 	}
-	kp_strv_foreach (tree, trees) {
+	kp_strv_foreach(tree, trees) {
 		_cleanup_free_ char *dir = kp_path_join(*tree, kernel);
 		int r;
 
@@ -181,7 +181,7 @@ static void remove_temporary(struct kp_ctx *ctx, const char *dir)
 	_cleanup_strv_ char **names = NULL;
 
 	(void)kp_list_in(ctx->root_fd, dir, &names);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 
 		if (**name == '.')

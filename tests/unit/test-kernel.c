@@ -34,7 +34,7 @@ static int owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 
 		if (kp_str_starts(path, "/usr"))
 			path += 4;
-		kp_strv_foreach (o, owned) {
+		kp_strv_foreach(o, owned) {
 			size_t len = strcspn(*o, "=");
 			const char *literal = kp_str_starts(*o, "/usr") ? *o + 4 : *o;
 			size_t literal_len = len - (size_t)(literal - *o);
