@@ -76,6 +76,26 @@ static void added(struct kp_ctx *ctx, const struct kp_queue_entry *e,
 	ret->installed++;
 }
 
+/* Of a kernel that is gone nothing is kept: build, record, log. */
+static void forget_dead(struct kp_ctx *ctx, const struct kp_pkg_id *id)
+{
+	_cleanup_free_ char *log = NULL, *dir = NULL, *parent = NULL;
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	if (kp_kernel_is_present(ctx, id->kernel))
+		return;
+	r = kp_record_drop(ctx, id->module, id->version, id->kernel, &err);
+	if (r < 0)
+		kp_warn("%s", kp_err_text(&err, r));
+	log = kp_build_log_path(ctx, id->module, id->version, id->kernel);
+	kp_unlink_in(ctx->root_fd, log);
+	dir = kp_path_dir(log);
+	kp_rmdir_in(ctx->root_fd, dir);
+	parent = kp_path_dir(dir);
+	kp_rmdir_in(ctx->root_fd, parent);
+}
+
 static void erased(struct kp_ctx *ctx, const struct kp_queue_entry *e,
 		   struct kp_sync_result *ret)
 {
@@ -85,6 +105,7 @@ static void erased(struct kp_ctx *ctx, const struct kp_queue_entry *e,
 	if (r < 0)
 		kp_warn("%s", kp_err_text(&err, r));
 	remove_unowned(ctx, e->paths);
+	forget_dead(ctx, &e->id);
 	kp_info("removed %s%s%s", e->name, e->reason ? ": " : "",
 		e->reason ? e->reason : "");
 	run_script(ctx, &e->id, KP_SCRIPT_POST_REMOVE);
