@@ -58,7 +58,9 @@ static inline bool kp_str_eq(const char *a, const char *b)
 bool kp_str_starts(const char *s, const char *prefix);
 bool kp_str_ends(const char *s, const char *suffix);
 bool kp_str_empty(const char *s); /* NULL or "" */
-void kp_str_printable(char *s);	  /* control characters become '?', in place */
+/* Is it UTF-8 without control characters? */
+bool kp_str_is_printable(const char *s);
+void kp_str_printable(char *s); /* each byte of what is not becomes '?', in place */
 char *kp_str_strip(char *s);	  /* white space off both ends, in place; returns start */
 
 /* Order of two version strings as DKMS has it: every run of digits counts as a number,
