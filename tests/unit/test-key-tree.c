@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The keys of source trees, and what is remembered of them. */
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "key-fixture.h"
@@ -205,6 +207,33 @@ static void pipes_and_links_are_not_opened(void **state)
 	assert_string_not_equal(a, b);
 }
 
+/* Linux before 5.6 and the filters of some containers. */
+static void without_openat2(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *path = kp_path_join(f->root.path, "usr/src/m-1");
+	struct kp_tree_hash with, without;
+	int status;
+	pid_t pid;
+
+	put_tree(f);
+	assert_int_equal(kp_tree_hash(f->root.fd, "/usr/src/m-1", KP_TREE_CONTENT, &with,
+				      NULL),
+			 0);
+	pid = fork();
+	if (!pid) {
+		int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (test_forbid_syscall(SYS_openat2, ENOSYS) < 0)
+			_exit(1);
+		if (kp_tree_hash(slash, path, KP_TREE_CONTENT, &without, NULL) < 0)
+			_exit(2);
+		_exit(strcmp(with.content, without.content) ? 3 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +243,7 @@ int main(void)
 		TEST(rested_trees_are_remembered),
 		TEST(unreadable_trees_are_errors),
 		TEST(pipes_and_links_are_not_opened),
+		TEST(without_openat2),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
