@@ -101,22 +101,15 @@ static int has_owner(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
 	int r;
 
 	r = list_files(ctx, dir, &files, err);
+	if (!r)
+		r = kp_backend_owners(ctx, files, &owners, err);
 	if (r < 0)
 		return r;
 	n = kp_strv_len(files);
-	if (!n)
-		return 0;
-	owners = kp_calloc(n, sizeof(*owners));
-	r = ctx->backend->ops->owner(ctx->backend->db, (const char *const *)files, n,
-				     owners, err);
-	for (size_t i = 0; r >= 0 && i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		owned |= owners[i].package != NULL;
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
-	return r < 0 ? r : owned;
+	kp_owners_free(owners, n);
+	return owned;
 }
 
 static int bury(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
