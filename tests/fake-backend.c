@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A whole package database for tests: small files below the root, no package manager, and
- *every situation a test wants made by writing a file.
+ * every situation a test wants made by writing a file.
  *
  * Below /var/lib/fakedb (which must exist for probe() to see the database):
  *	packages/NAME	an installed package of ours: "key=value" lines, then "file=PATH"
- *lines owned		what other packages own: "PACKAGE VERSION PATH" lines lock
- *"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]"
+ *			lines
+ *	owned		what other packages own: "PACKAGE VERSION PATH" lines
+ *	lock		"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]"
  *	refuse		"NAME REASON" lines: changes of these packages fail
- *	busy-once	exists: the next commit finds the lock taken, and removes this
- *file kill-after	N: the process kills itself by SIGKILL after N changes of a commit
+ *	busy-once	exists: the next commit finds the lock taken; what the file holds is
+ *			from then on the lock
+ *	kill-after	N: the process kills itself by SIGKILL after N changes of a commit
  *	broken		exists: list() and owner() give -EIO
  *	headers		"KERNEL COMMAND" lines for suggest_headers()
  *	log		what was done, appended to: "begin", "add NAME", "erase NAME",
- *"refused NAME", "end", "settle NAME"
+ *			"refused NAME", "end", "settle NAME"
  *
  * A package file is NAME.fake: the same lines with "size=N mode=OCTAL" before each
- *"file=", an empty line, then the files' bytes. Works with any root_fd, and without
- *privilege.
+ * "file=", an empty line, then the files' bytes. Works with any root_fd, and without
+ * privilege.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -81,7 +83,7 @@ static char *look_up(int root_fd, const char *file, const char *word)
 	_cleanup_strv_ char **lines = read_lines(root_fd, file);
 	size_t len = strlen(word);
 
-	kp_strv_foreach (l, lines)
+	kp_strv_foreach(l, lines)
 		if (!strncmp(*l, word, len) && (*l)[len] == ' ')
 			return kp_strdup(*l + len + 1);
 	return NULL;
@@ -94,7 +96,7 @@ static int fake_probe(int root_fd)
 	if (!kp_is_dir_in(root_fd, DB))
 		return 0;
 	lines = read_lines(root_fd, "owned");
-	kp_strv_foreach (l, lines)
+	kp_strv_foreach(l, lines)
 		if (strstr(*l, "/lib/modules/") || strstr(*l, " /boot/vmlinuz-"))
 			return 2;
 	return 1;
@@ -117,7 +119,7 @@ static int fake_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_h
 		      struct kp_err *err)
 {
 	_cleanup_free_ char *text = read_file(db->root_fd, "lock");
-	const char *word = text ? kp_str_strip(text) : "free";
+	const char *word = text && *kp_str_strip(text) ? kp_str_strip(text) : "free";
 
 	if (ret_holder)
 		*ret_holder = NULL;
@@ -199,7 +201,7 @@ static void parse(const char *text, struct parsed *ret)
 	unsigned int mode = 0644;
 	size_t offset = 0, size = 0, alloc = 0;
 
-	kp_strv_foreach (l, lines) {
+	kp_strv_foreach(l, lines) {
 		char *value = strchr(*l, '='), **to;
 
 		if (!value)
@@ -248,7 +250,7 @@ static int fake_list(struct kp_pkgdb *db, struct kp_pkg_installed **ret, size_t 
 	rc = kp_list_in(db->root_fd, PACKAGES, &names);
 	if (rc < 0 && rc != -ENOENT)
 		return kp_err_sys(err, rc, "read '%s'", PACKAGES);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_(parsed_clear) struct parsed p = { 0 };
 
 		if (load_installed(db, *name, &p) < 0)
@@ -275,7 +277,7 @@ static bool find_foreign_owner(struct kp_pkgdb *db, const char *path,
 {
 	_cleanup_strv_ char **lines = read_lines(db->root_fd, "owned");
 
-	kp_strv_foreach (l, lines) {
+	kp_strv_foreach(l, lines) {
 		_cleanup_strv_ char **words = kp_strv_split(*l, " ");
 
 		if (kp_strv_len(words) != 3 || !covers(path, words[2]))
@@ -301,7 +303,7 @@ static int fake_owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 		if (find_foreign_owner(db, paths[i], &ret[i]))
 			continue;
 		for (size_t j = 0; j < n_list && !ret[i].package; j++)
-			kp_strv_foreach (f, list[j].files)
+			kp_strv_foreach(f, list[j].files)
 				if (!ret[i].package && covers(paths[i], *f))
 					ret[i] = (struct kp_owner){
 						kp_strdup(list[j].name),
@@ -373,7 +375,7 @@ static int write_below(int root_fd, const char *path, const void *data, size_t l
 
 static void remove_files(struct kp_pkgdb *db, const struct parsed *old, char *const *keep)
 {
-	kp_strv_foreach (f, old->pkg.files) {
+	kp_strv_foreach(f, old->pkg.files) {
 		_cleanup_free_ char *dir = kp_strdup(*f);
 		char *slash;
 
@@ -475,7 +477,7 @@ static int fake_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		return kp_err_set(err, -EBUSY, "fakedb is held by %s",
 				  holder ?: "an ancestor");
 	if (have(db->root_fd, "busy-once")) {
-		kp_unlink_in(db->root_fd, DB "/busy-once");
+		kp_rename_in(db->root_fd, DB "/busy-once", DB "/lock");
 		return kp_err_set(err, -EBUSY, "fakedb was taken in between");
 	}
 	note(db->root_fd, "begin", NULL);
@@ -491,6 +493,8 @@ static int fake_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 						   : do_erase(db, c, &c->err);
 			c->result = rc < 0 ? KP_CHANGE_FAILED : KP_CHANGE_DONE;
 		}
+	if (!left)
+		raise(SIGKILL);
 	note(db->root_fd, "end", NULL);
 	return 0;
 }

@@ -54,6 +54,8 @@ struct kp_sync_opts {
 	bool build_only;       /* publish, do not install */
 	bool dry_run;
 	int jobs;
+	int native_wait_ms; /* how long another's package transaction is waited for before the
+			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
 	bool boot;             /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
@@ -63,6 +65,7 @@ struct kp_sync_opts {
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
 	size_t remembered; /* failed before with the same key, not tried again */
+	char **no_headers; /* kernels for which something selected lacks only the headers */
 	char **failures; /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
 };
 
