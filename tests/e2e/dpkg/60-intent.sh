@@ -14,14 +14,6 @@ package_removed_is_restored()
 	assert_output 'kmodpkg uninstall'
 }
 
-scenario file_deleted_is_restored hello
-file_deleted_is_restored()
-{
-	rm "$(module_file "$K1" kmodpkg_hello)"
-	run kmodpkg sync
-	assert_modules "$K1" kmodpkg_hello
-}
-
 scenario uninstalled_stays_away hello
 uninstalled_stays_away()
 {

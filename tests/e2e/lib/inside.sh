@@ -29,17 +29,6 @@ run()
 	[ $rc -eq 0 ] || fail "'$*' ended with status $rc"
 }
 
-# run_status N COMMAND...: the same, it has to end with status N.
-run_status()
-{
-	local want=$1 rc=0
-	shift
-	printf '\n$ %s\n' "$*"
-	"$@" >"$RUN_OUTPUT" 2>&1 </dev/null || rc=$?
-	show_output
-	[ $rc -eq "$want" ] || fail "'$*' ended with status $rc, not $want"
-}
-
 # The same for a command that has to fail, and not by a signal.
 run_fails()
 {
