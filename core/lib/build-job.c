@@ -23,9 +23,6 @@
 #include "base/str.h"
 #include "lib/build-job.h"
 
-/* Enough slots for every job of several programs at once. */
-#define SLOTS 512
-
 /* The longest wait for a lock. */
 #define MINUTES_MAX (24 * 60)
 
@@ -124,7 +121,7 @@ static int take_slot(struct kp_build_work *w, struct kp_err *err)
 {
 	int rc = -EBUSY;
 
-	for (w->slot = 1; rc == -EBUSY && w->slot <= SLOTS; w->slot++) {
+	for (w->slot = 1; rc == -EBUSY && w->slot < KP_SANDBOX_SLOTS; w->slot++) {
 		_cleanup_free_ char *path =
 			kp_strf("%s/build/slot-%u.lock", w->ctx->run_dir, w->slot);
 
