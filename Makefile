@@ -114,6 +114,8 @@ endif
 RPM_PLUGIN := $(if $(filter rpm,$(BACKENDS)),$(if $(TRANSACTION),$(O)/rpm-plugins/kmodpkg.so))
 
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test-*.c))
+# What unit tests share.
+UNIT_HELP := $(call objects,$(filter-out tests/unit/test-%,$(wildcard tests/unit/*.c)))
 FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake-backend.c))
 CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
@@ -198,7 +200,9 @@ $(O)/tests/fake.so: $(O)/tests/fake-backend.o $(O)/base.a
 	$(call say,PLUGIN)
 	$(link) $(PLUGIN_LDFLAGS) -o $@ $^ $(call pkg-libs,libmd jansson)
 
-$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/tests/unit/test.o $(O)/cli.a $(O)/lib.a $(O)/base.a
+$(O)/tests/help.a: $(UNIT_HELP)
+	$(archive)
+$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/tests/help.a $(O)/cli.a $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
 

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * A whole package database for tests: small files below the root, no package manager, and
- *every situation a test wants made by writing a file.
+ * every situation a test wants made by writing a file.
  *
  * Below /var/lib/fakedb (which must exist for probe() to see the database):
  *	packages/NAME	an installed package of ours: "key=value" lines, then "file=PATH"
- *lines owned		what other packages own: "PACKAGE VERSION PATH" lines lock
- *"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]"
+ *			lines
+ *	owned		what other packages own: "PACKAGE VERSION PATH" lines
+ *	lock		"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]"
  *	refuse		"NAME REASON" lines: changes of these packages fail
- *	busy-once	exists: the next commit finds the lock taken, and removes this
- *file kill-after	N: the process kills itself by SIGKILL after N changes of a commit
+ *	busy-once	exists: the next commit finds the lock taken; what the file holds is
+ *			from then on the lock
+ *	kill-after	N: the process kills itself by SIGKILL after N changes of a commit
  *	broken		exists: list() and owner() give -EIO
  *	headers		"KERNEL COMMAND" lines for suggest_headers()
  *	log		what was done, appended to: "begin", "add NAME", "erase NAME",
- *"refused NAME", "end", "settle NAME"
+ *			"refused NAME", "end", "settle NAME"
  *
  * A package file is NAME.fake: the same lines with "size=N mode=OCTAL" before each
- *"file=", an empty line, then the files' bytes. Works with any root_fd, and without
- *privilege.
+ * "file=", an empty line, then the files' bytes. Works with any root_fd, and without
+ * privilege.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -117,7 +119,7 @@ static int fake_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_h
 		      struct kp_err *err)
 {
 	_cleanup_free_ char *text = read_file(db->root_fd, "lock");
-	const char *word = text ? kp_str_strip(text) : "free";
+	const char *word = text && *kp_str_strip(text) ? kp_str_strip(text) : "free";
 
 	if (ret_holder)
 		*ret_holder = NULL;
@@ -475,7 +477,7 @@ static int fake_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		return kp_err_set(err, -EBUSY, "fakedb is held by %s",
 				  holder ?: "an ancestor");
 	if (have(db->root_fd, "busy-once")) {
-		kp_unlink_in(db->root_fd, DB "/busy-once");
+		kp_rename_in(db->root_fd, DB "/busy-once", DB "/lock");
 		return kp_err_set(err, -EBUSY, "fakedb was taken in between");
 	}
 	note(db->root_fd, "begin", NULL);
@@ -491,6 +493,8 @@ static int fake_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 						   : do_erase(db, c, &c->err);
 			c->result = rc < 0 ? KP_CHANGE_FAILED : KP_CHANGE_DONE;
 		}
+	if (!left)
+		raise(SIGKILL);
 	note(db->root_fd, "end", NULL);
 	return 0;
 }

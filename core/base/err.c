@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,4 +71,9 @@ const char *kp_err_text(const struct kp_err *err, int code)
 	if (err && err->text[0])
 		return err->text;
 	return strerror(code < 0 ? -code : code);
+}
+
+bool kp_err_is_disk(int code)
+{
+	return code == -ENOSPC || code == -EDQUOT || code == -EROFS;
 }

@@ -14,8 +14,17 @@
 /* How long the end of a transaction waits for another of our processes. */
 #define DRAIN_WAIT_MS (60 * 1000)
 
-/* Files that we placed and that the database will not get now must not stay behind. */
-static void remove_unowned(struct kp_ctx *ctx, char *const *paths)
+/* What goes on while a queue is applied. */
+struct drain {
+	struct kp_ctx *ctx;
+	struct kp_sync_result *ret;
+	struct kp_sources sources; /* loaded for the first script */
+	bool have_sources;
+};
+
+/* Remove those of PATHS that no package owns. *RET (may be NULL) gets the removed ones. */
+static void remove_unowned(struct kp_ctx *ctx, char *const *paths,
+			   int (*removal)(int root_fd, const char *path), char ***ret)
 {
 	size_t n = kp_strv_len(paths);
 	struct kp_owner *owners = kp_calloc(n, sizeof(*owners));
@@ -25,8 +34,9 @@ static void remove_unowned(struct kp_ctx *ctx, char *const *paths)
 					 owners, NULL)
 	      : 0;
 	for (size_t i = 0; i < n; i++) {
-		if (r == 0 && !owners[i].package)
-			kp_unlink_in(ctx->root_fd, paths[i]);
+		if (r == 0 && !owners[i].package &&
+		    removal(ctx->root_fd, paths[i]) == 0 && ret)
+			kp_strv_add(ret, paths[i]);
 		free(owners[i].package);
 		free(owners[i].version);
 		free(owners[i].path);
@@ -34,46 +44,63 @@ static void remove_unowned(struct kp_ctx *ctx, char *const *paths)
 	free(owners);
 }
 
-static void run_script(struct kp_ctx *ctx, const struct kp_pkg_id *id,
+/* Files that we placed and that the database does not get, or not any more, must not stay
+ * behind, nor the directories that were made for them. */
+static void clean_up(struct kp_ctx *ctx, const struct kp_queue_entry *e)
+{
+	_cleanup_strv_ char **gone = NULL, **dirs = NULL;
+
+	kp_place_sweep(ctx, e->paths);
+	remove_unowned(ctx, e->paths, kp_unlink_in, &gone);
+	kp_strv_foreach(p, gone) {
+		/* Below the kernel's own directory, the deepest first. */
+		for (char *dir = kp_path_dir(*p), *up; dir; dir = up) {
+			up = kp_str_eq(strrchr(dir, '/') + 1, e->id.kernel) ||
+					     !strcmp(dir, "/")
+				     ? NULL
+				     : kp_path_dir(dir);
+			if (up && !kp_strv_has(dirs, dir))
+				kp_strv_add(&dirs, dir);
+			free(dir);
+		}
+	}
+	remove_unowned(ctx, dirs, kp_rmdir_in, NULL);
+}
+
+static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		       enum kp_conf_script which)
 {
-	_cleanup_(kp_sources_clear) struct kp_sources sources = { 0 };
 	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL;
+	struct kp_conf_env env = { .module = id->module,
+				   .version = id->version,
+				   .kernelver = id->kernel,
+				   .arch = id->arch };
 	struct kp_err err = KP_ERR_INIT;
 	struct kp_source *s;
 	int r;
 
-	if (kp_sources_load(ctx, &sources, NULL) < 0)
+	if (!d->have_sources && kp_sources_load(d->ctx, &d->sources, NULL) < 0)
 		return;
-	s = kp_sources_find(&sources, id->module, id->version);
+	d->have_sources = true;
+	s = kp_sources_find(&d->sources, id->module, id->version);
 	if (!s || s->missing)
 		return;
-	r = kp_conf_load(ctx,
-			 &(struct kp_conf_env){ .module = id->module,
-						.version = id->version,
-						.kernelver = id->kernel,
-						.arch = id->arch,
-						.source_dir = s->dir },
-			 &conf, &err);
+	env.source_dir = s->dir;
+	r = kp_conf_load(d->ctx, &env, &conf, &err);
 	if (r == 0)
-		r = kp_script_run(ctx, s, conf, which, id->kernel, &err);
+		r = kp_script_run(d->ctx, s, conf, which, id->kernel, &err);
 	/* The modules are in place, or gone, whatever the script says. */
 	if (r < 0)
 		kp_warn("%s", kp_err_text(&err, r));
 }
 
-static void added(struct kp_ctx *ctx, const struct kp_queue_entry *e,
-		  struct kp_sync_result *ret)
+static void set_view(struct kp_ctx *ctx, const struct kp_pkg_id *id, const char *version)
 {
 	struct kp_err err = KP_ERR_INIT;
-	int r = kp_view_set(ctx, e->id.module, e->id.kernel, e->id.version, &err);
+	int r = kp_view_set(ctx, id->module, id->kernel, version, &err);
 
 	if (r < 0)
 		kp_warn("%s", kp_err_text(&err, r));
-	kp_info("installed %s/%s for %s (package %s)", e->id.module, e->id.version,
-		e->id.kernel, e->name);
-	run_script(ctx, &e->id, KP_SCRIPT_POST_INSTALL);
-	ret->installed++;
 }
 
 /* Of a kernel that is gone nothing is kept: build, record, log. */
@@ -96,27 +123,117 @@ static void forget_dead(struct kp_ctx *ctx, const struct kp_pkg_id *id)
 	kp_rmdir_in(ctx->root_fd, parent);
 }
 
-static void erased(struct kp_ctx *ctx, const struct kp_queue_entry *e,
-		   struct kp_sync_result *ret)
+static void added(struct drain *d, const struct kp_queue_entry *e)
 {
-	struct kp_err err = KP_ERR_INIT;
-	int r = kp_view_set(ctx, e->id.module, e->id.kernel, NULL, &err);
+	kp_place_sweep(d->ctx, e->paths);
+	set_view(d->ctx, &e->id, e->id.version);
+	kp_info("installed %s/%s for %s (package %s)", e->id.module, e->id.version,
+		e->id.kernel, e->name);
+	run_script(d, &e->id, KP_SCRIPT_POST_INSTALL);
+	d->ret->installed++;
+}
 
-	if (r < 0)
-		kp_warn("%s", kp_err_text(&err, r));
-	remove_unowned(ctx, e->paths);
-	forget_dead(ctx, &e->id);
+static void erased(struct drain *d, const struct kp_queue_entry *e)
+{
+	set_view(d->ctx, &e->id, NULL);
+	clean_up(d->ctx, e);
+	forget_dead(d->ctx, &e->id);
 	kp_info("removed %s%s%s", e->name, e->reason ? ": " : "",
 		e->reason ? e->reason : "");
-	run_script(ctx, &e->id, KP_SCRIPT_POST_REMOVE);
-	ret->erased++;
+	run_script(d, &e->id, KP_SCRIPT_POST_REMOVE);
+	d->ret->erased++;
+}
+
+/* The view after a change that was refused: what the database has. */
+static void show_installed(struct kp_ctx *ctx, const struct kp_pkg_id *id)
+{
+	struct kp_pkg_installed *list = NULL;
+	const char *version = NULL;
+	size_t n = 0;
+
+	if (ctx->backend->ops->list(ctx->backend->db, &list, &n, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (kp_str_eq(list[i].id.module, id->module) &&
+		    kp_str_eq(list[i].id.kernel, id->kernel))
+			version = list[i].id.version;
+	set_view(ctx, id, version);
+	for (size_t i = 0; i < n; i++)
+		kp_pkg_installed_clear(&list[i]);
+	free(list);
+}
+
+static void refused(struct drain *d, const struct kp_queue_entry *e, const char *why)
+{
+	kp_log(KP_LOG_ERR, "%s: %s", e->name, why);
+	kp_strv_addf(&d->ret->failures, "%s/%s, kernel %s: %s", e->id.module,
+		     e->id.version, e->id.kernel, why);
+	d->ret->failed++;
+	if (e->kind != KP_CHANGE_ADD)
+		return;
+	clean_up(d->ctx, e);
+	show_installed(d->ctx, &e->id);
+}
+
+static void tell_native(struct kp_ctx *ctx, char *const *names)
+{
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	if (!names || !ctx->backend->ops->settle)
+		return;
+	r = ctx->backend->ops->settle(ctx->backend->db, (const char *const *)names,
+				      kp_strv_len(names), &err);
+	if (r < 0)
+		kp_warn("%s", kp_err_text(&err, r));
+}
+
+/* After each change that is finished its entry goes. */
+static int finish(struct drain *d, const struct kp_queue *q, struct kp_change *changes,
+		  struct kp_err *err)
+{
+	_cleanup_strv_ char **names = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < q->n; i++) {
+		const struct kp_queue_entry *e = &q->list[i];
+
+		if (changes[i].result == KP_CHANGE_PENDING)
+			continue;
+		if (changes[i].result == KP_CHANGE_FAILED) {
+			refused(d, e, kp_err_text(&changes[i].err, -EIO));
+		} else if (e->kind == KP_CHANGE_ADD) {
+			added(d, e);
+			kp_strv_add(&names, e->name);
+		} else {
+			erased(d, e);
+		}
+		r = kp_queue_drop(d->ctx, e, err);
+	}
+	tell_native(d->ctx, names);
+	return r;
+}
+
+/* An entry whose kernel was settled since it was written, with other changes. */
+static int mark_again(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_err *err)
+{
+	_cleanup_strv_ char **marked = NULL;
+	int r = kp_unsettled_list(ctx, &marked, err);
+
+	for (size_t i = 0; r == 0 && i < q->n; i++) {
+		if (kp_strv_has(marked, q->list[i].id.kernel))
+			continue;
+		r = kp_unsettled_mark(ctx, q->list[i].id.kernel, err);
+		kp_strv_add(&marked, q->list[i].id.kernel);
+	}
+	return r;
 }
 
 static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_result *ret,
 		 struct kp_err *err)
 {
+	struct drain d = { .ctx = ctx, .ret = ret };
 	struct kp_change *changes = kp_calloc(q->n, sizeof(*changes));
-	_cleanup_strv_ char **names = NULL;
 	int r;
 
 	for (size_t i = 0; i < q->n; i++) {
@@ -124,39 +241,13 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_re
 		changes[i].file = q->list[i].file;
 		changes[i].name = q->list[i].name;
 	}
-	r = ctx->backend->ops->commit(ctx->backend->db, changes, q->n, err);
-	for (size_t i = 0; r == 0 && i < q->n; i++) {
-		const struct kp_queue_entry *e = &q->list[i];
-
-		if (changes[i].result == KP_CHANGE_PENDING)
-			continue;
-		if (changes[i].result == KP_CHANGE_FAILED) {
-			const char *why = kp_err_text(&changes[i].err, -EIO);
-
-			kp_log(KP_LOG_ERR, "%s: %s", e->name, why);
-			kp_strv_addf(&ret->failures, "%s/%s, kernel %s: %s", e->id.module,
-				     e->id.version, e->id.kernel, why);
-			ret->failed++;
-			if (e->kind == KP_CHANGE_ADD)
-				remove_unowned(ctx, e->paths);
-		} else if (e->kind == KP_CHANGE_ADD) {
-			added(ctx, e, ret);
-			kp_strv_add(&names, e->name);
-		} else {
-			erased(ctx, e, ret);
-		}
-		r = kp_queue_drop(ctx, e, err);
-	}
+	r = mark_again(ctx, q, err);
+	if (r == 0)
+		r = ctx->backend->ops->commit(ctx->backend->db, changes, q->n, err);
+	if (r == 0)
+		r = finish(&d, q, changes, err);
+	kp_sources_clear(&d.sources);
 	free(changes);
-	if (r == 0 && names && ctx->backend->ops->settle) {
-		struct kp_err serr = KP_ERR_INIT;
-		int s = ctx->backend->ops->settle(ctx->backend->db,
-						  (const char *const *)names,
-						  kp_strv_len(names), &serr);
-
-		if (s < 0)
-			kp_warn("%s", kp_err_text(&serr, s));
-	}
 	return r;
 }
 
@@ -200,6 +291,7 @@ int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_init
 int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 {
 	_cleanup_close_ int lock = -1;
+	struct kp_err busy = KP_ERR_INIT;
 	enum kp_lock_state state;
 	int r;
 
@@ -211,9 +303,13 @@ int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 		return r;
 	if (state == KP_LOCK_INSIDE_MUST_DEFER)
 		return 0;
-	r = kp_lock_main(ctx, "drain", DRAIN_WAIT_MS, &lock, err);
+	r = kp_lock_main(ctx, "drain", DRAIN_WAIT_MS, &lock, &busy);
+	if (r == -EBUSY) {
+		kp_info("%s; the queue stays for the next run", busy.text);
+		return 0;
+	}
 	if (r < 0)
-		return r;
+		return kp_err_set(err, r, "%s", busy.text);
 	kp_sync_enter();
 	r = kp_drain_locked(ctx, NULL, false, err);
 	kp_sync_leave();

@@ -89,72 +89,8 @@ static int fill_package(struct kp_ctx *ctx, const struct kp_world *w,
 	return open_files(ctx, s, k, rec, pkg, err);
 }
 
-/* Another package's file is never overwritten, not even until the commit. */
-static int check_owners(struct kp_ctx *ctx, const struct kp_world *w,
-			const struct kp_plan_row *row, const struct kp_pkg *pkg,
-			struct kp_err *err)
-{
-	const struct kp_pkgdb_ops *ops = ctx->backend->ops;
-	const char **paths = kp_calloc(pkg->n_files, sizeof(*paths));
-	struct kp_owner *owners = kp_calloc(pkg->n_files, sizeof(*owners));
-	int r;
-
-	for (size_t i = 0; i < pkg->n_files; i++)
-		paths[i] = pkg->files[i].path;
-	r = ops->owner(ctx->backend->db, paths, pkg->n_files, owners, err);
-	for (size_t i = 0; i < pkg->n_files; i++) {
-		bool ours = false;
-
-		for (size_t j = 0; j < w->n_packages; j++)
-			ours |= kp_str_eq(w->packages[j].name, owners[i].package) &&
-				kp_str_eq(w->packages[j].id.module, row->module);
-		if (r == 0 && owners[i].package && !ours)
-			r = kp_err_set(err, -EEXIST,
-				       "%s belongs to package %s; remove that package or "
-				       "uninstall %s",
-				       paths[i], owners[i].package, row->module);
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
-	free(paths);
-	return r;
-}
-
-static int place_file(struct kp_ctx *ctx, const struct kp_pkg_file *f, struct kp_err *err)
-{
-	_cleanup_free_ char *dir =
-		kp_strndup(f->path, (size_t)(strrchr(f->path, '/') - f->path));
-	_cleanup_free_ char *tmp = kp_strf("%s.kmodpkg-new", f->path);
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
-	if (r < 0)
-		return r;
-	fd = kp_open_in(ctx->root_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW,
-			f->mode);
-	if (fd < 0)
-		return kp_err_sys(err, fd, "create '%s'", tmp);
-	if (lseek(f->fd, 0, SEEK_SET) < 0)
-		r = kp_err_sys(err, -errno, "seek");
-	if (r == 0)
-		r = kp_copy_fd(f->fd, fd, err);
-	if (r == 0 && (fchmod(fd, f->mode) < 0 || fsync(fd) < 0))
-		r = kp_err_sys(err, -errno, "write '%s'", tmp);
-	if (r == 0) {
-		r = kp_rename_in(ctx->root_fd, tmp, f->path);
-		if (r < 0)
-			kp_err_sys(err, r, "rename '%s'", tmp);
-	}
-	if (r < 0)
-		kp_unlink_in(ctx->root_fd, tmp);
-	return r;
-}
-
 int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
-		   bool place, struct kp_err *err)
+		   struct kp_err *err)
 {
 	const struct kp_plan_pair *x = &w->input.pairs[row->pair];
 	const struct kp_world_pair *wp = &w->pairs[row->pair];
@@ -167,8 +103,10 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	int r;
 
 	r = fill_package(ctx, w, row, &pkg, err);
+	for (size_t i = 0; r == 0 && i < pkg.n_files; i++)
+		kp_strv_add(&e.paths, pkg.files[i].path);
 	if (r == 0)
-		r = check_owners(ctx, w, row, &pkg, err);
+		r = kp_place_check(ctx, w, row->module, e.paths, err);
 	if (r == 0)
 		r = kp_script_run(ctx, s, wp->conf, KP_SCRIPT_PRE_INSTALL, row->kernel,
 				  err);
@@ -176,63 +114,65 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 		r = kp_unsettled_mark(ctx, row->kernel, err);
 	if (r == 0)
 		r = kp_queue_begin(ctx, &e.dir, &dir_fd, err);
-	if (r == 0)
-		r = ctx->backend->ops->write(ctx->backend->db, &pkg, dir_fd, &file,
-					     &e.name, err);
 	if (r < 0)
-		goto fail;
-	e.file = kp_path_join(e.dir, file);
-	kp_pkg_id_copy(&e.id, &pkg.id);
-	for (size_t i = 0; i < pkg.n_files; i++)
-		kp_strv_add(&e.paths, pkg.files[i].path);
-	r = kp_queue_commit_entry(ctx, &e, err);
+		return r;
+	r = ctx->backend->ops->write(ctx->backend->db, &pkg, dir_fd, &file, &e.name, err);
+	if (r == 0) {
+		e.file = kp_path_join(e.dir, file);
+		kp_pkg_id_copy(&e.id, &pkg.id);
+		r = kp_queue_commit_entry(ctx, &e, err);
+	}
+	/* What is not an entry now only takes room. */
 	if (r < 0)
-		goto fail;
-	for (size_t i = 0; place && r == 0 && i < pkg.n_files; i++)
-		r = place_file(ctx, &pkg.files[i], err);
-	if (r == 0 && place)
-		r = kp_view_set(ctx, row->module, row->kernel, row->version, err);
-	if (r < 0)
-		goto fail;
-	return 0;
-fail:
-	kp_err_prefix(err, "%s/%s, kernel %s", row->module, row->version, row->kernel);
+		(void)kp_queue_drop(ctx, &e, NULL);
 	return r;
+}
+
+/* What is there of a row's package: in the database or, where it never got beyond the
+ * queue, there. */
+static void find_package(const struct kp_world *w, const struct kp_plan_row *row,
+			 struct kp_queue_entry *e)
+{
+	for (size_t i = 0; i < w->n_packages; i++) {
+		const struct kp_pkg_installed *p = &w->packages[i];
+
+		if (!kp_str_eq(p->name, row->package) ||
+		    !kp_str_eq(p->id.kernel, row->kernel))
+			continue;
+		kp_pkg_id_copy(&e->id, &p->id);
+		e->paths = kp_strv_dup(p->files);
+		return;
+	}
+	for (size_t i = 0; i < w->queue.n; i++) {
+		const struct kp_queue_entry *q = &w->queue.list[i];
+
+		if (!kp_str_eq(q->name, row->package))
+			continue;
+		kp_pkg_id_copy(&e->id, &q->id);
+		e->paths = kp_strv_dup(q->paths);
+		return;
+	}
 }
 
 int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		 struct kp_err *err)
 {
 	_cleanup_(kp_queue_entry_clear) struct kp_queue_entry e = {
-		.kind = KP_CHANGE_ERASE
+		.kind = KP_CHANGE_ERASE,
+		.name = kp_strdup(row->package),
+		.reason = kp_strdup(row->note),
 	};
 	_cleanup_close_ int dir_fd = -1;
 	int r;
 
-	for (size_t i = 0; i < w->n_packages; i++) {
-		if (!kp_str_eq(w->packages[i].name, row->package))
-			continue;
-		kp_pkg_id_copy(&e.id, &w->packages[i].id);
-		e.paths = kp_strv_dup(w->packages[i].files);
-	}
-	if (!e.id.module) {
-		/* It never got beyond the queue: dropping the entry and its placed files is
-		 * all there is to erase. */
-		for (size_t i = 0; i < w->queue.n; i++)
-			if (kp_str_eq(w->queue.list[i].name, row->package)) {
-				kp_pkg_id_copy(&e.id, &w->queue.list[i].id);
-				e.paths = kp_strv_dup(w->queue.list[i].paths);
-				break;
-			}
-	}
-	e.name = kp_strdup(row->package);
-	e.reason = kp_strdup(row->note);
+	find_package(w, row, &e);
 	r = kp_unsettled_mark(ctx, row->kernel, err);
 	if (r == 0)
 		r = kp_queue_begin(ctx, &e.dir, &dir_fd, err);
-	if (r == 0)
-		r = kp_queue_commit_entry(ctx, &e, err);
 	if (r < 0)
-		kp_err_prefix(err, "erase %s", row->package);
+		return r;
+	r = kp_queue_commit_entry(ctx, &e, err);
+	if (r < 0)
+		(void)kp_queue_drop(ctx, &e, NULL);
 	return r;
 }

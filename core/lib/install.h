@@ -11,11 +11,20 @@
 
 #include "lib/sync.h"
 
-/* Queue the package of a row whose published build is to be installed. With PLACE its
- * files are put in place and depmod is run. PRE_INSTALL is run first. -EEXIST with words: another
- * package owns one of the paths. */
+/* Queue the package of a row whose published build is to be installed. PRE_INSTALL is run
+ * first. -EEXIST with words: another package owns one of the paths. */
 int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
-		   bool place, struct kp_err *err);
+		   struct kp_err *err);
+/* Does another package own one of these paths? Then -EEXIST with words. */
+int kp_place_check(struct kp_ctx *ctx, const struct kp_world *w, const char *module,
+		   char *const *paths, struct kp_err *err);
+/* Put the files of queued packages in place that are not yet, out of the published builds
+ * (what is not published any more waits for the commit). What fails with one package is said
+ * and counted in RET; a disk that is full or read-only is an error. */
+int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
+		   struct kp_sync_result *ret, struct kp_err *err);
+/* Remove what a process that died while it placed files left beside PATHS. Needs our lock. */
+void kp_place_sweep(struct kp_ctx *ctx, char *const *paths);
 /* Queue the removal of a row's package. */
 int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		 struct kp_err *err);

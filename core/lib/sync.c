@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include <kmodpkg/log.h>
@@ -11,12 +13,13 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/install.h"
+#include "lib/register.h"
 #include "lib/settle.h"
 #include "lib/sync-request.h"
 #include "lib/sync.h"
 
 #define LOCK_WAIT_MS (10 * 60 * 1000) /* for another sync to commit */
-#define NATIVE_WAIT_MS (60 * 1000)    /* for a package manager by hand; then the queue */
+#define NATIVE_WAIT_MS (60 * 1000)    /* kp_sync_opts.native_wait_ms */
 #define NATIVE_STEP_MS 200
 /* Requests and changes during a run make another round; this many at most. */
 #define ROUNDS 8
@@ -25,8 +28,9 @@ struct sync {
 	struct kp_ctx *ctx;
 	struct kp_sync_opts *opts; /* a copy */
 	struct kp_sync_result *ret;
-	char **tried; /* "M/V K key" of the builds of this run */
-	bool waited;  /* the native lock was waited for long enough */
+	char **tried;	 /* "M/V K key" of the builds of this run */
+	char **unusable; /* trees that could not be registered */
+	bool waited;	 /* the native lock was waited for long enough */
 };
 
 void kp_sync_result_clear(struct kp_sync_result *r)
@@ -40,89 +44,6 @@ static char *row_name(const struct kp_plan_row *row)
 {
 	return kp_strf("%s/%s %s %s", row->module, row->version, row->kernel,
 		       row->key ? row->key : "");
-}
-
-/* Where the owner of a source that registered itself is remembered. */
-static char *owner_file(struct kp_ctx *ctx, const struct kp_source *s)
-{
-	return kp_strf("%s/builds/%s/%s/source-package", ctx->state_dir, s->module,
-		       s->version);
-}
-
-static int register_source(struct kp_ctx *ctx, const struct kp_source *s,
-			   struct kp_err *err)
-{
-	_cleanup_free_ char *file = owner_file(ctx, s), *dir = kp_strdup(file);
-	int r;
-
-	*strrchr(dir, '/') = '\0';
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
-	if (r == 0)
-		r = kp_write_in(ctx->root_fd, file, s->package, strlen(s->package), 0644,
-				err);
-	if (r == 0)
-		r = kp_source_register(ctx, s->module, s->version, s->dir, err);
-	if (r == 0)
-		kp_info("registered %s/%s (package %s)", s->module, s->version,
-			s->package);
-	return r;
-}
-
-/* A source that registered itself, and whose tree went together with its package. */
-static int unregister_gone(struct kp_ctx *ctx, const struct kp_source *s,
-			   struct kp_err *err)
-{
-	_cleanup_free_ char *file = owner_file(ctx, s);
-	int r;
-
-	if (!s->missing || s->package || !kp_exists_in(ctx->root_fd, file))
-		return 0;
-	r = kp_unlink_in(ctx->root_fd, file);
-	if (r < 0)
-		return kp_err_sys(err, r, "remove '%s'", file);
-	kp_info("%s/%s is gone with its package", s->module, s->version);
-	return kp_source_unregister(ctx, s->module, s->version, err);
-}
-
-/* Bring the registrations up to date; 1 when something changed. Our lock is held. */
-static int update_sources(struct kp_ctx *ctx, const struct kp_world *w,
-			  struct kp_err *err)
-{
-	int changed = 0, r;
-
-	for (size_t i = 0; i < w->unregistered.n; i++) {
-		if (!kp_world_registers(w, &w->unregistered.list[i]))
-			continue;
-		r = register_source(ctx, &w->unregistered.list[i], err);
-		if (r < 0)
-			return r;
-		changed = 1;
-	}
-	for (size_t i = 0; i < w->sources.n; i++) {
-		const struct kp_source *s = &w->sources.list[i];
-
-		if (!s->missing || s->package)
-			continue;
-		r = unregister_gone(ctx, s, err);
-		if (r < 0)
-			return r;
-	}
-	return changed;
-}
-
-static bool sources_need_update(struct kp_ctx *ctx, const struct kp_world *w)
-{
-	for (size_t i = 0; i < w->unregistered.n; i++)
-		if (kp_world_registers(w, &w->unregistered.list[i]))
-			return true;
-	for (size_t i = 0; i < w->sources.n; i++) {
-		_cleanup_free_ char *file = owner_file(ctx, &w->sources.list[i]);
-
-		if (w->sources.list[i].missing && !w->sources.list[i].package &&
-		    kp_exists_in(ctx->root_fd, file))
-			return true;
-	}
-	return false;
 }
 
 static bool is_optional(const struct sync *s, const struct kp_plan_row *row)
@@ -264,15 +185,19 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 
 static void tell_restored(struct sync *s, const struct kp_plan_row *row)
 {
-	if (!row->package && kp_view_has(s->ctx, row->module, row->kernel))
+	_cleanup_free_ char *name = row_name(row);
+
+	/* What was built just now was not there before: the view is DKMS's own. */
+	if (!row->package && !kp_strv_has(s->tried, name) &&
+	    kp_view_has(s->ctx, row->module, row->kernel))
 		kp_info("the package of %s/%s for %s was removed behind our back, restoring it; "
 			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
 			row->module, row->version, row->kernel, row->module, row->version,
 			row->kernel);
 }
 
-/* Queue the changes of a plan; with PLACE put files in place. Count of changes. */
-static int enqueue(struct sync *s, struct kp_world *w, bool place, struct kp_err *err)
+/* Queue the changes of a plan. Count of changes. */
+static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 {
 	int n = 0, r = 0;
 
@@ -282,16 +207,16 @@ static int enqueue(struct sync *s, struct kp_world *w, bool place, struct kp_err
 
 		if (row->action == KP_ACTION_INSTALL && row->wanted) {
 			tell_restored(s, row);
-			r = kp_install_row(s->ctx, w, row, place, &one);
+			r = kp_install_row(s->ctx, w, row, &one);
 		} else if (row->action == KP_ACTION_ERASE) {
 			r = kp_erase_row(s->ctx, w, row, &one);
 		} else {
 			continue;
 		}
-		if (r == -ENOSPC || r == -EDQUOT || r == -EROFS) {
-			*err = one;
-			return r;
-		}
+		if (kp_err_is_disk(r))
+			return kp_err_set(err, r, "%s/%s, kernel %s: %s", row->module,
+					  row->version, row->kernel,
+					  kp_err_text(&one, r));
 		if (r < 0) {
 			kp_log(KP_LOG_ERR, "%s/%s for %s: %s", row->module, row->version,
 			       row->kernel, kp_err_text(&one, r));
@@ -303,12 +228,15 @@ static int enqueue(struct sync *s, struct kp_world *w, bool place, struct kp_err
 	return n;
 }
 
-/* depmod for what was placed: the initramfs of this transaction has to find it. */
-static int depmod_placed(struct sync *s, struct kp_err *err)
+/* Put in place what the database gets later, with depmod: the rest of the transaction, its
+ * initramfs, has to find it. */
+static int place(struct sync *s, const struct kp_world *w, struct kp_err *err)
 {
 	_cleanup_strv_ char **marked = NULL;
-	int r = kp_unsettled_list(s->ctx, &marked, err);
+	int r = kp_place_queue(s->ctx, w, s->ret, err);
 
+	if (r == 0)
+		r = kp_unsettled_list(s->ctx, &marked, err);
 	kp_strv_foreach(k, marked) {
 		if (r < 0)
 			break;
@@ -326,8 +254,7 @@ static bool pending(struct sync *s, const struct kp_world *w)
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
-		if ((row->action == KP_ACTION_INSTALL && row->wanted &&
-		     !s->opts->build_only) ||
+		if ((row->action == KP_ACTION_INSTALL && row->wanted) ||
 		    row->action == KP_ACTION_ERASE)
 			return true;
 	}
@@ -347,6 +274,7 @@ static void pause_ms(int ms)
 static int native_state(struct sync *s, enum kp_lock_state *ret, struct kp_err *err)
 {
 	const struct kp_pkgdb_ops *ops = s->ctx->backend->ops;
+	int limit = s->opts->native_wait_ms ? s->opts->native_wait_ms : NATIVE_WAIT_MS;
 
 	for (int waited = 0;; waited += NATIVE_STEP_MS) {
 		_cleanup_free_ char *holder = NULL;
@@ -354,16 +282,69 @@ static int native_state(struct sync *s, enum kp_lock_state *ret, struct kp_err *
 
 		if (r < 0 || *ret != KP_LOCK_BUSY || s->waited)
 			return r;
-		if (waited == 0)
-			kp_info("waiting up to %d s for the package database, held by %s",
-				NATIVE_WAIT_MS / 1000,
-				holder ? holder : "another process");
-		if (waited >= NATIVE_WAIT_MS) {
+		if (waited >= limit) {
 			s->waited = true;
 			return 0;
 		}
+		if (waited == 0)
+			kp_info("waiting up to %d s for the package database, held by %s",
+				(limit + 999) / 1000,
+				holder ? holder : "another process");
 		pause_ms(NATIVE_STEP_MS);
 	}
+}
+
+/* Under our lock: register and unregister. */
+static int update_sources(struct sync *s, struct kp_err *err)
+{
+	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+	_cleanup_close_ int lock = -1;
+	int r;
+
+	r = kp_lock_main(s->ctx, "sync", LOCK_WAIT_MS, &lock, err);
+	if (r == 0)
+		r = kp_world_load(s->ctx, s->opts, &w, err);
+	if (r == 0)
+		r = kp_register_update(s->ctx, &w, &s->unusable, err);
+	return r;
+}
+
+static bool can_commit(enum kp_lock_state state)
+{
+	return state == KP_LOCK_FREE || state == KP_LOCK_INSIDE_CAN_COMMIT;
+}
+
+/* Commit what is queued, or else have it in place. 1: it has to be tried again. */
+static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state state,
+		  size_t n_queued, struct kp_err *err)
+{
+	const struct kp_pkgdb_ops *ops = s->ctx->backend->ops;
+	int r;
+
+	if (!can_commit(state)) {
+		r = place(s, w, err);
+		/* Whoever held the native lock may have drained the queue and left while
+		 * we filled it. */
+		if (r == 0 && state == KP_LOCK_BUSY)
+			r = ops->state(s->ctx->backend->db, &state, NULL, err);
+		if (r < 0)
+			return r;
+	}
+	if (!can_commit(state)) {
+		s->ret->queued += n_queued;
+		return 0;
+	}
+	r = kp_drain_locked(s->ctx, s->ret, s->opts->no_initramfs, err);
+	if (r == 0)
+		s->ret->queued = 0;
+	if (r != -EBUSY)
+		return r;
+	/* Taken from under us. In place it is safe, whatever comes now. */
+	r = place(s, w, err);
+	if (r < 0)
+		return r;
+	s->ret->queued += n_queued;
+	return 1;
 }
 
 /*
@@ -375,39 +356,25 @@ static int change(struct sync *s, struct kp_err *err)
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	_cleanup_close_ int lock = -1;
 	enum kp_lock_state state;
-	bool commit, again = false;
-	int r;
+	bool again = false;
+	int n, r;
 
 	r = native_state(s, &state, err);
+	if (r == 0)
+		r = kp_lock_main(s->ctx, "sync", LOCK_WAIT_MS, &lock, err);
+	if (r == 0)
+		r = kp_world_load(s->ctx, s->opts, &w, err);
 	if (r < 0)
 		return r;
-	commit = state == KP_LOCK_FREE || state == KP_LOCK_INSIDE_CAN_COMMIT;
-	r = kp_lock_main(s->ctx, "sync", LOCK_WAIT_MS, &lock, err);
-	if (r < 0)
-		return r;
-	r = kp_world_load(s->ctx, s->opts, &w, err);
-	if (r < 0)
-		return r;
-	if (sources_need_update(s->ctx, &w)) {
-		r = update_sources(s->ctx, &w, err);
-		return r < 0 ? r : 1;
-	}
+	if (kp_register_due(s->ctx, &w, s->unusable))
+		return 1;
 	for (size_t i = 0; i < w.plan.n_rows; i++)
 		again |= to_build(s, &w.plan.rows[i]);
-	if (s->opts->build_only)
-		return again;
-	r = enqueue(s, &w, !commit, err);
-	if (r < 0)
-		return r;
-	if (!commit) {
-		s->ret->queued += (size_t)r;
-		r = r ? depmod_placed(s, err) : 0;
-		return r < 0 ? r : again;
-	}
-	r = kp_drain_locked(s->ctx, s->ret, s->opts->no_initramfs, err);
-	if (r == -EBUSY)
-		return 1;
-	return r < 0 ? r : again;
+	n = enqueue(s, &w, err);
+	if (n < 0)
+		return n;
+	r = commit(s, &w, state, (size_t)n, err);
+	return r < 0 ? r : r || again;
 }
 
 static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
@@ -436,36 +403,61 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 	}
 }
 
-static int rounds(struct sync *s, struct kp_err *err)
+/* An image is not to be changed: say so before anything is built in vain. */
+static int check_writable(struct sync *s, const char *dir, struct kp_err *err)
 {
-	int r = 0;
+	_cleanup_close_ int fd =
+		kp_open_in(s->ctx->root_fd, dir, O_PATH | O_DIRECTORY, 0);
+	struct statvfs st;
 
-	for (int round = 0; round < ROUNDS; round++) {
-		_cleanup_(kp_world_clear) struct kp_world w = { 0 };
-		bool any = false;
+	if (fd >= 0 && fstatvfs(fd, &st) == 0 && (st.f_flag & ST_RDONLY))
+		return kp_err_set(err, -EROFS,
+				  "%s is on a read-only file system, nothing is changed",
+				  dir);
+	return 0;
+}
 
-		kp_sync_take_request(s->ctx);
-		r = kp_world_load(s->ctx, s->opts, &w, err);
+/* One pass over everything. 1: another one may find more to do. */
+static int round_once(struct sync *s, bool first, struct kp_err *err)
+{
+	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+	bool any = false, due;
+	int r;
+
+	r = kp_world_load(s->ctx, s->opts, &w, err);
+	if (r < 0)
+		return r;
+	if (first)
+		count_hopeless(s, &w);
+	due = kp_register_due(s->ctx, &w, s->unusable);
+	for (size_t i = 0; i < w.plan.n_rows; i++)
+		any |= to_build(s, &w.plan.rows[i]);
+	if (!due && !any && (s->opts->build_only || !pending(s, &w)))
+		return 0;
+	r = check_writable(s, s->ctx->state_dir, err);
+	if (r == 0 && !s->opts->build_only)
+		r = check_writable(s, s->ctx->install_tree, err);
+	if (r < 0)
+		return r;
+	if (due) {
+		r = update_sources(s, err);
+		return r < 0 ? r : 1;
+	}
+	if (any) {
+		r = build(s, &w, err);
 		if (r < 0)
 			return r;
-		if (round == 0)
-			count_hopeless(s, &w);
-		if (sources_need_update(s->ctx, &w)) {
-			r = change(s, err);
-			if (r < 0)
-				return r;
-			continue;
-		}
-		for (size_t i = 0; i < w.plan.n_rows; i++)
-			any |= to_build(s, &w.plan.rows[i]);
-		if (any) {
-			r = build(s, &w, err);
-			if (r < 0)
-				return r;
-		} else if (!pending(s, &w)) {
-			return 0;
-		}
-		r = change(s, err);
+	}
+	return s->opts->build_only ? 1 : change(s, err);
+}
+
+static int rounds(struct sync *s, struct kp_err *err)
+{
+	for (int round = 0; round < ROUNDS; round++) {
+		int r;
+
+		kp_sync_take_request(s->ctx);
+		r = round_once(s, round == 0, err);
 		if (r < 0)
 			return r;
 		if (r == 0 && !kp_sync_take_request(s->ctx))
@@ -489,5 +481,6 @@ int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	r = rounds(&s, err);
 	kp_sync_leave();
 	kp_strv_free(s.tried);
+	kp_strv_free(s.unusable);
 	return r;
 }

@@ -54,6 +54,8 @@ struct kp_sync_opts {
 	bool build_only;       /* publish, do not install */
 	bool dry_run;
 	int jobs;
+	int native_wait_ms; /* how long another's package transaction is waited for before the
+			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
 	bool boot;             /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <stdarg.h>
+#include <stdbool.h>
 
 #define KP_ERR_MAX 768
 
@@ -42,3 +43,6 @@ int kp_err_prefix(struct kp_err *err, const char *fmt, ...)
 
 /* The text, or the words for CODE when there is none (err may be NULL). */
 const char *kp_err_text(const struct kp_err *err, int code);
+
+/* Is CODE about a disk that is full or read-only, so that the next change fails as well? */
+bool kp_err_is_disk(int code);
