@@ -49,7 +49,7 @@ static int check(struct kp_build_work *w, const struct kp_sandbox *sb,
 	_cleanup_strv_ char **symvers = kp_strv_dup(w->symvers);
 	int rc;
 
-	kp_strv_foreach (own, w->own_symvers)
+	kp_strv_foreach(own, w->own_symvers)
 		kp_strv_add(&symvers, *own);
 	rc = kp_artifact_check(w->ctx, sb, p->path, p->module->built_name, w->job->kernel,
 			       &w->kb, symvers, err);

@@ -145,6 +145,21 @@ static void test_no_source(void **state)
 	assert_failed(job, KP_EXIT_NO_SOURCE, false, "holds no module source");
 }
 
+static void test_headers_unreadable(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	if (kp_sandbox_uid(1) == geteuid())
+		skip();
+	assert_int_equal(chmod(f->kernels[0].headers, 0700), 0);
+	build(f);
+	assert_failed(job, KP_EXIT_OTHER, true, "chmod -R a+rX");
+	assert_int_equal(chmod(f->kernels[0].headers, 0755), 0);
+	build(f);
+	assert_built(f, job);
+}
+
 static void test_excluded(void **state)
 {
 	struct fixture *f = *state;
@@ -213,7 +228,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_patches),   TEST(test_scripts),   TEST(test_failures),
 		TEST(test_symvers),   TEST(test_no_source), TEST(test_excluded),
-		TEST(test_make_line), TEST(test_log_tail),
+		TEST(test_make_line), TEST(test_log_tail),  TEST(test_headers_unreadable),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
