@@ -46,7 +46,9 @@ module_file()
 # that form which are the kernel's own (linux-modules-K) do not count.
 generated_packages()
 {
-	dpkg-query -W -f '${Package}\n' "*-modules-$1" 2>/dev/null | grep -v '^linux-' || true
+	# dpkg also lists what it was once asked to install and could not.
+	dpkg-query -W -f '${db:Status-Status} ${Package}\n' "*-modules-$1" 2>/dev/null |
+		sed '/^not-installed /d; s/^[^ ]* //' | grep -v '^linux-' || true
 }
 
 # The release of each kernel whose image is installed.
