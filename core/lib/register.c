@@ -21,19 +21,15 @@ static bool came(const struct kp_world *w, const struct kp_source *s, char *cons
 	return kp_world_registers(w, s) && !kp_strv_has(failed, s->dir);
 }
 
-/* A source that registered itself, and whose tree went together with its package. A conf that
- * is there and cannot be read has not gone. */
+/* A source that registered itself, and whose tree went together with its package. */
 static bool went(struct kp_ctx *ctx, const struct kp_source *s, char *const *failed)
 {
-	_cleanup_free_ char *file = NULL, *conf = NULL;
-	struct stat st;
+	_cleanup_free_ char *file = NULL;
 
 	if (!s->missing || s->package || kp_strv_has(failed, s->dir))
 		return false;
-	conf = kp_path_join(s->dir, "dkms.conf");
 	file = owner_file(ctx, s);
-	return kp_stat_in(ctx->root_fd, conf, &st) == -ENOENT &&
-	       kp_exists_in(ctx->root_fd, file);
+	return kp_world_has_gone(ctx, s->dir) && kp_exists_in(ctx->root_fd, file);
 }
 
 bool kp_register_due(struct kp_ctx *ctx, const struct kp_world *w, char *const *failed)
