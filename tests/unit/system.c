@@ -398,6 +398,7 @@ int test_sync_rc(struct test_system *s, const struct kp_sync_opts *opts)
 
 	kp_sync_result_clear(&s->result);
 	kp_buf_reset(&s->log);
+	kp_log_set_sink(test_sink, &s->log); /* warnings are said again */
 	s->err = (struct kp_err)KP_ERR_INIT;
 	return kp_sync(s->ctx, opts ? opts : &plain, &s->result, &s->err);
 }
