@@ -246,9 +246,10 @@ install: all
 	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
 	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
 
-# What makes dpkg call us; the triggers are part of the package (packaging/deb).
+# What makes dpkg call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
+# of the package (packaging/deb).
 install-dpkg:
-	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(sysconfdir)/dpkg/dpkg.cfg.d/kmodpkg
+	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(datadir)/kmodpkg/dpkg.cfg
 	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
 		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
 

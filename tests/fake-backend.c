@@ -83,7 +83,7 @@ static char *look_up(int root_fd, const char *file, const char *word)
 	_cleanup_strv_ char **lines = read_lines(root_fd, file);
 	size_t len = strlen(word);
 
-	kp_strv_foreach (l, lines)
+	kp_strv_foreach(l, lines)
 		if (!strncmp(*l, word, len) && (*l)[len] == ' ')
 			return kp_strdup(*l + len + 1);
 	return NULL;
@@ -96,7 +96,7 @@ static int fake_probe(int root_fd)
 	if (!kp_is_dir_in(root_fd, DB))
 		return 0;
 	lines = read_lines(root_fd, "owned");
-	kp_strv_foreach (l, lines)
+	kp_strv_foreach(l, lines)
 		if (strstr(*l, "/lib/modules/") || strstr(*l, " /boot/vmlinuz-"))
 			return 2;
 	return 1;
@@ -201,7 +201,7 @@ static void parse(const char *text, struct parsed *ret)
 	unsigned int mode = 0644;
 	size_t offset = 0, size = 0, alloc = 0;
 
-	kp_strv_foreach (l, lines) {
+	kp_strv_foreach(l, lines) {
 		char *value = strchr(*l, '='), **to;
 
 		if (!value)
@@ -250,7 +250,7 @@ static int fake_list(struct kp_pkgdb *db, struct kp_pkg_installed **ret, size_t 
 	rc = kp_list_in(db->root_fd, PACKAGES, &names);
 	if (rc < 0 && rc != -ENOENT)
 		return kp_err_sys(err, rc, "read '%s'", PACKAGES);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_(parsed_clear) struct parsed p = { 0 };
 
 		if (load_installed(db, *name, &p) < 0)
@@ -277,7 +277,7 @@ static bool find_foreign_owner(struct kp_pkgdb *db, const char *path,
 {
 	_cleanup_strv_ char **lines = read_lines(db->root_fd, "owned");
 
-	kp_strv_foreach (l, lines) {
+	kp_strv_foreach(l, lines) {
 		_cleanup_strv_ char **words = kp_strv_split(*l, " ");
 
 		if (kp_strv_len(words) != 3 || !covers(path, words[2]))
@@ -303,7 +303,7 @@ static int fake_owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 		if (find_foreign_owner(db, paths[i], &ret[i]))
 			continue;
 		for (size_t j = 0; j < n_list && !ret[i].package; j++)
-			kp_strv_foreach (f, list[j].files)
+			kp_strv_foreach(f, list[j].files)
 				if (!ret[i].package && covers(paths[i], *f))
 					ret[i] = (struct kp_owner){
 						kp_strdup(list[j].name),
@@ -375,7 +375,7 @@ static int write_below(int root_fd, const char *path, const void *data, size_t l
 
 static void remove_files(struct kp_pkgdb *db, const struct parsed *old, char *const *keep)
 {
-	kp_strv_foreach (f, old->pkg.files) {
+	kp_strv_foreach(f, old->pkg.files) {
 		_cleanup_free_ char *dir = kp_strdup(*f);
 		char *slash;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <stdio.h>
+#include <unistd.h>
 
 #include <kmodpkg/log.h>
 
@@ -80,6 +81,26 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 			r->remembered == 1 ? "build failed" : "builds failed");
 }
 
+/* A kernel without headers gets no modules, silently with DKMS. Where to get them is a slow
+ * question, so it is asked only for a kernel that is named (as for one that is being
+ * installed) and for a person at a terminal. */
+static void tell_no_headers(struct cli *cli, const struct kp_sync_opts *opts,
+			    const struct kp_sync_result *r)
+{
+	const struct kp_backend *b = cli->ctx->backend;
+
+	if (!opts->kernels && !isatty(STDERR_FILENO))
+		return;
+	kp_strv_foreach(k, r->no_headers) {
+		_cleanup_free_ char *command = NULL;
+
+		if (b->ops->suggest_headers)
+			(void)b->ops->suggest_headers(b->db, *k, &command, NULL);
+		kp_warn("no modules for kernel %s, its headers are not installed%s%s", *k,
+			command ? "; get them with: " : "", command ? command : "");
+	}
+}
+
 static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 {
 	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
@@ -90,6 +111,7 @@ static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 		return rc;
 	if (!kp_sync_is_nested())
 		summarize(cli, &result);
+	tell_no_headers(cli, opts, &result);
 	if (!result.failed && !result.remembered)
 		return CLI_OK;
 	return cli_in_transaction(cli) ? CLI_OK : CLI_SYNC_FAILED;

@@ -380,15 +380,16 @@ int kp_build_run(struct kp_ctx *ctx, struct kp_build_job *jobs, size_t n,
 {
 	static const struct kp_build_opts none = { 0 };
 	struct graph g = { .ctx = ctx, .opts = opts ? opts : &none, .n = n, .left = n };
-	const char *missing;
+	static bool told;
 	sigset_t set, old;
 	int rc;
 
 	if (!n)
 		return 0;
-	missing = kp_sandbox_missing(); /* found out here, once for all jobs */
-	if (missing)
-		kp_info("builds are less protected here: %s", missing);
+	/* Asked here, it is found out once for all jobs. */
+	if (kp_sandbox_missing() && !told)
+		kp_info("builds are less protected here: %s", kp_sandbox_missing());
+	told = true;
 	rc = kp_jobserver_open(&g.js, count_jobs(ctx, g.opts), err);
 	if (rc < 0)
 		return rc;

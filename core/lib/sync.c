@@ -35,6 +35,7 @@ struct sync {
 
 void kp_sync_result_clear(struct kp_sync_result *r)
 {
+	kp_strv_free(r->no_headers);
 	kp_strv_free(r->failures);
 	*r = (struct kp_sync_result){ 0 };
 }
@@ -385,12 +386,15 @@ static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
 		kp_strv_has(s->opts->modules, full));
 }
 
-static void count_remembered(struct sync *s, const struct kp_world *w)
+/* What is known to be wrong and is not tried. */
+static void count_hopeless(struct sync *s, const struct kp_world *w)
 {
-	s->ret->remembered = 0;
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
+		if (row->state == KP_STATE_NO_HEADERS && row->wanted && is_selected(s, row) &&
+		    !kp_strv_has(s->ret->no_headers, row->kernel))
+			kp_strv_add(&s->ret->no_headers, row->kernel);
 		if (row->wanted && is_selected(s, row) && !is_optional(s, row) &&
 		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
 		    w->input.pairs[row->pair].failed_key &&
@@ -424,7 +428,7 @@ static int round_once(struct sync *s, bool first, struct kp_err *err)
 	if (r < 0)
 		return r;
 	if (first)
-		count_remembered(s, &w);
+		count_hopeless(s, &w);
 	due = kp_register_due(s->ctx, &w, s->unusable);
 	for (size_t i = 0; i < w.plan.n_rows; i++)
 		any |= to_build(s, &w.plan.rows[i]);

@@ -116,7 +116,7 @@ static int kernel_is_auto(int root_fd, const struct kp_dpkg_status *st,
 	kp_strv_addf(&names, "linux-image-%s", kernel);
 	kp_strv_addf(&names, "linux-image-unsigned-%s", kernel);
 	kp_strv_addf(&names, "linux-image-%s-unsigned", kernel);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		const struct kp_dpkg_pkg *pkg = kp_dpkg_status_find(st, *name);
 
 		if (!pkg || !kp_dpkg_pkg_has_files(pkg))

@@ -163,7 +163,7 @@ static int run_dpkg(char *const *args, struct run *ret, struct kp_err *err)
 	 * an older version of a module. */
 	kp_strv_add(&argv, "--refuse-overwrite");
 	kp_strv_add(&argv, "--force-downgrade");
-	kp_strv_foreach (arg, args)
+	kp_strv_foreach(arg, args)
 		kp_strv_add(&argv, *arg);
 	proc.argv = (const char *const *)argv;
 	ret->rc = kp_proc_run(&proc, &ret->end, &ret->err);
@@ -177,7 +177,7 @@ static int run_dpkg(char *const *args, struct run *ret, struct kp_err *err)
 /* The line behind the one that begins with START; NULL: none. */
 static const char *line_after(char *const *lines, const char *start)
 {
-	kp_strv_foreach (line, lines)
+	kp_strv_foreach(line, lines)
 		if (kp_str_starts(*line, start))
 			return line[1];
 	return NULL;
@@ -193,7 +193,7 @@ static char *error_of(const struct run *r, const char *subject)
 		kp_strf("dpkg: dependency problems prevent removal of %s:", subject);
 	const char *detail = line_after(output, removal);
 
-	kp_strv_foreach (line, lines)
+	kp_strv_foreach(line, lines)
 		if (kp_str_starts(*line, start))
 			return kp_strf("%s%s%s", *line + strlen(start), detail ? ":" : "",
 				       detail ?: "");
@@ -206,7 +206,7 @@ static char *last_error(const struct run *r)
 	_cleanup_strv_ char **lines = kp_strv_split(r->output, "\n");
 	const char *found = NULL, *last = NULL;
 
-	kp_strv_foreach (line, lines) {
+	kp_strv_foreach(line, lines) {
 		last = *line;
 		if (kp_str_starts(*line, "dpkg: error: "))
 			found = *line + strlen("dpkg: error: ");

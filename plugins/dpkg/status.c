@@ -227,7 +227,7 @@ static int load_once(int root_fd, struct kp_dpkg_status *st, struct kp_err *err)
 		kp_err_sys(err, rc, "read '%s'", UPDATES);
 		return -EIO;
 	}
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = NULL;
 
 		if (!is_number(*name))

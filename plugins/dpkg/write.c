@@ -195,7 +195,7 @@ static int put_data_tar(const struct payload *p, archive_write_callback *fn, voi
 
 	if (rc < 0)
 		return rc;
-	kp_strv_foreach (dir, p->dirs) {
+	kp_strv_foreach(dir, p->dirs) {
 		rc = put_header(tar, *dir, S_IFDIR | 0755, 0, p->pkg->mtime, err);
 		if (rc < 0)
 			return rc;

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size)
 		memcpy(text, data, size);
 	files = regular_files(text, size);
-	kp_strv_foreach (f, files)
+	kp_strv_foreach(f, files)
 		assert(!strchr(*f, '\n'));
 	for (size_t i = 0; i < KP_ARRAY_SIZE(paths); i++)
 		add_want(&s, paths[i], i, NULL, false);

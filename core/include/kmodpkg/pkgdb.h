@@ -77,7 +77,8 @@ struct kp_pkgdb_ops {
 	int (*open)(int root_fd, struct kp_pkgdb **ret, struct kp_err *err);
 	void (*close)(struct kp_pkgdb *db);
 
-	/* *ret_holder (may be NULL): words for who holds it, to be freed, or NULL. */
+	/* *ret_holder (may be NULL): words for who holds it, to be freed, or NULL. -EXDEV: the
+	 * transaction around us works on another root; the caller does nothing. */
 	int (*state)(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder,
 		     struct kp_err *err);
 
@@ -90,7 +91,7 @@ struct kp_pkgdb_ops {
 	/* For each of N absolute paths, who owns it (files and directories). A path is
 	 * looked up literally and by the other names that directory links of the system give it
 	 * (/lib and /usr/lib). A directory owned by several packages gives one of them, always
-	 * the same. Strings in ret[] are to be freed by the caller. Starts no process. */
+	 * the same, and one that we did not make if there is any. Strings in ret[] are to be freed by the caller. Starts no process. */
 	int (*owner)(struct kp_pkgdb *db, const char *const *paths, size_t n,
 		     struct kp_owner *ret, struct kp_err *err);
 
@@ -103,8 +104,10 @@ struct kp_pkgdb_ops {
 	/* Adds, then erases, in as few native transactions as the manager allows. Can be run again:
 	 * a package that is there already, or gone already, is DONE. Files of ours that lie on
 	 * disk unowned at exactly the package's paths are taken over; a path that another
-	 * package owns is a FAILED change. 0: every change has its result. -EBUSY: the native
-	 * lock is taken, nothing was changed; never waits for it. */
+	 * package owns is a FAILED change. 0: every change was tried, or could not be reached
+	 * and is still PENDING. -EBUSY: the native lock is taken, nothing was changed; never
+	 * waits for it. Other errors: the manager failed as a whole; what is PENDING may be
+	 * tried again. */
 	int (*commit)(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		      struct kp_err *err);
 

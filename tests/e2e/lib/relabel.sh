@@ -9,7 +9,9 @@
 # maintainer scripts, links, the headers' UTS_RELEASE and kernel.release all say TO afterwards: a
 # module built against these headers has TO's vermagic. The kernel's own binaries keep FROM, so
 # it cannot be booted; depmod, initramfs generators and dpkg do not look there.
-# Packages that do not name FROM (the common headers, kbuild) are shared by both, as in Debian.
+# The packages' version grows by "+e2e": apt counts kernels by version where it protects the newest
+# ones from autoremove. Packages that do not name FROM (the common headers, kbuild) are shared by
+# both, as in Debian.
 set -euo pipefail
 
 from=$1 to=$2 out=$3
@@ -22,7 +24,7 @@ trap 'rm -rf "$work"' EXIT
 
 relabel_tree()
 {
-	local path link new
+	local path link new version
 	# Depth first, so that a name's directory is renamed after it.
 	find . -depth -name "*$from*" | while read -r path; do
 		new=${path##*/}
@@ -33,6 +35,9 @@ relabel_tree()
 		ln -sfn "${link//"$from"/"$to"}" "$path"
 	done
 	{ grep -rlIFZ -- "$from" . || true; } | xargs -0r sed -i "s/$re/$to/g"
+	version=$(sed -n 's/^Version: //p' DEBIAN/control)
+	sed -i -e "s/^Version: .*/&+e2e/" \
+		-e "/^[A-Z].*: /s/\(-${to//./\\.}\(-unsigned\)\? (= ${version//./\\.}\))/\1+e2e)/g" DEBIAN/control
 	find . -type f ! -path './DEBIAN/*' -printf '%P\0' | sort -z |
 		xargs -0r md5sum >DEBIAN/md5sums
 }

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Builds by what the recipe does: patches, scripts, make, and each way to fail.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "build-fixture.h"
+
+static void test_patches(void **state)
+{
+	static const char *const good = "--- a/hello.c\n+++ b/hello.c\n@@ -1 +1,2 @@\n"
+					" #define NAME \"hello\"\n+#define PATCHED 1\n";
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	kp_strv_add(&f->confs[0].patches, "one.diff");
+	build(f);
+	assert_failed(job, KP_EXIT_PATCH_MISSING, false, "'one.diff'");
+	write_file(f, "src/hello-1/patches/one.diff", good);
+	build(f);
+	assert_built(f, job);
+	kp_strv_add(&f->confs[0].patches, "two.diff");
+	write_file(f, "src/hello-1/patches/two.diff",
+		   "--- a/hello.c\n+++ b/hello.c\n@@ -1 +1 @@\n-no such line\n+x\n");
+	job->key = "2";
+	build(f);
+	assert_failed(job, KP_EXIT_PATCH, false, "patch 'two.diff' does not apply");
+	free(f->confs[0].patches[1]);
+	f->confs[0].patches[1] = kp_strdup("../../x");
+	build(f);
+	assert_failed(job, KP_EXIT_PATCH_MISSING, false, "'../../x'");
+	assert_clean(f);
+}
+
+static void test_scripts(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *seen = NULL, *log = NULL;
+
+	write_mode(f, "src/hello-1/sub/pre.sh",
+		   "#!/bin/sh\necho $1 $kernelver $module/$module_version >here\n", 0755);
+	write_mode(f, "src/hello-1/post.sh",
+		   "#!/bin/sh\nmv here $dkms_tree/hello/1/$kernelver/$arch/seen\n"
+		   "rm hello.ko\n",
+		   0755);
+	f->confs[0].scripts[KP_SCRIPT_PRE_BUILD] = "./sub/pre.sh \"a  b\"";
+	f->confs[0].scripts[KP_SCRIPT_POST_BUILD] = "post.sh";
+	build(f);
+	/* Collected before POST_BUILD, which may clean up. */
+	assert_built(f, job);
+	seen = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/seen");
+	assert_string_equal(seen, "a b 6.6.1-kp hello/1\n");
+
+	write_mode(f, "src/hello-1/post.sh", "#!/bin/sh\nexit 9\n", 0755);
+	job->key = "2";
+	build(f);
+	assert_failed(job, 9, false,
+		      "POST_BUILD script 'post.sh' failed with exit code 9");
+	write_mode(f, "src/hello-1/sub/pre.sh", "#!/bin/sh\nexit 3\n", 0755);
+	build(f);
+	assert_failed(job, 3, false, "PRE_BUILD script './sub/pre.sh' failed");
+	write_mode(f, "src/hello-1/sub/pre.sh", "#!/bin/sh\nexit 3\n", 0644);
+	write_mode(f, "src/hello-1/post.sh", "", 0644);
+	build(f);
+	assert_built(f, job);
+	log = log_of(f, job);
+	assert_non_null(
+		strstr(log, "PRE_BUILD ./sub/pre.sh is not executable, skipping"));
+	assert_clean(f);
+}
+
+static void test_failures(void **state)
+{
+	static const struct {
+		const char *make;
+		int exit_code;
+		bool machine;
+		const char *words;
+	} cases[] = {
+		{ "exit 4", KP_EXIT_MAKE, false, "make failed with exit code 4; see " },
+		{ "true", KP_EXIT_NO_PRODUCT, false, "'hello.ko' is not there" },
+		{ "ln -s /etc/shadow hello.ko", KP_EXIT_NO_PRODUCT, false,
+		  "symbolic link" },
+		{ "echo x >a; ln a hello.ko", KP_EXIT_NO_PRODUCT, false, "hard links" },
+		{ "mkfifo hello.ko", KP_EXIT_NO_PRODUCT, false, "not a regular file" },
+		{ "echo x >hello.ko", KP_EXIT_MAKE, false, "hello" },
+		{ "make -C $kernel_source_dir M=$PWD KERNELRELEASE=5", KP_EXIT_MAKE,
+		  false, "5" },
+		{ "kill -9 $$", KP_EXIT_MAKE, true, "killed by signal 9" },
+		{ "echo 'cc1: error: No space left on device'; exit 1", KP_EXIT_MAKE,
+		  true, "exit code 1" },
+		{ "echo \"gcc: fatal error: cannot execute 'cc1'\"; exit 1", KP_EXIT_MAKE,
+		  true, "exit code 1" },
+	};
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(cases); i++) {
+		f->confs[0].make = (char *)cases[i].make;
+		f->modules[0].strip = false;
+		build(f);
+		assert_failed(job, cases[i].exit_code, cases[i].machine, cases[i].words);
+		assert_clean(f);
+	}
+}
+
+static void test_no_source(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *file = below(f, "src/hello-1/hello.c");
+
+	assert_int_equal(unlink(file), 0);
+	build(f);
+	assert_failed(job, KP_EXIT_NO_SOURCE, false, "holds no module source");
+}
+
+static void test_excluded(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	f->modules[0].excluded = "not for this kernel";
+	build(f);
+	assert_int_equal(job->rc, -EOPNOTSUPP);
+	assert_int_equal(job->record->result, KP_BUILD_EXCLUDED);
+	assert_int_equal(job->record->exit_code, KP_EXIT_EXCLUDED);
+}
+
+static void test_make_line(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "make", "make KERNELRELEASE=6.6.1-kp" },
+		{ "make -j4 x && make y", "make KERNELRELEASE=6.6.1-kp -j4 x && make y" },
+		{ "make; x", "make KERNELRELEASE=6.6.1-kp; x" },
+		{ "'make' -j4", "'make' -j4" },
+		{ "makeit", "makeit" },
+		{ "./x; make", "./x; make" },
+	};
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	struct kp_build_work w = { .ctx = &f->ctx, .job = job, .seen = "/seen" };
+
+	for (size_t i = 0; i < 2 * KP_ARRAY_SIZE(cases); i++) {
+		const char *const *c = cases[i / 2];
+		_cleanup_free_ char *line = NULL, *expect = NULL;
+
+		w.kb.clang = i % 2;
+		f->confs[0].make = (char *)c[0];
+		line = kp_recipe_make_line(&w, NULL);
+		expect = kp_strf("%s%s", c[1], w.kb.clang ? " LLVM=1" : "");
+		assert_string_equal(line, expect);
+	}
+	_cleanup_strv_ char **argv = NULL;
+	f->confs[0].make = NULL;
+	assert_null(kp_recipe_make_line(&w, &argv));
+	_cleanup_free_ char *text = kp_strv_join(argv, " ");
+	_cleanup_free_ char *expect = kp_strf(
+		"KERNELRELEASE=6.6.1-kp -C %s M=/seen LLVM=1", f->kernels[0].headers);
+	assert_string_equal(text, expect);
+}
+
+static void test_log_tail(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *log =
+		kp_build_log_path(&f->ctx, "hello", "1", job->kernel->release);
+	_cleanup_free_ char *tail = NULL, *none = NULL;
+
+	f->confs[0].make =
+		"for i in 1 2 3 4 5; do printf 'line\\t\\033[1m%s\\n' $i; done; false";
+	build(f);
+	tail = kp_build_log_tail(&f->ctx, log, 2);
+	assert_string_equal(tail, "line ?[1m4\nline ?[1m5\n");
+	none = kp_build_log_tail(&f->ctx, "/nonexistent", 2);
+	assert_string_equal(none, "");
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_patches),   TEST(test_scripts),  TEST(test_failures),
+		TEST(test_no_source), TEST(test_excluded), TEST(test_make_line),
+		TEST(test_log_tail),
+	};
+
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		return kp_artifact_check_main(argc, argv);
+	return cmocka_run_group_tests_name("build-recipe", tests, NULL, NULL);
+}

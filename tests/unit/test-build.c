@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Whole builds: what is published, joined, ordered, interrupted.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include <kmodpkg/log.h>
+
+#include "build-fixture.h"
+
+static void test_publish(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *a = add(f, "hello", 0), *b = add(f, "hello", 1);
+	_cleanup_free_ char *symvers = NULL, *log = NULL, *link = NULL, *path = NULL;
+	struct stat st;
+
+	build(f);
+	assert_built(f, a);
+	assert_built(f, b);
+	assert_clean(f);
+	assert_int_equal(a->record->n_files, 1);
+	assert_string_equal(a->record->files[0].name, "hello.ko");
+	assert_string_equal(a->record->files[0].dest, "updates/dkms/hello.ko");
+	assert_string_equal(a->record->key, "0123");
+	/* Their vermagic differs, nothing else. */
+	assert_string_not_equal(a->record->content, b->record->content);
+	/* The recipe saw DKMS's path. */
+	symvers = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/Module.symvers");
+	path = kp_strf("symbols of %s/hello/1/build\n", f->ctx.dkms_tree);
+	assert_string_equal(symvers, path);
+	log = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/log/make.log");
+	assert_non_null(
+		strstr(log, "make.log for hello/1 for kernel 6.6.1-kp (x86_64)\n"));
+	assert_non_null(strstr(log, "\nBuilding module(s)\n# command: "));
+	assert_non_null(strstr(log, "KERNELRELEASE=6.6.1-kp -C "));
+	assert_non_null(strstr(log, "\n# exit code: 0\n# elapsed time: 00:0"));
+	free(path);
+	path = below(f, "dkms/hello/1/6.6.1-kp/x86_64/module/hello.ko");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, geteuid());
+	assert_int_equal(st.st_mode & 07777, 0644);
+}
+
+static void test_join(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	struct stat first, second, third;
+	_cleanup_free_ char *ko =
+		below(f, "dkms/hello/1/6.6.1-kp/x86_64/module/hello.ko");
+
+	build(f);
+	assert_built(f, job);
+	assert_int_equal(stat(ko, &first), 0);
+	build(f);
+	assert_built(f, job);
+	assert_int_equal(stat(ko, &second), 0);
+	assert_int_equal(first.st_ino, second.st_ino);
+	job->force = true;
+	build(f);
+	assert_built(f, job);
+	assert_int_equal(stat(ko, &third), 0);
+	assert_true(first.st_mtim.tv_nsec != third.st_mtim.tv_nsec ||
+		    first.st_mtim.tv_sec != third.st_mtim.tv_sec);
+	assert_clean(f);
+	/* Another key, or a file that is gone. */
+	job->force = false;
+	job->key = "4567";
+	build(f);
+	assert_built(f, job);
+	assert_string_equal(job->record->key, "4567");
+	assert_int_equal(unlink(ko), 0);
+	build(f);
+	assert_built(f, job);
+	assert_int_equal(access(ko, F_OK), 0);
+}
+
+static void tell_stage(enum kp_build_event event, const struct kp_build_job *job,
+		       const char *stage, void *data)
+{
+	(void)job;
+	if (event == KP_BUILD_STAGE &&
+	    (!strcmp(stage, "wait") || !strcmp(stage, "prepare")))
+		assert_int_equal(write(*(int *)data, stage, 1), 1);
+}
+
+/* Three programs want the same: one builds, the others get its result, failures too. */
+static void test_join_running(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *fifo = below(f, "fifo");
+	char text[8] = "";
+	pid_t pids[3];
+	int fds[2], go, waiting = 0, status;
+
+	assert_int_equal(mkfifo(fifo, 0644), 0);
+	go = open(fifo, O_RDWR | O_CLOEXEC);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	_cleanup_free_ char *make = kp_strf("read x <%s; exit 3", fifo);
+	f->confs[0].make = make;
+	for (size_t i = 0; i < 3; i++) {
+		const struct kp_build_opts opts = { .progress = tell_stage,
+						    .data = &fds[1] };
+
+		pids[i] = fork();
+		if (pids[i] == 0) {
+			kp_log_set_level(KP_LOG_WARNING);
+			kp_build_run(&f->ctx, f->jobs, f->n, &opts, NULL);
+			_exit(!job->record || job->rc != -ECHILD ||
+			      job->record->exit_code != KP_EXIT_MAKE);
+		}
+	}
+	/* The builder waits until the others wait for it. */
+	while (waiting < 2) {
+		assert_int_equal(read(fds[0], text, 1), 1);
+		waiting += *text == 'w';
+	}
+	assert_int_equal(write(go, "\n", 1), 1);
+	for (size_t i = 0; i < 3; i++) {
+		assert_int_equal(waitpid(pids[i], &status, 0), pids[i]);
+		assert_int_equal(status, 0);
+	}
+	/* At most the builder's "prepare" is left; nobody else built. */
+	close(fds[1]);
+	assert_true(read(fds[0], text, sizeof(text)) <= 1);
+	close(fds[0]);
+	close(go);
+	assert_clean(f);
+}
+
+static void test_depends(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *top = add(f, "top", 0), *low = add(f, "low", 0),
+			    *other = add(f, "other", 0);
+	static const size_t on_low[] = { 1 }, on_top[] = { 0 };
+	_cleanup_free_ char *seen = NULL, *expect = NULL, *before = NULL;
+	char *list[] = { NULL, NULL };
+
+	write_file(f, "before.symvers", "0x00000000\tx\tbefore\tEXPORT_SYMBOL\t\n");
+	list[0] = before = below(f, "before.symvers");
+	top->deps = on_low;
+	top->n_deps = 1;
+	top->symvers = list;
+	other->deps = on_top;
+	other->n_deps = 1;
+	f->confs[0].make = "make -C $kernel_source_dir M=$PWD && "
+			   "echo $KBUILD_EXTRA_SYMBOLS >"
+			   "$dkms_tree/$module/$module_version/$kernelver/$arch/seen";
+	build(f);
+	assert_built(f, top);
+	assert_built(f, low);
+	assert_built(f, other);
+	seen = read_file(f, "dkms/top/1/6.6.1-kp/x86_64/seen");
+	expect = kp_strf("%s %s/low/1/6.6.1-kp/x86_64/Module.symvers\n", before,
+			 f->ctx.dkms_tree);
+	assert_string_equal(seen, expect);
+}
+
+static void test_blocked(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *a = add(f, "a", 0), *b = add(f, "b", 0), *c = add(f, "c", 0),
+			    *d = add(f, "d", 0);
+	static const size_t on_a[] = { 0 }, on_b[] = { 1 };
+
+	b->deps = on_a;
+	b->n_deps = 1;
+	c->deps = on_b;
+	c->n_deps = 1;
+	f->confs[0].make = "false";
+	build(f);
+	assert_failed(a, KP_EXIT_MAKE, false, "make failed with exit code 1; see /");
+	assert_int_equal(b->rc, -ENOLINK);
+	assert_string_equal(b->err.text, "it needs a, which is not built");
+	assert_int_equal(c->rc, -ENOLINK);
+	assert_null(c->record);
+	assert_built(f, d);
+	/* In a circle. */
+	a->deps = on_b;
+	a->n_deps = 1;
+	build(f);
+	assert_int_equal(a->rc, -ENOLINK);
+	assert_int_equal(b->rc, -ENOLINK);
+	assert_built(f, d);
+}
+
+/* A failed build leaves what is published alone. */
+static void test_keeps_old(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *ko =
+		below(f, "dkms/hello/1/6.6.1-kp/x86_64/module/hello.ko");
+
+	build(f);
+	assert_built(f, job);
+	f->confs[0].make = "false";
+	job->key = "2";
+	build(f);
+	assert_failed(job, KP_EXIT_MAKE, false, "exit code 1");
+	assert_int_equal(access(ko, F_OK), 0);
+}
+
+static void interrupt_at_make(enum kp_build_event event, const struct kp_build_job *job,
+			      const char *stage, void *data)
+{
+	(void)job;
+	(void)data;
+	if (event == KP_BUILD_STAGE && kp_str_eq(stage, "make"))
+		raise(SIGTERM);
+}
+
+static void test_interrupt(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *a = add(f, "hello", 0), *b = add(f, "hello", 1);
+	const struct kp_build_opts opts = { .jobs = 1, .progress = interrupt_at_make };
+	struct kp_err err = KP_ERR_INIT;
+
+	f->confs[0].make = f->confs[1].make = "sleep 1000";
+	assert_int_equal(kp_build_run(&f->ctx, f->jobs, f->n, &opts, &err), -EINTR);
+	assert_int_equal(a->rc, -EINTR);
+	assert_int_equal(b->rc, -EINTR);
+	assert_null(a->record);
+	assert_clean(f);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_publish),   TEST(test_join),	  TEST(test_join_running),
+		TEST(test_depends),   TEST(test_blocked), TEST(test_keeps_old),
+		TEST(test_interrupt),
+	};
+
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		return kp_artifact_check_main(argc, argv);
+	return cmocka_run_group_tests_name("build", tests, NULL, NULL);
+}
