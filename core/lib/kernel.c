@@ -56,7 +56,7 @@ bool kp_kernel_is_present(const struct kp_ctx *ctx, const char *release)
 {
 	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
 
-	kp_strv_foreach (tree, trees)
+	kp_strv_foreach(tree, trees)
 		if (has_tree(ctx, *tree, release))
 			return true;
 	return has_image(ctx, release);
@@ -90,15 +90,15 @@ static int list_tree(struct kp_ctx *ctx, const char *tree, struct kp_kernels *k,
 		return 0;
 	if (r < 0)
 		return kp_err_sys(err, r, "list '%s'", tree);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *dir = kp_path_join(tree, *name);
 		struct kp_kernel *kernel;
 
 		if (!is_release(*name) || !kp_is_dir_in(ctx->root_fd, dir))
 			continue;
 		if (!kp_name_ok(*name)) {
-			kp_warn("'%s': not usable as the name of a kernel, skipping",
-				dir);
+			kp_warn_once("'%s': not usable as the name of a kernel, skipping",
+				     dir);
 			continue;
 		}
 		kernel = kp_kernels_find(k, *name);
@@ -219,17 +219,17 @@ int kp_kernels_load(struct kp_ctx *ctx, char *const *extra, struct kp_kernels *r
 	size_t alloc = 0;
 	int r = 0;
 
-	kp_strv_foreach (tree, trees) {
+	kp_strv_foreach(tree, trees) {
 		r = list_tree(ctx, *tree, &k, &alloc, err);
 		if (r < 0)
 			goto fail;
 	}
-	kp_strv_foreach (release, extra) {
+	kp_strv_foreach(release, extra) {
 		if (kp_kernels_find(&k, *release))
 			continue;
 		if (!kp_name_ok(*release)) {
-			kp_warn("'%s': not usable as the name of a kernel, skipping",
-				*release);
+			kp_warn_once("'%s': not usable as the name of a kernel, skipping",
+				     *release);
 			continue;
 		}
 		add_kernel(&k, &alloc, *release)->moddir = kp_path_join(*trees, *release);

@@ -38,18 +38,12 @@ static bool had_owner(struct kp_ctx *ctx, const struct kp_world *w,
 	return kp_exists_in(ctx->root_fd, file);
 }
 
-/* A source that registered itself, and whose tree went together with its package. A conf that
- * is there and cannot be read has not gone. */
+/* A source that registered itself, and whose tree went together with its package. */
 static bool went(struct kp_ctx *ctx, const struct kp_world *w, const struct kp_source *s,
 		 char *const *failed)
 {
-	_cleanup_free_ char *conf = NULL;
-	struct stat st;
-
-	if (!s->missing || s->package || kp_strv_has(failed, s->dir))
-		return false;
-	conf = kp_path_join(s->dir, "dkms.conf");
-	return kp_stat_in(ctx->root_fd, conf, &st) == -ENOENT && had_owner(ctx, w, s);
+	return s->missing && !s->package && !kp_strv_has(failed, s->dir) &&
+	       kp_world_has_gone(ctx, s->dir) && had_owner(ctx, w, s);
 }
 
 bool kp_register_due(struct kp_ctx *ctx, const struct kp_world *w, char *const *failed)

@@ -232,6 +232,15 @@ static void add_package(struct loader *l, const struct kp_pkg_id *id, const char
 	};
 }
 
+/* Nothing of that name: not merely something that cannot be read. */
+bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir)
+{
+	_cleanup_free_ char *conf = kp_path_join(dir, "dkms.conf");
+	struct stat st;
+
+	return kp_lstat_in(ctx->root_fd, conf, &st) == -ENOENT;
+}
+
 /*
  * Was the source of a package owned by a package, and is now neither on disk nor in the
  * database? (/usr/src not being mounted leaves it in the database.)
@@ -257,9 +266,9 @@ static int find_gone_sources(struct loader *l, struct kp_err *err)
 		dir = s ? kp_strdup(s->dir)
 			: kp_strf("%s/%s-%s", l->ctx->source_tree, id->module,
 				  id->version);
-		conf = kp_path_join(dir, "dkms.conf");
-		if (kp_exists_in(l->ctx->root_fd, conf))
+		if (!kp_world_has_gone(l->ctx, dir))
 			continue;
+		conf = kp_path_join(dir, "dkms.conf");
 		kp_strv_take(&paths, kp_steal(&conf));
 		which[n++] = i;
 	}
