@@ -47,12 +47,15 @@ static int check(struct kp_build_work *w, const struct kp_sandbox *sb,
 		 struct kp_product *p, struct kp_err *err)
 {
 	_cleanup_strv_ char **symvers = kp_strv_dup(w->symvers);
+	_cleanup_free_ char *note = NULL;
 	int rc;
 
 	kp_strv_foreach(own, w->own_symvers)
 		kp_strv_add(&symvers, *own);
 	rc = kp_artifact_check(w->ctx, sb, p->path, p->module->built_name, w->job->kernel,
-			       &w->kb, symvers, err);
+			       &w->kb, symvers, w->log.path, &note, err);
+	if (note)
+		kp_build_log_line(&w->log, "%s", note);
 	if (rc == -ENOEXEC) {
 		w->exit_code = KP_EXIT_MAKE;
 		w->recipe = true;

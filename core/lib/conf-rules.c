@@ -13,6 +13,10 @@
 #include "base/str.h"
 #include "lib/conf-parts.h"
 
+/* Far more than any conf has. */
+#define REGEX_MAX 2048
+#define REPEAT_MAX 1000
+
 const char *kp_conf_value(const struct kp_conf *conf, const char *name,
 			  unsigned int index)
 {
@@ -28,15 +32,47 @@ static size_t count(const struct kp_conf *conf, const char *name)
 	return var ? var->n_elems : 0;
 }
 
+/*
+ * Can it be given to regcomp() in this process? That of glibc recurses for each parenthesis,
+ * up to the end of the stack, and writes repetitions out, up to the end of memory; matching
+ * a back reference takes exponential time.
+ */
+static bool is_harmless(const char *regex)
+{
+	unsigned long repeat = 1;
+
+	if (strlen(regex) > REGEX_MAX)
+		return false;
+	for (const char *p = regex; *p; p++) {
+		unsigned long least, most;
+		char *end;
+
+		if (*p == '\\' && isdigit((unsigned char)p[1]))
+			return false;
+		if (*p != '{')
+			continue;
+		least = strtoul(p + 1, &end, 10);
+		most = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
+		most = most > least ? most : least;
+		if (most > REPEAT_MAX)
+			return false;
+		repeat *= most ? most : 1;
+		if (repeat > REPEAT_MAX)
+			return false;
+	}
+	return true;
+}
+
 bool kp_conf_match(struct kp_conf *conf, const char *directive, const char *regex,
 		   const char *text)
 {
 	regex_t re;
 	bool match;
 
-	if (regcomp(&re, regex, REG_EXTENDED | REG_NOSUB)) {
+	if (!is_harmless(regex) || regcomp(&re, regex, REG_EXTENDED | REG_NOSUB)) {
 		_cleanup_free_ char *line = kp_strf(
-			"%s: '%s' is not a regular expression and matches nothing",
+			"%s: '%.100s' is not a regular expression, or too much of "
+			"one, and matches nothing",
 			directive, regex);
 
 		if (!kp_strv_has(conf->warnings, line))

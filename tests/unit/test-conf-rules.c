@@ -300,6 +300,43 @@ static void test_expansion_doubling(void **state KP_UNUSED)
 	assert_bad(b.s, "MAKE[21] has more than a MiB");
 }
 
+/* Each is short enough, and there may be thousands of them. */
+static void test_expansion_of_many(void **state KP_UNUSED)
+{
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	kp_buf_adds(&b, ONE "A=");
+	for (int i = 0; i < 500 * 1024; i++)
+		kp_buf_addc(&b, 'x');
+	for (int i = 0; i < 40; i++)
+		kp_buf_addf(&b, "\nPATCH[%d]='$A'", i);
+	assert_bad(b.s, "its values have more than 16 MiB");
+}
+
+/* Those that would end this process by its stack, its memory or its patience. */
+static void test_regex_bombs(void **state KP_UNUSED)
+{
+	_cleanup_buf_ struct kp_buf deep = KP_BUF_INIT;
+	const char *texts[] = {
+		NULL,
+		ONE "BUILD_EXCLUSIVE_KERNEL='((((a{1,200}){1,200}){200}){1,200}){9,}'\n",
+		ONE "BUILD_EXCLUSIVE_KERNEL='6{99999999999999999999}'\n",
+		ONE "BUILD_EXCLUSIVE_KERNEL='(.*)(.*)(.*)(.*)(.*)(.*)\\1\\2\\3\\4\\5'\n",
+	};
+
+	kp_buf_adds(&deep, ONE "BUILD_EXCLUSIVE_KERNEL='");
+	for (int i = 0; i < 60000; i++)
+		kp_buf_addc(&deep, i < 30000 ? '(' : ')');
+	kp_buf_adds(&deep, "'\n");
+	texts[0] = deep.s;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(texts); i++) {
+		_cleanup_(kp_conf_freep) struct kp_conf *conf = load(texts[i]);
+
+		assert_non_null(conf->excluded);
+		assert_true(warns(conf, "too much of one"));
+	}
+}
+
 static void test_carriage_returns(void **state KP_UNUSED)
 {
 	_cleanup_(kp_conf_freep) struct kp_conf *conf =
@@ -536,6 +573,8 @@ int main(void)
 		cmocka_unit_test(test_patches),
 		cmocka_unit_test(test_expansion),
 		cmocka_unit_test(test_expansion_doubling),
+		cmocka_unit_test(test_expansion_of_many),
+		cmocka_unit_test(test_regex_bombs),
 		cmocka_unit_test(test_carriage_returns),
 		cmocka_unit_test(test_exclusive_kernel),
 		cmocka_unit_test(test_exclusive_range),
