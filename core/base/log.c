@@ -13,6 +13,7 @@ static struct {
 	int syslog_prefix;
 	kp_log_sink *sink;
 	void *data;
+	char **warned; /* texts of kp_warn_once() */
 } state = { .level = KP_LOG_INFO };
 
 void kp_log_set_level(enum kp_log_level level)
@@ -29,6 +30,8 @@ void kp_log_set_sink(kp_log_sink *sink, void *data)
 {
 	state.sink = sink;
 	state.data = data;
+	kp_strv_free(state.warned);
+	state.warned = NULL;
 }
 
 void kp_log_set_syslog_prefix(int on)
@@ -63,4 +66,18 @@ void kp_log(enum kp_log_level level, const char *fmt, ...)
 		line = kp_strf("kmodpkg: %s%s\n", mark, text);
 	/* A lost message must not fail the work it tells of. */
 	(void)!write(STDERR_FILENO, line, strlen(line));
+}
+
+void kp_warn_once(const char *fmt, ...)
+{
+	_cleanup_free_ char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	text = kp_vstrf(fmt, ap);
+	va_end(ap);
+	if (kp_strv_has(state.warned, text))
+		return;
+	kp_warn("%s", text);
+	kp_strv_take(&state.warned, kp_steal(&text));
 }

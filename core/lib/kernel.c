@@ -111,8 +111,8 @@ static int list_tree(struct kp_ctx *ctx, const char *tree, struct kp_kernels *k,
 		if (!is_release(*name) || !kp_is_dir_in(ctx->root_fd, dir))
 			continue;
 		if (!kp_name_ok(*name)) {
-			kp_warn("'%s': not usable as the name of a kernel, skipping",
-				dir);
+			kp_warn_once("'%s': not usable as the name of a kernel, skipping",
+				     dir);
 			continue;
 		}
 		kernel = kp_kernels_find(k, *name);
@@ -229,8 +229,8 @@ int kp_kernels_load(struct kp_ctx *ctx, char *const *extra, struct kp_kernels *r
 		if (kp_kernels_find(&k, *release))
 			continue;
 		if (!kp_name_ok(*release)) {
-			kp_warn("'%s': not usable as the name of a kernel, skipping",
-				*release);
+			kp_warn_once("'%s': not usable as the name of a kernel, skipping",
+				     *release);
 			continue;
 		}
 		add_kernel(&k, &alloc, *release)->moddir = kp_path_join(*trees, *release);

@@ -285,8 +285,8 @@ static void set_key(const struct trees *t, const char *start, struct kp_kernel *
 		const struct tree *tree = trees_find(t, *p);
 
 		if (!tree->identity) {
-			kp_warn("headers of kernel %s: %s, skipping this kernel",
-				k->release, tree->problem);
+			kp_warn_once("headers of kernel %s: %s, skipping this kernel",
+				     k->release, tree->problem);
 			return;
 		}
 		kp_debug("headers of kernel %s: %s: %s", k->release, tree->path,

@@ -57,7 +57,8 @@ struct kp_plan_package {
 	const char *module, *version, *kernel, *key, *name;
 	const char *content; /* hash over its files, NULL: not known */
 	bool queued;
-	bool removed; /* tombstone for its source */
+	bool removed;	 /* tombstone for its source */
+	bool incomplete; /* a file of it is not on disk, though its kernel is */
 	bool source_gone; /* its source tree was owned by a package, and neither is there any more */
 	enum kp_intent_kind intent;
 };

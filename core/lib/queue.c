@@ -230,8 +230,8 @@ int kp_queue_load(struct kp_ctx *ctx, struct kp_queue *ret, struct kp_err *err)
 		if (!r)
 			q.n++;
 		else if (r == -EINVAL || r == -ENOTSUP)
-			kp_warn("%s, skipping this entry of the queue",
-				kp_err_text(&why, r));
+			kp_warn_once("%s, skipping this entry of the queue",
+				     kp_err_text(&why, r));
 		else if (r != -ENOENT)
 			return kp_err_set(err, r, "%s", kp_err_text(&why, r));
 	}

@@ -218,7 +218,7 @@ int kp_record_load(struct kp_ctx *ctx, const char *module, const char *version,
 	if (!r)
 		r = from_json(object, path, ret, &why);
 	if (r == -EINVAL || r == -ENOTSUP) {
-		kp_warn("%s, taking it as not built", kp_err_text(&why, r));
+		kp_warn_once("%s, taking it as not built", kp_err_text(&why, r));
 		return -ENOENT;
 	}
 	if (r < 0 && r != -ENOENT)

@@ -166,7 +166,7 @@ static int load_version(struct kp_ctx *ctx, const char *at, const char *module,
 	if (r < 0)
 		return kp_err_sys(err, r, "reading %s", link);
 	if (!kp_name_ok(version)) {
-		kp_warn("%s: unsafe name of a version, skipping", at);
+		kp_warn_once("%s: unsafe name of a version, skipping", at);
 		return 0;
 	}
 	source.module = kp_strdup(module);
@@ -190,7 +190,7 @@ static int load_module(struct kp_ctx *ctx, const char *module, struct kp_sources
 	if (!kp_is_dir_in(ctx->root_fd, dir))
 		return 0;
 	if (!kp_name_ok(module)) {
-		kp_warn("%s: unsafe name of a module, skipping", dir);
+		kp_warn_once("%s: unsafe name of a module, skipping", dir);
 		return 0;
 	}
 	r = kp_list_in(ctx->root_fd, dir, &versions);
@@ -343,7 +343,7 @@ int kp_sources_unregistered(struct kp_ctx *ctx, const struct kp_sources *known,
 		    is_registered_tree(ctx, known, &st))
 			continue;
 		if (!kp_name_ok(*p)) {
-			kp_warn("%s: unsafe name of a module source, skipping", dir);
+			kp_warn_once("%s: unsafe name of a module source, skipping", dir);
 			continue;
 		}
 		source.dir = kp_strdup(dir);

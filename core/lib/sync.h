@@ -78,6 +78,8 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);
 /* Does a sync register this unregistered tree by itself? */
 bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
+/* Is there no source tree in DIR any more, rather than one that cannot be read? */
+bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir);
 void kp_world_clear(struct kp_world *w);
 
 /* Below a running sync (or with our lock held by an ancestor) a mutating verb must not start: it

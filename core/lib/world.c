@@ -232,6 +232,15 @@ static void add_package(struct loader *l, const struct kp_pkg_id *id, const char
 	};
 }
 
+/* Nothing of that name: not merely something that cannot be read. */
+bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir)
+{
+	_cleanup_free_ char *conf = kp_path_join(dir, "dkms.conf");
+	struct stat st;
+
+	return kp_lstat_in(ctx->root_fd, conf, &st) == -ENOENT;
+}
+
 /*
  * Was the source of a package owned by a package, and is now neither on disk nor in the
  * database? (/usr/src not being mounted leaves it in the database.)
@@ -257,9 +266,9 @@ static int find_gone_sources(struct loader *l, struct kp_err *err)
 		dir = s ? kp_strdup(s->dir)
 			: kp_strf("%s/%s-%s", l->ctx->source_tree, id->module,
 				  id->version);
-		conf = kp_path_join(dir, "dkms.conf");
-		if (kp_exists_in(l->ctx->root_fd, conf))
+		if (!kp_world_has_gone(l->ctx, dir))
 			continue;
+		conf = kp_path_join(dir, "dkms.conf");
 		kp_strv_take(&paths, kp_steal(&conf));
 		which[n++] = i;
 	}
@@ -278,6 +287,16 @@ static int find_gone_sources(struct loader *l, struct kp_err *err)
 	return r;
 }
 
+static bool has_lost_files(struct kp_ctx *ctx, const struct kp_pkg_installed *pkg)
+{
+	struct stat st;
+
+	kp_strv_foreach(path, pkg->files)
+		if (kp_lstat_in(ctx->root_fd, *path, &st) == -ENOENT)
+			return true;
+	return false;
+}
+
 static int load_packages(struct loader *l, struct kp_err *err)
 {
 	struct kp_world *w = l->w;
@@ -287,6 +306,8 @@ static int load_packages(struct loader *l, struct kp_err *err)
 		if (erase_is_queued(w, w->packages[i].name))
 			continue;
 		add_package(l, &w->packages[i].id, w->packages[i].name, false);
+		l->packages[l->n_packages - 1].incomplete =
+			has_lost_files(l->ctx, &w->packages[i]);
 	}
 	for (size_t i = 0; i < w->queue.n; i++) {
 		if (w->queue.list[i].kind != KP_CHANGE_ADD)

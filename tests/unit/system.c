@@ -223,6 +223,7 @@ void test_add_kernel(struct test_system *s, const char *kernel)
 	_cleanup_free_ char *module = kp_strf("/lib/modules/%s/kernel/a.ko", kernel);
 	_cleanup_free_ char *image = kp_strf("/boot/vmlinuz-%s", kernel);
 	_cleanup_free_ char *headers = kp_strf("/usr/src/linux-headers-%s", kernel);
+	const char *headers_package = strrchr(headers, '/') + 1;
 	_cleanup_free_ char *build = kp_strf("/lib/modules/%s/build", kernel);
 
 	put_f(s, kp_strf("/usr/src/linux-headers-%s/Makefile", kernel), "all:\n");
@@ -237,12 +238,14 @@ void test_add_kernel(struct test_system *s, const char *kernel)
 	TRY(kp_symlink_in(s->root.fd, headers, build, err));
 	test_own(s, package, module);
 	test_own(s, package, image);
+	test_own(s, headers_package, build);
 }
 
 /* As dpkg does when image and headers go: what they shipped. */
 void test_remove_kernel(struct test_system *s, const char *kernel)
 {
-	_cleanup_free_ char *package = kp_strf("linux-image-%s", kernel);
+	_cleanup_free_ char *image = kp_strf("linux-image-%s", kernel);
+	_cleanup_free_ char *headers = kp_strf("linux-headers-%s", kernel);
 	_cleanup_strv_ char **paths = NULL;
 
 	kp_strv_addf(&paths, "/lib/modules/%s/kernel", kernel);
@@ -253,7 +256,8 @@ void test_remove_kernel(struct test_system *s, const char *kernel)
 		kp_strv_addf(&paths, "/lib/modules/%s/%s", kernel, lists[i]);
 	kp_strv_foreach(path, paths)
 		TRY(kp_rm_rf_in(s->root.fd, *path, err));
-	test_disown(s, package);
+	test_disown(s, image);
+	test_disown(s, headers);
 }
 
 void test_add_source(struct test_system *s, const char *module, const char *version,
@@ -394,6 +398,7 @@ int test_sync_rc(struct test_system *s, const struct kp_sync_opts *opts)
 
 	kp_sync_result_clear(&s->result);
 	kp_buf_reset(&s->log);
+	kp_log_set_sink(test_sink, &s->log); /* warnings are said again */
 	s->err = (struct kp_err)KP_ERR_INIT;
 	return kp_sync(s->ctx, opts ? opts : &plain, &s->result, &s->err);
 }
@@ -424,6 +429,27 @@ int test_child(struct test_system *s, void (*fn)(struct test_system *s))
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return status;
+}
+
+void test_copy_self(struct test_system *s, const char *path)
+{
+	_cleanup_close_ int in = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int out =
+		kp_open_in(s->root.fd, path, O_WRONLY | O_CREAT | O_EXCL, 0755);
+
+	assert_true(in >= 0 && out >= 0);
+	TRY(kp_copy_fd(in, out, err));
+}
+
+int test_system_nested(void)
+{
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = NULL;
+	struct kp_sync_opts opts = { 0 };
+	struct kp_sync_result result;
+
+	/* A sync that is not nested needs the backend, and would not survive this. */
+	return kp_ctx_open("/", &ctx, NULL) < 0 || !kp_sync_is_nested() ||
+	       kp_sync(ctx, &opts, &result, NULL) < 0;
 }
 
 /* ---- looking at it ---- */

@@ -75,6 +75,11 @@ void test_drain(struct test_system *s);
 /* Run FN in a child; its wait status. */
 int test_child(struct test_system *s, void (*fn)(struct test_system *s));
 
+/* This program inside, under this name. */
+void test_copy_self(struct test_system *s, const char *path);
+/* For main() of such a copy: a sync by a command of its own, without backend; exit code. */
+int test_system_nested(void);
+
 /* ---- looking at it */
 
 bool test_exists(struct test_system *s, const char *path);

@@ -74,6 +74,21 @@ static void log_levels_and_marks(void **state)
 	assert_string_equal(lines.s, "one?two\nwarning: odd, skipping\nerror: bad\n");
 }
 
+static void warned_once(void **state)
+{
+	_cleanup_buf_ struct kp_buf lines = KP_BUF_INIT;
+
+	(void)state;
+	for (int sink = 0; sink < 2; sink++) {
+		kp_log_set_sink(test_sink, &lines);
+		for (int i = 0; i < 4; i++)
+			kp_warn_once("%s is odd", i % 2 ? "three" : "five");
+	}
+	kp_log_set_sink(NULL, NULL);
+	assert_string_equal(lines.s, "warning: five is odd\nwarning: three is odd\n"
+				     "warning: five is odd\nwarning: three is odd\n");
+}
+
 /* A line is one write(2): what a pipe delivers in packet mode is one packet per line. */
 static void log_line_is_one_write(void **state)
 {
@@ -110,6 +125,7 @@ int main(void)
 		cmocka_unit_test(null_drops_the_words),
 		cmocka_unit_test(long_texts_are_cut),
 		cmocka_unit_test(log_levels_and_marks),
+		cmocka_unit_test(warned_once),
 		cmocka_unit_test(log_line_is_one_write),
 	};
 

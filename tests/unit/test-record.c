@@ -201,6 +201,7 @@ static void hostile_records_count_as_absent(void **state)
 	kp_record_free(rec);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
 		kp_buf_reset(&f->log);
+		kp_log_set_sink(test_sink, &f->log); /* to hear it again */
 		test_put(&f->root, "/var/lib/kmodpkg/builds/m/1/k-x86_64.json", bad[i]);
 		rec = NULL;
 		if (kp_record_load(f->ctx, "m", "1", "k", &rec, NULL) != -ENOENT)

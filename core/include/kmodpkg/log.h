@@ -36,3 +36,7 @@ void kp_log(enum kp_log_level level, const char *fmt, ...)
 #define kp_warn(...) kp_log(KP_LOG_WARNING, __VA_ARGS__)
 #define kp_info(...) kp_log(KP_LOG_INFO, __VA_ARGS__)
 #define kp_debug(...) kp_log(KP_LOG_DEBUG, __VA_ARGS__)
+
+/* A warning about something that is come across again and again; the same text is said once,
+ * and again for another sink. */
+void kp_warn_once(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

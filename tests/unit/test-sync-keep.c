@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* What a sync erases, and what it keeps because nothing says for certain that it is to go. */
+#include <sys/mount.h>
+
+#include "system.h"
+
+#define PACKAGE(k) "/var/lib/fakedb/packages/kmod-hello-" k
+
+/* hello 1.0, of the package hello-dkms, installed for both kernels. */
+static struct test_system *installed(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	test_add_source(s, "hello", "1.0", NULL);
+	test_own(s, "hello-dkms", "/usr/src/hello-1.0/dkms.conf");
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_sync(s);
+	assert_int_equal(s->result.installed, 2);
+	return s;
+}
+
+static void assert_kept(struct test_system *s)
+{
+	test_sync(s);
+	assert_int_equal(s->result.erased, 0);
+	assert_true(test_exists(s, PACKAGE(K1)));
+	assert_true(test_exists(s, PACKAGE(K2)));
+	assert_true(test_exists(s, "/lib/modules/" K1 "/updates/dkms/hello.ko"));
+}
+
+static void remove_tree(struct test_system *s, const char *path)
+{
+	assert_int_equal(kp_rm_rf_in(s->root.fd, path, NULL), 0);
+}
+
+static void kernel_gone(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_remove_kernel(s, K1);
+	test_sync(s);
+	test_assert_said(s, "removed kmod-hello-" K1 ": kernel " K1 " is gone");
+	assert_int_equal(s->result.erased, 1);
+	test_assert_absent(s, "hello", K1);
+	/* No directory, no modules.dep of it. */
+	assert_false(test_exists(s, "/lib/modules/" K1));
+	test_assert_installed(s, "hello", "1.0", K2);
+	test_assert_settled(s);
+}
+
+/* Inside of the transaction that removes it. */
+static void kernel_gone_deferred(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_remove_kernel(s, K1);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	assert_int_equal(s->result.queued, 1);
+	assert_true(test_exists(s, PACKAGE(K1)));
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	assert_false(test_exists(s, "/lib/modules/" K1));
+	test_assert_settled(s);
+}
+
+/* A kernel goes that waits in the queue for its first package. */
+static void kernel_gone_while_queued(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_remove_kernel(s, K1);
+	test_sync(s);
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	test_assert_absent(s, "hello", K1);
+	assert_false(test_exists(s, "/lib/modules/" K1));
+	test_assert_installed(s, "hello", "1.0", K2);
+	test_assert_settled(s);
+}
+
+/* Its files are not there, as on a /boot and /lib that are not mounted. */
+static void kernel_in_the_database_only(void **state)
+{
+	struct test_system *s = installed(state);
+
+	remove_tree(s, "/lib/modules/" K1 "/kernel");
+	remove_tree(s, "/boot/vmlinuz-" K1);
+	assert_kept(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_STALE,
+			  "the kernel's files are not there");
+}
+
+static void headers_gone(void **state)
+{
+	struct test_system *s = installed(state);
+
+	remove_tree(s, "/usr/src/linux-headers-" K1);
+	remove_tree(s, "/lib/modules/" K1 "/build");
+	assert_kept(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_STALE,
+			  "kernel headers are not installed, so it cannot be rebuilt");
+}
+
+static void source_gone_with_its_package(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	/* Registered by itself. */
+	test_add_source(s, "hello", "1.0", NULL);
+	test_own(s, "hello-dkms", "/usr/src/hello-1.0/dkms.conf");
+	test_fake(s, "lock", "must-defer");
+	test_put(&s->root, "/etc/dkms/no-autoinstall", "");
+	test_sync(s);
+	test_assert_said(s, "registered hello/1.0 (package hello-dkms)");
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_fake(s, "lock", NULL);
+	test_sync(s);
+	test_assert_installed(s, "hello", "1.0", K1);
+
+	remove_tree(s, "/usr/src/hello-1.0");
+	test_disown(s, "hello-dkms");
+	test_sync(s);
+	test_assert_said(s, "hello/1.0 is gone with its package");
+	test_assert_said(s, "its source went with the package that owned it");
+	assert_int_equal(s->result.erased, 2);
+	test_assert_absent(s, "hello", K1);
+	test_assert_absent(s, "hello", K2);
+	test_assert_settled(s);
+	assert_false(test_exists(s, "/var/lib/dkms/hello"));
+	assert_false(test_exists(s, "/var/lib/kmodpkg/builds/hello"));
+}
+
+/* A person or a maintainer script registered it; the packages go all the same. */
+static void registered_source_gone_with_its_package(void **state)
+{
+	struct test_system *s = installed(state);
+
+	remove_tree(s, "/usr/src/hello-1.0");
+	test_disown(s, "hello-dkms");
+	test_sync(s);
+	assert_int_equal(s->result.erased, 2);
+	test_assert_absent(s, "hello", K1);
+	test_assert_settled(s);
+}
+
+static void source_of_nobody_gone(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_sync(s);
+	remove_tree(s, "/usr/src/hello-1.0");
+	assert_kept(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_STALE,
+			  "/usr/src/hello-1.0 is not there");
+}
+
+static void usr_src_not_mounted(void **state)
+{
+	struct test_system *s = installed(state);
+
+	assert_int_equal(mount("none", "/usr/src", "tmpfs", 0, NULL), 0);
+	assert_kept(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_STALE,
+			  "/usr/src/hello-1.0 is not there");
+	assert_int_equal(umount("/usr/src"), 0);
+	test_sync(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_INSTALLED, NULL);
+}
+
+static void conf_cannot_be_read(void **state)
+{
+	struct test_system *s = installed(state);
+
+	/* Not even by root. */
+	remove_tree(s, "/usr/src/hello-1.0/dkms.conf");
+	assert_int_equal(symlink("dkms.conf", "/usr/src/hello-1.0/dkms.conf"), 0);
+	test_disown(s, "hello-dkms");
+	assert_kept(s);
+	assert_int_equal(test_row(s, "hello", "1.0", K1)->state, KP_STATE_STALE);
+}
+
+static void malformed_conf(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_put(&s->root, "/usr/src/hello-1.0/dkms.conf", "PACKAGE_NAME=(\n");
+	assert_kept(s);
+	assert_int_equal(test_row(s, "hello", "1.0", K1)->state, KP_STATE_STALE);
+}
+
+static void empty_var_lib_kmodpkg(void **state)
+{
+	struct test_system *s = installed(state);
+
+	remove_tree(s, "/var/lib/kmodpkg");
+	assert_kept(s);
+	assert_int_equal(s->result.installed + s->result.built, 0);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_INSTALLED, NULL);
+}
+
+static void empty_var_lib_dkms(void **state)
+{
+	struct test_system *s = installed(state);
+
+	remove_tree(s, "/var/lib/dkms");
+	assert_kept(s);
+	/* A tree that a package owns is back by itself. */
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_INSTALLED, NULL);
+}
+
+static void empty_var_lib_dkms_of_nobody(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_disown(s, "hello-dkms");
+	remove_tree(s, "/var/lib/dkms");
+	remove_tree(s, "/var/lib/kmodpkg");
+	assert_kept(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_STALE,
+			  "its source is not registered");
+}
+
+static void tombstone(void **state)
+{
+	struct test_system *s = installed(state);
+
+	/* What `kmodpkg remove` does. The tree stays, for its package does. */
+	test_bury(s, "hello", "1.0");
+	assert_int_equal(kp_source_unregister(s->ctx, "hello", "1.0", NULL), 0);
+	test_sync(s);
+	assert_int_equal(s->result.erased, 2);
+	test_assert_absent(s, "hello", K1);
+	test_assert_settled(s);
+	assert_false(test_exists(s, "/var/lib/dkms/hello"));
+	test_sync(s);
+	assert_int_equal(s->result.installed, 0);
+	assert_false(test_exists(s, "/var/lib/dkms/hello"));
+}
+
+static void excluded(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_add_source(s, "hello", "1.0", "BUILD_EXCLUSIVE_KERNEL=\"-2-\"\n");
+	test_sync(s);
+	test_assert_absent(s, "hello", K1);
+	assert_true(test_exists(s, PACKAGE(K2)));
+	assert_int_equal(test_row(s, "hello", "1.0", K1)->state, KP_STATE_EXCLUDED);
+}
+
+static void autoinstall_taken_back(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_add_source(s, "hello", "1.0", "AUTOINSTALL=\n");
+	assert_kept(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_INSTALLED,
+			  "AUTOINSTALL is not set");
+}
+
+/* It stops builds, and nothing else. */
+static void no_autoinstall(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_put(&s->root, "/etc/dkms/no-autoinstall", "");
+	test_register(s, "other", "1.0", NULL);
+	assert_kept(s);
+	test_assert_state(s, "other", "1.0", K1, KP_STATE_ADDED,
+			  "not built: no-autoinstall is set");
+	test_publish(s, "other", "1.0", K1, NULL);
+	test_sync(s);
+	test_assert_installed(s, "other", "1.0", K1);
+	test_remove_kernel(s, K1);
+	test_sync(s);
+	test_assert_absent(s, "hello", K1);
+}
+
+static void headers_only_kernel(void **state)
+{
+	struct test_system *s = test_system(state);
+	char *kernels[] = { (char *)K1, NULL };
+	struct kp_sync_opts opts = { .kernels = kernels, .requested = true };
+
+	remove_tree(s, "/lib/modules/" K1 "/kernel");
+	remove_tree(s, "/boot/vmlinuz-" K1);
+	test_disown(s, "linux-image-" K1);
+	test_remove_kernel(s, K2);
+	test_register(s, "hello", "1.0", NULL);
+	test_sync(s);
+	assert_int_equal(s->result.installed + s->result.built, 0);
+	test_say(s, "hello", "1.0", K1, KP_INTENT_PIN);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	assert_true(test_exists(s, PACKAGE(K1)));
+	test_sync(s);
+	assert_int_equal(s->result.erased, 0);
+	assert_true(test_exists(s, PACKAGE(K1)));
+	test_assert_settled(s);
+}
+
+static void unreadable_intent_changes_nothing(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_remove_kernel(s, K1);
+	test_put(&s->root, "/var/lib/kmodpkg/intent.json", "{");
+	assert_int_equal(test_sync_rc(s, NULL), -EINVAL);
+	assert_non_null(strstr(s->err.text, "/var/lib/kmodpkg/intent.json"));
+	assert_true(test_exists(s, PACKAGE(K1)));
+}
+
+static void unreadable_queue_entry_is_planned_again(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_put(&s->root, "/var/lib/kmodpkg/queue/00000001/entry.json", "{");
+	test_fake(s, "lock", NULL);
+	test_sync(s);
+	test_assert_installed(s, "hello", "1.0", K1);
+	test_assert_installed(s, "hello", "1.0", K2);
+	test_assert_settled(s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SYSTEM_TEST(kernel_gone),
+		SYSTEM_TEST(kernel_gone_deferred),
+		SYSTEM_TEST(kernel_gone_while_queued),
+		SYSTEM_TEST(kernel_in_the_database_only),
+		SYSTEM_TEST(headers_gone),
+		SYSTEM_TEST(source_gone_with_its_package),
+		SYSTEM_TEST(registered_source_gone_with_its_package),
+		SYSTEM_TEST(source_of_nobody_gone),
+		SYSTEM_TEST(usr_src_not_mounted),
+		SYSTEM_TEST(conf_cannot_be_read),
+		SYSTEM_TEST(malformed_conf),
+		SYSTEM_TEST(empty_var_lib_kmodpkg),
+		SYSTEM_TEST(empty_var_lib_dkms),
+		SYSTEM_TEST(empty_var_lib_dkms_of_nobody),
+		SYSTEM_TEST(tombstone),
+		SYSTEM_TEST(excluded),
+		SYSTEM_TEST(autoinstall_taken_back),
+		SYSTEM_TEST(no_autoinstall),
+		SYSTEM_TEST(headers_only_kernel),
+		SYSTEM_TEST(unreadable_intent_changes_nothing),
+		SYSTEM_TEST(unreadable_queue_entry_is_planned_again),
+	};
+
+	test_system_prepare();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
