@@ -61,7 +61,7 @@ bool kp_str_empty(const char *s); /* NULL or "" */
 /* Is it UTF-8 without control characters? */
 bool kp_str_is_printable(const char *s);
 void kp_str_printable(char *s); /* each byte of what is not becomes '?', in place */
-char *kp_str_strip(char *s);	  /* white space off both ends, in place; returns start */
+char *kp_str_strip(char *s);	/* white space off both ends, in place; returns start */
 
 /* Order of two version strings as DKMS has it: every run of digits counts as a number,
  * the rest by bytes ("6.9" < "6.10" < "6.10-rc1"). <0, 0, >0. */

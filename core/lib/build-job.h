@@ -59,7 +59,7 @@ struct kp_build_work {
 	char *seen_out; /* likewise K/ARCH, which some recipes write to */
 	char *private;	/* our directory for this job; the next three lie in it */
 	char *build, *out, *tmp;
-	char *stage;	     /* <dkms_tree>/M/V/K/.tmp_ARCH_x: root's, becomes K/ARCH */
+	char *stage;	    /* <dkms_tree>/M/V/K/.tmp_ARCH_x: root's, becomes K/ARCH */
 	char **own_symvers; /* copies of each Module.symvers that the build made */
 	struct kp_product *products;
 	size_t n_products;
