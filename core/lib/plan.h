@@ -58,6 +58,7 @@ struct kp_plan_package {
 	const char *content;  /* hash over its files, NULL: not known */
 	bool queued;
 	bool removed;         /* tombstone for its source */
+	bool incomplete;      /* a file of it is not on disk, though its kernel is */
 	bool source_gone;     /* its source tree was owned by a package, and neither is there any more */
 	enum kp_intent_kind intent;
 };
