@@ -130,10 +130,8 @@ static bool is_safe_location(const char *path)
 {
 	_cleanup_strv_ char **parts = kp_strv_split(path, "/");
 
-	for (const char *p = path; *p; p++)
-		if (iscntrl((unsigned char)*p) || isspace((unsigned char)*p))
-			return false;
-	return !kp_strv_has(parts, "..");
+	return !strchr(path, ' ') && kp_str_is_printable(path) &&
+	       !kp_strv_has(parts, "..");
 }
 
 /* "./src//x" -> "src/x/", "." -> "" */
@@ -146,6 +144,14 @@ static char *normalize_location(const char *path)
 		if (strcmp(*p, "."))
 			kp_buf_addf(&out, "%s/", *p);
 	return kp_buf_steal(&out);
+}
+
+/* "/extra/./x/" -> "/extra/x" */
+static char *normalize_dest(const char *path)
+{
+	_cleanup_free_ char *rest = normalize_location(path);
+
+	return kp_path_join("/", rest);
 }
 
 static bool load_strip(struct kp_conf *conf, unsigned int index)
@@ -229,7 +235,7 @@ static int load_locations(struct kp_conf *conf, struct kp_conf_module *m, unsign
 			"and control characters are not allowed",
 			file, i, built);
 	m->built_location = normalize_location(built);
-	m->dest_location = kp_strdup(dest);
+	m->dest_location = normalize_dest(dest);
 	return 0;
 }
 
