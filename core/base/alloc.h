@@ -21,7 +21,7 @@ char *kp_vstrf(const char *fmt, va_list ap) __attribute__((format(printf, 1, 0))
 #define KP_GROW(v, n, alloc)                                                             \
 	do {                                                                             \
 		if ((n) == (alloc)) {                                                    \
-			(alloc) = (alloc) ? (alloc) * 2 : 8;                             \
+			(alloc) = (alloc) ? (alloc)*2 : 8;                               \
 			(v) = kp_reallocarray((v), (alloc), sizeof(*(v)));               \
 		}                                                                        \
 	} while (0)

@@ -115,34 +115,37 @@ bool kp_is_dir_in(int root_fd, const char *path)
 	return !kp_stat_in(root_fd, path, &st) && S_ISDIR(st.st_mode);
 }
 
+int kp_readlink_at(int dir_fd, const char *name, char **ret)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size = 128;
+
+	for (;;) {
+		ssize_t n;
+
+		text = kp_reallocarray(text, size, 1);
+		n = readlinkat(dir_fd, name, text, size);
+		if (n < 0)
+			return -errno;
+		if ((size_t)n < size) {
+			text[n] = '\0';
+			*ret = kp_steal(&text);
+			return 0;
+		}
+		size *= 2;
+	}
+}
+
 int kp_readlink_in(int root_fd, const char *path, char **ret)
 {
 	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_PATH | O_NOFOLLOW, 0);
-	_cleanup_free_ char *text = NULL;
-	size_t size = 128;
 	struct stat st;
 
 	if (fd < 0)
 		return fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
-	if (!S_ISLNK(st.st_mode))
-		return -EINVAL;
-	for (;;) {
-		ssize_t n;
-
-		text = kp_reallocarray(text, size, 1);
-		n = readlinkat(fd, "", text, size);
-		if (n < 0)
-			return -errno;
-		if ((size_t)n < size) {
-			text[n] = '\0';
-			break;
-		}
-		size *= 2;
-	}
-	*ret = kp_steal(&text);
-	return 0;
+	return S_ISLNK(st.st_mode) ? kp_readlink_at(fd, "", ret) : -EINVAL;
 }
 
 /* Walks component by component, since /proc/self/fd may not be there in a chroot. */
@@ -201,19 +204,19 @@ int kp_realpath_in(int root_fd, const char *path, char **ret)
 	return 0;
 }
 
-int kp_list_in(int root_fd, const char *path, char ***ret)
+int kp_list_fd(int fd, char ***ret)
 {
-	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_RDONLY | O_DIRECTORY, 0);
 	_cleanup_closedir_ DIR *dir = NULL;
 	_cleanup_strv_ char **names = NULL;
+	_cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
 	size_t n = 0, alloc = 0;
 
-	if (fd < 0)
-		return fd;
-	dir = fdopendir(fd);
+	if (own < 0)
+		return -errno;
+	dir = fdopendir(own);
 	if (!dir)
 		return -errno;
-	kp_steal_fd(&fd);
+	kp_steal_fd(&own);
 	for (;;) {
 		struct dirent *e;
 
@@ -235,6 +238,13 @@ int kp_list_in(int root_fd, const char *path, char ***ret)
 	kp_strv_sort(names);
 	*ret = kp_steal(&names);
 	return 0;
+}
+
+int kp_list_in(int root_fd, const char *path, char ***ret)
+{
+	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_RDONLY | O_DIRECTORY, 0);
+
+	return fd < 0 ? fd : kp_list_fd(fd, ret);
 }
 
 int kp_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
@@ -321,43 +331,6 @@ char *kp_path_dir(const char *path)
 	return len ? kp_strndup(path, len) : kp_strdup("/");
 }
 
-/* Length of the UTF-8 character at S, 0 when it is none or a control character. */
-static size_t printable_char(const unsigned char *s)
-{
-	static const unsigned int least[] = { 0, 0, 0x80, 0x800, 0x10000 };
-	unsigned int c;
-	size_t len;
-
-	if (s[0] < 0x80)
-		return s[0] >= 0x20 && s[0] != 0x7f;
-	if (s[0] < 0xc0 || s[0] >= 0xf8)
-		return 0;
-	len = 2 + (s[0] >= 0xe0) + (s[0] >= 0xf0);
-	c = s[0] & (0x7fu >> len);
-	for (size_t i = 1; i < len; i++) {
-		if ((s[i] & 0xc0) != 0x80)
-			return 0;
-		c = c << 6 | (s[i] & 0x3f);
-	}
-	if (c < least[len] || c < 0xa0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
-		return 0;
-	return len;
-}
-
-static bool is_printable(const char *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-
-	while (*p) {
-		size_t n = printable_char(p);
-
-		if (!n)
-			return false;
-		p += n;
-	}
-	return true;
-}
-
 static bool is_dots(const char *s, size_t len)
 {
 	return (len == 1 && s[0] == '.') || (len == 2 && s[0] == '.' && s[1] == '.');
@@ -369,12 +342,12 @@ bool kp_name_ok(const char *name)
 
 	/* The other white space of ASCII is control characters. */
 	return len && len <= NAME_MAX && !is_dots(name, len) && !strpbrk(name, "/ ") &&
-	       is_printable(name);
+	       kp_str_is_printable(name);
 }
 
 bool kp_relpath_ok(const char *path)
 {
-	if (!is_printable(path))
+	if (!kp_str_is_printable(path))
 		return false;
 	for (const char *p = path;; p++) {
 		size_t n = strcspn(p, "/");

@@ -39,6 +39,11 @@ int kp_realpath_in(int root_fd, const char *path, char **ret);
 /* Names in a directory, sorted by bytes, without . and ..; an absent directory gives
  * -ENOENT. *ret is a string vector to be freed. */
 int kp_list_in(int root_fd, const char *path, char ***ret);
+/* The same of an open directory, which stays the caller's and is read once only. */
+int kp_list_fd(int fd, char ***ret);
+/* Text of the symbolic link NAME in the directory DIR_FD ("": the link that is open), to be
+ * freed. */
+int kp_readlink_at(int dir_fd, const char *name, char **ret);
 
 /* The whole file (at most MAX bytes, -EFBIG above; 0: 64 MiB), NUL added, to be freed.
  * Regular files only (-EINVAL), so that a pipe or device cannot block us. */

@@ -21,6 +21,6 @@ struct kp_hash {
 void kp_hash_init(struct kp_hash *h);
 void kp_hash_add(struct kp_hash *h, const void *p, size_t len);
 void kp_hash_field(struct kp_hash *h, const char *name, const char *value); /* NULL: "" */
-void kp_hash_hex(struct kp_hash *h, char ret[KP_HASH_HEX]); /* ends it */
+void kp_hash_hex(struct kp_hash *h, char ret[KP_HASH_HEX]);		    /* ends it */
 /* All bytes of an open regular file. */
 int kp_hash_fd(int fd, char ret[KP_HASH_HEX], struct kp_err *err);

@@ -130,15 +130,20 @@ char **kp_strv_dup(char *const *v)
 
 char **kp_strv_split(const char *s, const char *separators)
 {
+	size_t n = 0, alloc = 0;
 	char **v = NULL;
 
-	if (!s)
-		return NULL;
-	while (*(s += strspn(s, separators))) {
-		size_t n = strcspn(s, separators);
+	/* Not by kp_strv_add(), which counts them each time: these may be many. */
+	while (s && *(s += strspn(s, separators))) {
+		size_t len = strcspn(s, separators);
 
-		kp_strv_take(&v, kp_strndup(s, n));
-		s += n;
+		if (n + 1 >= alloc) {
+			alloc = alloc ? alloc * 2 : 8;
+			v = kp_reallocarray(v, alloc, sizeof(*v));
+		}
+		v[n++] = kp_strndup(s, len);
+		v[n] = NULL;
+		s += len;
 	}
 	return v;
 }
@@ -183,11 +188,51 @@ bool kp_str_empty(const char *s)
 	return !s || !*s;
 }
 
+/* Length of the UTF-8 character at S, 0 when it is none or a control character, those of
+ * U+0080 to U+009F included: some terminals obey them. */
+static size_t printable_char(const unsigned char *s)
+{
+	static const unsigned int least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+	unsigned int c;
+	size_t len;
+
+	if (s[0] < 0x80)
+		return s[0] >= 0x20 && s[0] != 0x7f;
+	if (s[0] < 0xc0 || s[0] >= 0xf8)
+		return 0;
+	len = 2 + (s[0] >= 0xe0) + (s[0] >= 0xf0);
+	c = s[0] & (0x7fu >> len);
+	for (size_t i = 1; i < len; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+		c = c << 6 | (s[i] & 0x3f);
+	}
+	if (c < least[len] || c < 0xa0 || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff))
+		return 0;
+	return len;
+}
+
+bool kp_str_is_printable(const char *s)
+{
+	while (*s) {
+		size_t n = printable_char((const unsigned char *)s);
+
+		if (!n)
+			return false;
+		s += n;
+	}
+	return true;
+}
+
 void kp_str_printable(char *s)
 {
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
+	while (*s) {
+		size_t n = printable_char((unsigned char *)s);
+
+		if (!n)
 			*s = '?';
+		s += n ? n : 1;
+	}
 }
 
 char *kp_str_strip(char *s)

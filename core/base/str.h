@@ -33,15 +33,15 @@ void kp_buf_addc(struct kp_buf *b, char c);
 void kp_buf_adds(struct kp_buf *b, const char *s);
 void kp_buf_addf(struct kp_buf *b, const char *fmt, ...)
 	__attribute__((format(printf, 2, 3)));
-void kp_buf_reset(struct kp_buf *b); /* empty, memory kept */
+void kp_buf_reset(struct kp_buf *b);  /* empty, memory kept */
 char *kp_buf_steal(struct kp_buf *b); /* never NULL; to be freed; b is empty afterwards */
 
 void kp_strv_free(char **v);
 KP_DEFINE_CLEANUP(char **, kp_strv_free);
 #define _cleanup_strv_ _cleanup_(kp_strv_freep)
 size_t kp_strv_len(char *const *v);
-void kp_strv_add(char ***v, const char *s);       /* copies */
-void kp_strv_take(char ***v, char *s);            /* takes ownership */
+void kp_strv_add(char ***v, const char *s); /* copies */
+void kp_strv_take(char ***v, char *s);	    /* takes ownership */
 void kp_strv_addf(char ***v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 bool kp_strv_has(char *const *v, const char *s);
 char **kp_strv_dup(char *const *v);
@@ -58,8 +58,10 @@ static inline bool kp_str_eq(const char *a, const char *b)
 bool kp_str_starts(const char *s, const char *prefix);
 bool kp_str_ends(const char *s, const char *suffix);
 bool kp_str_empty(const char *s); /* NULL or "" */
-void kp_str_printable(char *s);   /* control characters become '?', in place */
-char *kp_str_strip(char *s);      /* white space off both ends, in place; returns start */
+/* Is it UTF-8 without control characters? */
+bool kp_str_is_printable(const char *s);
+void kp_str_printable(char *s); /* each byte of what is not becomes '?', in place */
+char *kp_str_strip(char *s);	  /* white space off both ends, in place; returns start */
 
 /* Order of two version strings as DKMS has it: every run of digits counts as a number,
  * the rest by bytes ("6.9" < "6.10" < "6.10-rc1"). <0, 0, >0. */

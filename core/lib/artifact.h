@@ -26,13 +26,17 @@
  * SYMVERS (absolute paths; the build's own Module.symvers and those of its dependencies),
  * with the same CRC where both have one. A kernel without Module.symvers exports we cannot
  * know: symbols are not looked at then, nor could modpost.
+ * A symbol that none of them exports is a fault if modpost complained about it too, by LOG
+ * (absolute path of the build's log, NULL: none), or did not run: a recipe may have told it
+ * of trees that we do not know (KBUILD_EXTRA_SYMBOLS). Else *ret_note (to be freed, NULL:
+ * none) names it, in one line.
  * -ENOEXEC with the reason: this module could not be loaded. Other errors: the check itself
  * could not be done.
  */
 int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, const char *ko,
 		      const char *name, const struct kp_kernel *kernel,
 		      const struct kp_kernel_build *kb, char *const *symvers,
-		      struct kp_err *err);
+		      const char *log, char **ret_note, struct kp_err *err);
 
 /* The part of kp_artifact_check() that runs in the sandbox: this program, started anew as
  * "kmodpkg --internal-check ...". main() hands over to it before anything else when

@@ -205,3 +205,31 @@ bool kp_backend_is(const struct kp_ctx *ctx, const char *name)
 {
 	return ctx->backend && kp_str_eq(ctx->backend->ops->name, name);
 }
+
+int kp_backend_owners(const struct kp_ctx *ctx, char *const *paths, struct kp_owner **ret,
+		      struct kp_err *err)
+{
+	size_t n = kp_strv_len(paths);
+	struct kp_owner *owners = kp_calloc(n, sizeof(*owners));
+	int r = 0;
+
+	if (ctx->backend && n)
+		r = ctx->backend->ops->owner(ctx->backend->db, (const char *const *)paths,
+					     n, owners, err);
+	if (r < 0) {
+		kp_owners_free(owners, n);
+		return r;
+	}
+	*ret = owners;
+	return 0;
+}
+
+void kp_owners_free(struct kp_owner *owners, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(owners[i].package);
+		free(owners[i].version);
+		free(owners[i].path);
+	}
+	free(owners);
+}

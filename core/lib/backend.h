@@ -26,3 +26,10 @@ void kp_backend_close(struct kp_ctx *ctx);
 /* Is NAME the backend of this root? For the glue of a manager: a hook of one that is not
  * chosen exits silently. */
 bool kp_backend_is(const struct kp_ctx *ctx, const char *name);
+
+/* Ask who owns each of PATHS, in one query. *ret has an element for each, to be released by
+ * kp_owners_free(); without a backend nobody owns anything. Names are the array's: whoever wants
+ * one beyond it takes it by kp_steal(). */
+int kp_backend_owners(const struct kp_ctx *ctx, char *const *paths, struct kp_owner **ret,
+		      struct kp_err *err);
+void kp_owners_free(struct kp_owner *owners, size_t n);

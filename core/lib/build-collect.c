@@ -15,6 +15,10 @@
 #include "base/str.h"
 #include "lib/build-job.h"
 
+/* Where a Module.symvers is looked for. */
+#define DEPTH_MAX 8
+#define SYMVERS_MAX 64
+
 /* Step by step, so that it is the same without openat2(2). "a/./b" is fine, ".." is not. */
 static int open_beneath(int dir_fd, const char *path)
 {
@@ -111,25 +115,69 @@ static int collect(struct kp_build_work *w, int build, const struct kp_conf_modu
 	return 0;
 }
 
+/* Recipes with several directories get a Module.symvers in each (or in some); modules of
+ * one package may use each other's symbols. DIR_FD is taken over. */
+static int collect_symvers(struct kp_build_work *w, int dir_fd, int depth,
+			   struct kp_err *err)
+{
+	_cleanup_closedir_ DIR *dir = fdopendir(dir_fd);
+	struct dirent *e;
+	int rc = 0;
+
+	if (!dir) {
+		close(dir_fd);
+		return kp_err_sys(err, -ENOMEM, "read the build directory");
+	}
+	while (!rc && (e = readdir(dir))) {
+		_cleanup_free_ char *to = NULL;
+		_cleanup_close_ int fd = -1;
+
+		if (e->d_name[0] == '.')
+			continue;
+		if (kp_str_eq(e->d_name, "Module.symvers")) {
+			fd = kp_collect_open(dirfd(dir), e->d_name, NULL);
+			if (fd < 0 || kp_strv_len(w->own_symvers) >= SYMVERS_MAX)
+				continue;
+			to = kp_strf("%s/%zu.symvers", w->private,
+				     kp_strv_len(w->own_symvers));
+			rc = copy_to(w->ctx, fd, to, err);
+			kp_strv_take(&w->own_symvers, kp_steal(&to));
+		} else if (depth > 0) {
+			int sub = openat(dirfd(dir), e->d_name,
+					 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+			if (sub >= 0)
+				rc = collect_symvers(w, sub, depth - 1, err);
+		}
+	}
+	return rc;
+}
+
+/* What others may build upon; DKMS takes the one at the top, which not every recipe makes. */
+static int collect_top_symvers(struct kp_build_work *w, int build, struct kp_err *err)
+{
+	_cleanup_close_ int fd = kp_collect_open(build, "Module.symvers", NULL);
+	_cleanup_free_ char *to = kp_path_join(w->stage, "Module.symvers");
+
+	return fd < 0 ? 0 : copy_to(w->ctx, fd, to, err);
+}
+
 int kp_collect_products(struct kp_build_work *w, struct kp_err *err)
 {
 	const struct kp_conf *conf = w->job->conf;
 	_cleanup_close_ int build = open_dir(w->ctx, w->build, err);
-	_cleanup_close_ int symvers = -1;
-	int rc = build < 0 ? build : 0;
+	int rc = build < 0 ? build : 0, top;
 
 	w->products = kp_calloc(conf->n_modules + 1, sizeof(*w->products));
 	for (size_t i = 0; !rc && i < conf->n_modules; i++)
 		if (!conf->modules[i].excluded)
 			rc = collect(w, build, &conf->modules[i], err);
+	if (!rc)
+		rc = collect_top_symvers(w, build, err);
 	if (rc < 0)
 		return rc;
-	/* Not every recipe makes one at the top. */
-	symvers = kp_collect_open(build, "Module.symvers", NULL);
-	if (symvers < 0)
-		return 0;
-	w->stage_symvers = kp_strf("%s/Module.symvers", w->stage);
-	return copy_to(w->ctx, symvers, w->stage_symvers, err);
+	top = open_dir(w->ctx, w->build, err);
+	return top < 0 ? top : collect_symvers(w, top, DEPTH_MAX, err);
 }
 
 int kp_collect_extra(struct kp_build_work *w, struct kp_err *err)

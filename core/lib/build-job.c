@@ -23,9 +23,6 @@
 #include "base/str.h"
 #include "lib/build-job.h"
 
-/* Enough slots for every job of several programs at once. */
-#define SLOTS 512
-
 /* The longest wait for a lock. */
 #define MINUTES_MAX (24 * 60)
 
@@ -124,7 +121,7 @@ static int take_slot(struct kp_build_work *w, struct kp_err *err)
 {
 	int rc = -EBUSY;
 
-	for (w->slot = 1; rc == -EBUSY && w->slot <= SLOTS; w->slot++) {
+	for (w->slot = 1; rc == -EBUSY && w->slot < KP_SANDBOX_SLOTS; w->slot++) {
 		_cleanup_free_ char *path =
 			kp_strf("%s/build/slot-%u.lock", w->ctx->run_dir, w->slot);
 
@@ -340,6 +337,26 @@ static int copy_source(struct kp_build_work *w, struct kp_err *err)
 	return kp_copy_tree(root, over, patches_fd, uid, uid, err);
 }
 
+/* A kernel tree that root made with a tight umask: better said here than by make. */
+static int check_headers(struct kp_build_work *w, struct kp_err *err)
+{
+	const char *dir = w->job->kernel->headers;
+	_cleanup_free_ char *makefile = kp_path_join(dir, "Makefile");
+	struct stat d = { .st_mode = 0005 }, m = { .st_mode = 0004 };
+
+	if (kp_sandbox_uid(w->slot) == geteuid())
+		return 0;
+	kp_stat_in(w->ctx->root_fd, dir, &d);
+	kp_stat_in(w->ctx->root_fd, makefile, &m);
+	if ((d.st_mode & 0005) == 0005 && (m.st_mode & 0004))
+		return 0;
+	return kp_err_set(
+		err, -EACCES,
+		"a build (not run as root) cannot read the kernel's headers in '%s': "
+		"chmod -R a+rX them",
+		dir);
+}
+
 /* ---- the whole ---- */
 
 static bool all_excluded(const struct kp_conf *conf)
@@ -359,6 +376,8 @@ static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *
 		rc = take_slot(w, err);
 	if (!rc)
 		rc = kp_kernel_build_load(w->ctx, w->job->kernel, &w->kb, err);
+	if (!rc)
+		rc = check_headers(w, err);
 	if (!rc)
 		rc = make_dirs(w, err);
 	if (!rc)

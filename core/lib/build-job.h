@@ -60,7 +60,7 @@ struct kp_build_work {
 	char *private;	/* our directory for this job; the next three lie in it */
 	char *build, *out, *tmp;
 	char *stage;	     /* <dkms_tree>/M/V/K/.tmp_ARCH_x: root's, becomes K/ARCH */
-	char *stage_symvers; /* the build's own Module.symvers, collected; NULL: none */
+	char **own_symvers; /* copies of each Module.symvers that the build made */
 	struct kp_product *products;
 	size_t n_products;
 	struct kp_build_log log;

@@ -47,12 +47,15 @@ static int check(struct kp_build_work *w, const struct kp_sandbox *sb,
 		 struct kp_product *p, struct kp_err *err)
 {
 	_cleanup_strv_ char **symvers = kp_strv_dup(w->symvers);
+	_cleanup_free_ char *note = NULL;
 	int rc;
 
-	if (w->stage_symvers)
-		kp_strv_add(&symvers, w->stage_symvers);
+	kp_strv_foreach(own, w->own_symvers)
+		kp_strv_add(&symvers, *own);
 	rc = kp_artifact_check(w->ctx, sb, p->path, p->module->built_name, w->job->kernel,
-			       &w->kb, symvers, err);
+			       &w->kb, symvers, w->log.path, &note, err);
+	if (note)
+		kp_build_log_line(&w->log, "%s", note);
 	if (rc == -ENOEXEC) {
 		w->exit_code = KP_EXIT_MAKE;
 		w->recipe = true;
@@ -206,6 +209,29 @@ static int swap(struct kp_ctx *ctx, const char *from, const char *to, struct kp_
 	return 0;
 }
 
+/* A record of what is about to be replaced must not outlive it, should we be killed between
+ * the two. */
+static int retract_record(struct kp_build_work *w, struct kp_err *err)
+{
+	const struct kp_build_job *job = w->job;
+	_cleanup_(kp_record_freep) struct kp_record *old = NULL;
+	const struct kp_record between = {
+		.result = KP_BUILD_FAILED,
+		.key = (char *)job->key,
+		.reason = (char *)"killed while publishing",
+		.machine = true,
+		.exit_code = KP_EXIT_OTHER,
+		.log = w->log.path,
+	};
+
+	if (kp_record_load(w->ctx, job->source->module, job->source->version,
+			   job->kernel->release, &old, NULL) < 0 ||
+	    old->result != KP_BUILD_OK)
+		return 0;
+	return kp_record_save(w->ctx, job->source->module, job->source->version,
+			      job->kernel->release, &between, err);
+}
+
 int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_err *err)
 {
 	const struct kp_build_job *job = w->job;
@@ -230,6 +256,8 @@ int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_
 		rc = sync_files(w, module, err);
 	if (!rc)
 		rc = sync_files(w, w->stage, err);
+	if (!rc)
+		rc = retract_record(w, err);
 	if (!rc)
 		rc = swap(w->ctx, w->stage, to, err);
 	if (rc < 0)

@@ -122,10 +122,11 @@ char **kp_recipe_env(const struct kp_build_work *w)
 
 /* ---- running ---- */
 
+/* Where the sandbox shows something else, so that a kernel tree there has to be bound. */
 static bool below_hidden(const char *path)
 {
 	return kp_str_starts(path, "/home/") || kp_str_starts(path, "/root/") ||
-	       kp_str_starts(path, "/run/");
+	       kp_str_starts(path, "/run/") || kp_str_starts(path, "/tmp/");
 }
 
 struct binds {

@@ -31,9 +31,11 @@ struct kp_build_job {
 	bool force;	  /* build even when the record says it is built with this key */
 
 	/* out */
-	struct kp_record *record; /* of this run, or the one joined; NULL when not run */
-	int rc;			  /* 0; -ENOLINK blocked; other negative: failed */
-	struct kp_err err;	  /* one line: what failed, where the log is */
+	struct kp_record *record; /* of this run, or the one joined; NULL when not run,
+				   * interrupted, or it could not be written */
+	int rc;		   /* 0; -ENOLINK blocked; -EOPNOTSUPP excluded; -EINTR; other
+				   * negative: failed */
+	struct kp_err err; /* one line: what failed, where the log is */
 };
 
 enum kp_build_event {

@@ -14,6 +14,7 @@
 
 /* Elements may be made of the ones before them, twice as long each. */
 #define VALUE_MAX (1024 * 1024)
+#define VALUES_MAX (16 * 1024 * 1024)
 
 static bool is_name_start(char c)
 {
@@ -84,6 +85,8 @@ static char *expand(const char *value, const struct kp_vars *vars)
 
 int kp_conf_expand(struct kp_vars *vars, bool *ret_cr, struct kp_err *err)
 {
+	size_t made = 0;
+
 	*ret_cr = false;
 	for (size_t i = 0; kp_conf_directives[i]; i++) {
 		const struct kp_var *var = kp_vars_find(vars, kp_conf_directives[i]);
@@ -104,6 +107,10 @@ int kp_conf_expand(struct kp_vars *vars, bool *ret_cr, struct kp_err *err)
 						  e->index);
 			free(e->value);
 			e->value = value;
+			made += strlen(value);
+			if (made > VALUES_MAX)
+				return kp_err_set(err, -EINVAL,
+						  "its values have more than 16 MiB");
 		}
 	}
 	return 0;

@@ -13,6 +13,10 @@
 #include "base/str.h"
 #include "lib/conf-parts.h"
 
+/* Far more than any conf has. */
+#define REGEX_MAX 2048
+#define REPEAT_MAX 1000
+
 const char *kp_conf_value(const struct kp_conf *conf, const char *name,
 			  unsigned int index)
 {
@@ -28,15 +32,47 @@ static size_t count(const struct kp_conf *conf, const char *name)
 	return var ? var->n_elems : 0;
 }
 
+/*
+ * Can it be given to regcomp() in this process? That of glibc recurses for each parenthesis,
+ * up to the end of the stack, and writes repetitions out, up to the end of memory; matching
+ * a back reference takes exponential time.
+ */
+static bool is_harmless(const char *regex)
+{
+	unsigned long repeat = 1;
+
+	if (strlen(regex) > REGEX_MAX)
+		return false;
+	for (const char *p = regex; *p; p++) {
+		unsigned long least, most;
+		char *end;
+
+		if (*p == '\\' && isdigit((unsigned char)p[1]))
+			return false;
+		if (*p != '{')
+			continue;
+		least = strtoul(p + 1, &end, 10);
+		most = *end == ',' ? strtoul(end + 1, NULL, 10) : 0;
+		most = most > least ? most : least;
+		if (most > REPEAT_MAX)
+			return false;
+		repeat *= most ? most : 1;
+		if (repeat > REPEAT_MAX)
+			return false;
+	}
+	return true;
+}
+
 bool kp_conf_match(struct kp_conf *conf, const char *directive, const char *regex,
 		   const char *text)
 {
 	regex_t re;
 	bool match;
 
-	if (regcomp(&re, regex, REG_EXTENDED | REG_NOSUB)) {
+	if (!is_harmless(regex) || regcomp(&re, regex, REG_EXTENDED | REG_NOSUB)) {
 		_cleanup_free_ char *line = kp_strf(
-			"%s: '%s' is not a regular expression and matches nothing",
+			"%s: '%.100s' is not a regular expression, or too much of "
+			"one, and matches nothing",
 			directive, regex);
 
 		if (!kp_strv_has(conf->warnings, line))
@@ -94,10 +130,8 @@ static bool is_safe_location(const char *path)
 {
 	_cleanup_strv_ char **parts = kp_strv_split(path, "/");
 
-	for (const char *p = path; *p; p++)
-		if (iscntrl((unsigned char)*p) || isspace((unsigned char)*p))
-			return false;
-	return !kp_strv_has(parts, "..");
+	return !strchr(path, ' ') && kp_str_is_printable(path) &&
+	       !kp_strv_has(parts, "..");
 }
 
 /* "./src//x" -> "src/x/", "." -> "" */
@@ -110,6 +144,14 @@ static char *normalize_location(const char *path)
 		if (strcmp(*p, "."))
 			kp_buf_addf(&out, "%s/", *p);
 	return kp_buf_steal(&out);
+}
+
+/* "/extra/./x/" -> "/extra/x" */
+static char *normalize_dest(const char *path)
+{
+	_cleanup_free_ char *rest = normalize_location(path);
+
+	return kp_path_join("/", rest);
 }
 
 static bool load_strip(struct kp_conf *conf, unsigned int index)
@@ -193,7 +235,7 @@ static int load_locations(struct kp_conf *conf, struct kp_conf_module *m, unsign
 			"and control characters are not allowed",
 			file, i, built);
 	m->built_location = normalize_location(built);
-	m->dest_location = kp_strdup(dest);
+	m->dest_location = normalize_dest(dest);
 	return 0;
 }
 

@@ -31,6 +31,9 @@
 /* Lowest number of the result's descriptor: above those that scripts use. */
 #define RESULT_FD 60
 #define INDEX_MAX 9999
+/* Elements of variables: several times as many as a kernel's .config has. Each is sorted in
+ * where it belongs, which takes its time. */
+#define ELEMENTS_MAX 32768
 
 /*
  * $1: descriptor of the result; $2: number of variables to set before; then name, index
@@ -285,6 +288,7 @@ static int parse_result(const char *p, size_t len, struct kp_vars *vars,
 			const char **ret_status, struct kp_err *err)
 {
 	const char *end = p + len, *name, *index, *value;
+	size_t n = 0;
 	int r = 0;
 
 	*ret_status = NULL;
@@ -298,6 +302,9 @@ static int parse_result(const char *p, size_t len, struct kp_vars *vars,
 			*ret_status = value;
 			break;
 		}
+		if (++n > ELEMENTS_MAX)
+			return kp_err_set(err, -EFBIG, "it sets more than %d variables",
+					  ELEMENTS_MAX);
 		r = add_element(vars, name, index, value, err);
 	}
 	return r;

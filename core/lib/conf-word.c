@@ -9,6 +9,8 @@
 
 /* Longest value; stops A=$A$A repeated, which bash would do until memory ends. */
 #define VALUE_MAX (1024 * 1024)
+/* All together: B=$A for each of many B. */
+#define VALUES_MAX (4 * 1024 * 1024)
 
 int kp_parse_refuse(struct kp_parser *p, const char *what)
 {
@@ -82,6 +84,9 @@ int kp_parse_add(struct kp_parser *p, struct kp_buf *out, const char *s, size_t 
 {
 	if (out->len + n > VALUE_MAX)
 		return kp_parse_refuse(p, "a value of more than a MiB");
+	p->made += n;
+	if (p->made > VALUES_MAX)
+		return kp_parse_refuse(p, "values of more than 4 MiB");
 	kp_buf_add(out, s, n);
 	return 0;
 }

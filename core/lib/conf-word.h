@@ -27,6 +27,7 @@ struct kp_parser {
 	unsigned int line;
 	struct kp_vars *vars;
 	const char *self; /* array that is being assigned; must not be read meanwhile */
+	size_t made;	  /* bytes of values so far */
 	struct kp_err *err;
 };
 
@@ -62,7 +63,7 @@ int kp_parse_refuse_word(struct kp_parser *p, const char *what, const char *star
 char *kp_parse_name(struct kp_parser *p);
 /* "[n]" with a decimal number; anything else is arithmetic, which is refused. */
 int kp_parse_index(struct kp_parser *p, unsigned int *ret);
-/* Append to a value, up to the length that a value may have. */
+/* Append to a value, up to the length that it, and all together, may have. */
 int kp_parse_add(struct kp_parser *p, struct kp_buf *out, const char *s, size_t n);
 /*
  * One word, to the next unquoted blank, line end, ';' or, in an array, ')'. *ret_quoted:

@@ -51,7 +51,7 @@ struct kp_conf_module {
 	char *built_name;     /* BUILT_MODULE_NAME, without .ko */
 	char *built_location; /* relative to the build directory, "" or ending in '/' */
 	char *dest_name;
-	char *dest_location; /* as written: "/updates/..." */
+	char *dest_location; /* "/updates/...", without "." and repeated slashes */
 	bool strip;
 	char *excluded; /* reason, NULL: wanted */
 };

@@ -24,32 +24,32 @@ enum kp_sign_mode {
 
 /* /etc/kmodpkg.conf: "key = value" lines, '#' comments; an unknown key is a warning. */
 struct kp_config {
-	int jobs;             /* 0: one per online processor */
-	char *backend;        /* NULL: probe; recorded by the first run */
+	int jobs;      /* 0: one per online processor */
+	char *backend; /* NULL: probe; recorded by the first run */
 	enum kp_sign_mode sign;
-	char *sign_key;       /* NULL: as facts of the distribution say, see sign.h */
+	char *sign_key; /* NULL: as facts of the distribution say, see sign.h */
 	char *sign_cert;
 	char *sign_tool;
-	bool initramfs;       /* refresh initramfs of touched kernels; default true */
+	bool initramfs;	      /* refresh initramfs of touched kernels; default true */
 	bool install_scripts; /* allow PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE */
 	bool sandbox_required; /* a missing protection is an error */
-	int timeout_minutes;  /* of one build; default 120 */
-	char **optional;      /* module names: a failure is only noted */
+	int timeout_minutes;   /* of one build; default 120 */
+	char **optional;       /* module names: a failure is only noted */
 	char **required;
 };
 
 struct kp_ctx {
 	int root_fd;
-	char *root; /* for messages; "/" */
+	char *root;	    /* for messages; "/" */
 	char *dkms_tree;    /* /var/lib/dkms */
 	char *source_tree;  /* /usr/src */
 	char *install_tree; /* /lib/modules */
 	char *state_dir;    /* /var/lib/kmodpkg */
-	char *log_dir;      /* /var/log/kmodpkg */
-	char *run_dir;      /* /run/kmodpkg */
-	char *work_dir;     /* /var/lib/kmodpkg/work: private build directories */
-	char *arch;         /* uname -m */
-	char *distro;       /* ID of os-release, "" when unknown */
+	char *log_dir;	    /* /var/log/kmodpkg */
+	char *run_dir;	    /* /run/kmodpkg */
+	char *work_dir;	    /* /var/lib/kmodpkg/work: private build directories */
+	char *arch;	    /* uname -m */
+	char *distro;	    /* ID of os-release, "" when unknown */
 	char *distro_like;  /* ID and ID_LIKE, words */
 	struct kp_config config;
 	struct kp_backend *backend; /* NULL until kp_backend_open() */

@@ -17,7 +17,7 @@ static bool has_system_tree(const struct kp_ctx *ctx, const char *kernel)
 {
 	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
 
-	kp_strv_foreach (tree, trees) {
+	kp_strv_foreach(tree, trees) {
 		_cleanup_free_ char *dir = kp_path_join(*tree, kernel);
 
 		if ((!strcmp(*tree, "/lib/modules") ||

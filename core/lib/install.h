@@ -45,5 +45,6 @@ bool kp_view_has(struct kp_ctx *ctx, const char *module, const char *kernel);
 /* Run one of the conf's install scripts, the only code of a source that runs as root; looked up
  * in /etc/dkms/MODULE/ first. 0 also when there is none, it is not executable (a warning) or
  * the configuration forbids scripts (a message). -ECHILD: it failed. */
-int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s, const struct kp_conf *conf,
-		  enum kp_conf_script which, const char *kernel, struct kp_err *err);
+int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
+		  const struct kp_conf *conf, enum kp_conf_script which,
+		  const char *kernel, struct kp_err *err);

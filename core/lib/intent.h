@@ -20,8 +20,8 @@ struct kp_intent;
 
 int kp_intent_load(struct kp_ctx *ctx, struct kp_intent **ret, struct kp_err *err);
 /* The text of the file; FILE is for messages. Pure; fuzzed. */
-int kp_intent_parse(const char *text, size_t len, const char *file, struct kp_intent **ret,
-		    struct kp_err *err);
+int kp_intent_parse(const char *text, size_t len, const char *file,
+		    struct kp_intent **ret, struct kp_err *err);
 int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err *err);
 struct kp_intent *kp_intent_new(void);
 void kp_intent_free(struct kp_intent *in);
@@ -34,11 +34,13 @@ void kp_intent_set(struct kp_intent *in, const char *module, const char *version
 		   const char *kernel, enum kp_intent_kind kind);
 /* Forget all that was said of a source. */
 void kp_intent_forget(struct kp_intent *in, const char *module, const char *version);
-bool kp_intent_removed(const struct kp_intent *in, const char *module, const char *version);
+bool kp_intent_removed(const struct kp_intent *in, const char *module,
+		       const char *version);
 void kp_intent_set_removed(struct kp_intent *in, const char *module, const char *version,
 			   bool removed);
 /* Call FN for each pin and hold, by module, version, kernel. */
 void kp_intent_foreach(const struct kp_intent *in,
 		       void (*fn)(const char *module, const char *version,
-				  const char *kernel, enum kp_intent_kind kind, void *data),
+				  const char *kernel, enum kp_intent_kind kind,
+				  void *data),
 		       void *data);

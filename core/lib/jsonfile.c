@@ -79,52 +79,19 @@ int kp_json_save(int root_fd, const char *path, json_t *object, struct kp_err *e
 	return kp_write_in(root_fd, path, text.s, text.len, 0644, err);
 }
 
-/* Length of the UTF-8 sequence at S as jansson accepts it, 0: none. */
-static size_t utf8_len(const char *s)
-{
-	for (size_t n = 1; n <= 4 && s[n - 1]; n++) {
-		json_t *one = json_stringn(s, n);
-
-		if (one) {
-			json_decref(one);
-			return n;
-		}
-	}
-	return 0;
-}
-
 json_t *kp_json_text(const char *s)
 {
-	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
-	json_t *text;
+	_cleanup_free_ char *text = kp_strdup(s);
 
-	if (!s)
+	if (!text)
 		return NULL;
-	while (*s) {
-		size_t n = utf8_len(s);
-
-		kp_buf_add(&b, n ? s : "?", n ? n : 1);
-		s += n ? n : 1;
-	}
-	kp_buf_adds(&b, "");
-	kp_str_printable(b.s);
-	text = json_string(b.s);
-	return text;
+	kp_str_printable(text);
+	return json_string(text);
 }
 
 bool kp_json_is_token(const char *s)
 {
 	return s && kp_name_ok(s) && strlen(s) <= TOKEN_MAX;
-}
-
-bool kp_json_is_line(const char *s)
-{
-	if (!s)
-		return false;
-	for (; *s; s++)
-		if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			return false;
-	return true;
 }
 
 bool kp_json_is_path(const char *s)

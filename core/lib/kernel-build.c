@@ -64,7 +64,7 @@ static char *first_module(struct kp_ctx *ctx, const char *dir)
 
 	if (kp_list_in(ctx->root_fd, dir, &names) < 0)
 		return NULL;
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		enum kp_compression c;
 		struct stat st;
@@ -141,7 +141,7 @@ static int read_config(struct kp_ctx *ctx, const struct kp_kernel *k, char **ret
 	kp_strv_addf(&candidates, "%s/include/config/auto.conf", k->headers);
 	kp_strv_addf(&candidates, "/boot/config-%s", k->release);
 	kp_strv_addf(&candidates, "%s/config", k->moddir);
-	kp_strv_foreach (path, candidates) {
+	kp_strv_foreach(path, candidates) {
 		int r = kp_read_in(ctx->root_fd, *path, 0, ret_text, NULL);
 
 		if (!r) {

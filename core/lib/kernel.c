@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include <kmodpkg/log.h>
 #include <kmodpkg/pkgdb.h>
@@ -35,11 +36,24 @@ char **kp_kernel_trees(const struct kp_ctx *ctx)
 	return trees;
 }
 
+/* A disk that cannot be read right now has not lost its kernels: only "there is no such
+ * file" says that. (Who may not look, and so changes nothing, is not told of ghosts.) */
+static bool may_exist(const struct kp_ctx *ctx, const char *path, bool directory)
+{
+	struct stat st;
+	int r = kp_stat_in(ctx->root_fd, path, &st);
+
+	if (!r)
+		return !directory || S_ISDIR(st.st_mode);
+	return r != -ENOENT && r != -ENOTDIR && r != -ELOOP && r != -ENAMETOOLONG &&
+	       (r != -EACCES || geteuid() == 0);
+}
+
 static bool has_image(const struct kp_ctx *ctx, const char *release)
 {
 	_cleanup_free_ char *image = kp_strf("/boot/vmlinuz-%s", release);
 
-	return kp_exists_in(ctx->root_fd, image);
+	return may_exist(ctx, image, false);
 }
 
 /* Not modules.order or modules.builtin: packages of headers and of links bring those too,
@@ -49,7 +63,7 @@ static bool has_tree(const struct kp_ctx *ctx, const char *tree, const char *rel
 	_cleanup_free_ char *modules = kp_strf("%s/%s/kernel", tree, release);
 	_cleanup_free_ char *image = kp_strf("%s/%s/vmlinuz", tree, release);
 
-	return kp_is_dir_in(ctx->root_fd, modules) || kp_exists_in(ctx->root_fd, image);
+	return may_exist(ctx, modules, true) || may_exist(ctx, image, false);
 }
 
 bool kp_kernel_is_present(const struct kp_ctx *ctx, const char *release)
@@ -116,16 +130,6 @@ static int list_tree(struct kp_ctx *ctx, const char *tree, struct kp_kernels *k,
 /* What is asked of the database about each kernel. */
 enum { OWNED_MODULES, OWNED_IMAGE, OWNED_BUILD, OWNED_BOOT, OWNED_N };
 
-static void clear_owners(struct kp_owner *owners, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
-}
-
 /* The directory part of a path below the module tree, as the database spells it. */
 static char *literal_moddir(const struct kp_kernel *k, const struct kp_owner *o,
 			    const char *leaf)
@@ -164,29 +168,26 @@ static void apply_owners(struct kp_ctx *ctx, struct kp_kernel *k,
 
 static int ask_owners(struct kp_ctx *ctx, struct kp_kernels *k, struct kp_err *err)
 {
-	size_t n = k->n * OWNED_N;
-	struct kp_owner *owners = kp_calloc(n + 1, sizeof(*owners));
-	_cleanup_strv_ char **paths = NULL;
-	int r = 0;
+	_cleanup_strv_ char **paths = kp_calloc(k->n * OWNED_N + 1, sizeof(*paths));
+	struct kp_owner *owners;
+	int r;
 
-	if (ctx->backend && n) {
-		paths = kp_calloc(n + 1, sizeof(*paths));
-		for (size_t i = 0; i < k->n; i++) {
-			const struct kp_kernel *kernel = &k->list[i];
-			char **p = paths + i * OWNED_N;
+	for (size_t i = 0; i < k->n; i++) {
+		const struct kp_kernel *kernel = &k->list[i];
+		char **p = paths + i * OWNED_N;
 
-			p[OWNED_MODULES] = kp_path_join(kernel->moddir, "kernel");
-			p[OWNED_IMAGE] = kp_path_join(kernel->moddir, "vmlinuz");
-			p[OWNED_BUILD] = kp_path_join(kernel->moddir, "build");
-			p[OWNED_BOOT] = kp_strf("/boot/vmlinuz-%s", kernel->release);
-		}
-		r = ctx->backend->ops->owner(ctx->backend->db, (const char *const *)paths,
-					     n, owners, err);
+		p[OWNED_MODULES] = kp_path_join(kernel->moddir, "kernel");
+		p[OWNED_IMAGE] = kp_path_join(kernel->moddir, "vmlinuz");
+		p[OWNED_BUILD] = kp_path_join(kernel->moddir, "build");
+		p[OWNED_BOOT] = kp_strf("/boot/vmlinuz-%s", kernel->release);
 	}
-	for (size_t i = 0; r >= 0 && i < k->n; i++)
+	r = kp_backend_owners(ctx, paths, &owners, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < k->n; i++)
 		apply_owners(ctx, &k->list[i], &owners[i * OWNED_N]);
-	clear_owners(owners, n);
-	return r < 0 ? r : 0;
+	kp_owners_free(owners, k->n * OWNED_N);
+	return 0;
 }
 
 static void look_at_disk(struct kp_ctx *ctx, struct kp_kernel *k)

@@ -18,11 +18,11 @@ enum kp_compression { KP_COMPRESS_NONE, KP_COMPRESS_GZ, KP_COMPRESS_XZ, KP_COMPR
 
 struct kp_kernel {
 	char *release;
-	char *moddir;    /* "/lib/modules/K" or "/usr/lib/modules/K": the literal prefix that
+	char *moddir; /* "/lib/modules/K" or "/usr/lib/modules/K": the literal prefix that
 			  * the kernel's own package uses; see kp_kernels_load */
-	bool present;    /* <moddir>/kernel or an image (/boot/vmlinuz-K, <moddir>/vmlinuz) */
+	bool present; /* <moddir>/kernel or an image (/boot/vmlinuz-K, <moddir>/vmlinuz) */
 	bool in_database; /* a package owns the module tree or image, on disk or not */
-	char *headers;   /* real path of <moddir>/build where it has Makefile and include/;
+	char *headers; /* real path of <moddir>/build where it has Makefile and include/;
 			  * NULL: no headers */
 	char *headers_key; /* identity of every tree the build reads (key.h); NULL until
 			    * kp_kernel_load_key(), or without headers */
@@ -32,15 +32,17 @@ struct kp_kernel {
 struct kp_kernel_build {
 	char *config_path; /* first of <headers>/.config, <headers>/include/config/auto.conf,
 			    * /boot/config-K, <moddir>/config; NULL: none, nothing is known */
-	char *cc;          /* word to pass as CC, NULL: leave alone (facts of CC_VERSION_TEXT) */
+	char *cc; /* word to pass as CC, NULL: leave alone (facts of CC_VERSION_TEXT) */
 	char *ld;
-	bool clang;        /* LLVM=1 is to be added */
-	bool module_sig;   /* CONFIG_MODULE_SIG=y */
-	char *sig_hash;    /* CONFIG_MODULE_SIG_HASH, NULL */
-	enum kp_compression compression; /* as the kernel's own modules are, else as .config says */
-	bool btf;          /* modules get BTF: vmlinux is in the headers and the config asks */
-	unsigned int elf_machine; /* EM_x that the configuration's architecture means; 0: unknown */
-	bool elf_64;              /* CONFIG_64BIT=y */
+	bool clang;	 /* LLVM=1 is to be added */
+	bool module_sig; /* CONFIG_MODULE_SIG=y */
+	char *sig_hash;	 /* CONFIG_MODULE_SIG_HASH, NULL */
+	/* As the kernel's own modules are, else as .config says. */
+	enum kp_compression compression;
+	bool btf; /* modules get BTF: vmlinux is in the headers and the config asks */
+	/* EM_x that the configuration's architecture means; 0: unknown. */
+	unsigned int elf_machine;
+	bool elf_64; /* CONFIG_64BIT=y */
 };
 
 struct kp_kernels {

@@ -225,34 +225,23 @@ static void identify_by_owners(struct tree *tree, const struct kp_owner *owners)
 
 static int ask_owners(struct kp_ctx *ctx, struct trees *t, struct kp_err *err)
 {
-	_cleanup_free_ const char **paths = NULL;
-	_cleanup_free_ struct kp_owner *owners = NULL;
+	_cleanup_strv_ char **paths = NULL;
+	struct kp_owner *owners;
 	size_t n = 0;
 	int r;
 
-	if (!ctx->backend || !t->n)
-		return 0;
-	for (size_t i = 0; i < t->n; i++)
-		n += kp_strv_len(t->list[i].probes);
-	paths = kp_calloc(n, sizeof(*paths));
-	owners = kp_calloc(n, sizeof(*owners));
-	n = 0;
 	for (size_t i = 0; i < t->n; i++)
 		kp_strv_foreach(p, t->list[i].probes)
-			paths[n++] = *p;
-	r = ctx->backend->ops->owner(ctx->backend->db, paths, n, owners, err);
-	n = 0;
+			kp_strv_add(&paths, *p);
+	r = kp_backend_owners(ctx, paths, &owners, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < t->n; i++) {
-		if (r >= 0)
-			identify_by_owners(&t->list[i], &owners[n]);
+		identify_by_owners(&t->list[i], &owners[n]);
 		n += kp_strv_len(t->list[i].probes);
 	}
-	for (size_t i = 0; i < n; i++) {
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	return r < 0 ? r : 0;
+	kp_owners_free(owners, n);
+	return 0;
 }
 
 static void identify_by_looks(struct kp_ctx *ctx, struct tree *tree)

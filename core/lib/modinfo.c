@@ -66,7 +66,7 @@ int kp_modinfo_read(const char *path, struct kp_modinfo *ret, struct kp_err *err
 	r = kmod_module_get_info(mod, &list);
 	if (r < 0)
 		return kp_err_sys(err, -ENOEXEC, "'%s' has no module information", path);
-	kmod_list_foreach (l, list)
+	kmod_list_foreach(l, list)
 		set_field(&m, kmod_module_info_get_key(l), kmod_module_info_get_value(l));
 	*ret = m;
 	return 0;
@@ -106,7 +106,7 @@ int kp_symbols_read(const char *path, struct kp_symbols *ret, struct kp_err *err
 	r = kmod_module_get_dependency_symbols(mod, &list);
 	if (r < 0 && r != -ENOENT)
 		return kp_err_sys(err, -ENOEXEC, "symbols of '%s' cannot be read", path);
-	kmod_list_foreach (l, list) {
+	kmod_list_foreach(l, list) {
 		KP_GROW(symbols.list, symbols.n, alloc);
 		symbols.list[symbols.n++] = (struct kp_symbol){
 			.name = kp_strdup(kmod_module_dependency_symbol_get_symbol(l)),

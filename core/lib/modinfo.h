@@ -32,6 +32,9 @@ struct kp_symbol {
 	/* filled by kp_symvers_resolve() */
 	bool exported;
 	bool crc_differs; /* exported, but only with other CRCs */
+
+	/* filled by kp_modpost_resolve() */
+	bool undefined; /* modpost knew nobody who exports it */
 };
 
 struct kp_symbols {
@@ -46,3 +49,11 @@ void kp_symbols_clear(struct kp_symbols *s);
  * Documentation/kbuild/modules.rst), exports. Lines that are none are passed over. May be called
  * with several texts: one matching CRC in any of them is enough. Pure; fuzzed. */
 void kp_symvers_resolve(const char *text, size_t len, struct kp_symbols *symbols);
+
+/* Mark those that modpost complained about when it linked MODULE, by TEXT, the log of a
+ * build. Where it left complaints out, all are marked. Returns whether modpost ran at all.
+ * Pure; fuzzed. */
+bool kp_modpost_resolve(const char *text, size_t len, const char *module,
+			struct kp_symbols *symbols);
+/* Do two names mean one module? '-' and '_' are the same. */
+bool kp_module_name_eq(const char *a, const char *b);

@@ -140,8 +140,9 @@ static size_t choose(const struct planner *p, size_t pair)
 		if (x->intent == KP_INTENT_PIN)
 			return usable(p, i) ? i : SIZE_MAX;
 		/* What is there from a source that cannot be judged now stays: a lower
-		 * version is no replacement for it. */
-		if (pkg != SIZE_MAX &&
+		 * version is no replacement for it. One that is known to be gone can. */
+		if (pkg != SIZE_MAX && !p->in->packages[pkg].source_gone &&
+		    !p->in->packages[pkg].removed &&
 		    kp_str_eq(p->in->packages[pkg].version, s->version) &&
 		    x->conf != KP_PLAN_CONF_EXCLUDED && !usable(p, i) &&
 		    x->intent != KP_INTENT_HOLD)
@@ -270,7 +271,8 @@ static void plan_wanted(struct planner *p, size_t index)
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
 	} else if (pkg && !force && kp_str_eq(pkg->version, row->version) &&
-		   kp_str_eq(pkg->key, row->key) && !was_built_anew(x, pkg)) {
+		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
+		   !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
@@ -295,6 +297,8 @@ static void plan_wanted(struct planner *p, size_t index)
 		else
 			set_note(row,
 				 kp_strdup(force ? "asked for"
+					   : pkg->incomplete
+						   ? "files of its package are missing"
 					   : kp_str_eq(pkg->key, row->key)
 						   ? "built anew"
 						   : "its source or the kernel headers "

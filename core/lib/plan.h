@@ -26,7 +26,7 @@ enum kp_plan_conf { KP_PLAN_CONF_OK, KP_PLAN_CONF_EXCLUDED, KP_PLAN_CONF_BAD };
 
 struct kp_plan_source {
 	const char *module, *version;
-	bool missing;   /* tree is not there or cannot be read; `problem` says why */
+	bool missing; /* tree is not there or cannot be read; `problem` says why */
 	const char *problem;
 };
 
@@ -39,26 +39,27 @@ struct kp_plan_kernel {
 struct kp_plan_pair {
 	size_t source, kernel; /* indices */
 	enum kp_plan_conf conf;
-	const char *conf_reason;      /* EXCLUDED, BAD */
+	const char *conf_reason; /* EXCLUDED, BAD */
 	bool autoinstall;
-	const char *key;              /* without dependencies; NULL: cannot be known */
-	const char *const *depends;   /* BUILD_DEPENDS, module names, NULL-terminated */
+	const char *key;	    /* without dependencies; NULL: cannot be known */
+	const char *const *depends; /* BUILD_DEPENDS, module names, NULL-terminated */
 	enum kp_intent_kind intent;
-	const char *built_key;        /* key of the published build, NULL: none */
-	const char *built_content;    /* hash over its files, NULL: none */
-	const char *failed_key;       /* key of the last failure, NULL: none */
+	const char *built_key;	   /* key of the published build, NULL: none */
+	const char *built_content; /* hash over its files, NULL: none */
+	const char *failed_key;	   /* key of the last failure, NULL: none */
 	const char *failed_reason;
 	bool failed_machine;
-	bool requested;               /* a person asked for this pair now: retry, no autoinstall needed */
+	bool requested; /* a person asked for this pair now: retry, no autoinstall needed */
 };
 
 /* A package of ours: in the database, or queued to be. */
 struct kp_plan_package {
 	const char *module, *version, *kernel, *key, *name;
-	const char *content;  /* hash over its files, NULL: not known */
+	const char *content; /* hash over its files, NULL: not known */
 	bool queued;
-	bool removed;         /* tombstone for its source */
-	bool source_gone;     /* its source tree was owned by a package, and neither is there any more */
+	bool removed;	 /* tombstone for its source */
+	bool incomplete; /* a file of it is not on disk, though its kernel is */
+	bool source_gone; /* its source tree was owned by a package, and neither is there any more */
 	enum kp_intent_kind intent;
 };
 
@@ -71,20 +72,20 @@ struct kp_plan_input {
 	size_t n_pairs;
 	const struct kp_plan_package *packages;
 	size_t n_packages;
-	bool no_autoinstall;        /* /etc/dkms/no-autoinstall: build nothing that was not requested */
+	bool no_autoinstall; /* /etc/dkms/no-autoinstall: build nothing that was not requested */
 	const char *const *only_modules; /* NULL: all; rows of others get no action */
 	const char *const *only_kernels;
-	bool force;                 /* rebuild what is requested even when the key is the same */
+	bool force; /* rebuild what is requested even when the key is the same */
 };
 
 enum kp_state {
-	KP_STATE_ADDED,      /* registered, nothing built (AUTOINSTALL=no, older version...) */
-	KP_STATE_BUILT,      /* built, not installed */
+	KP_STATE_ADDED, /* registered, nothing built (AUTOINSTALL=no, older version...) */
+	KP_STATE_BUILT, /* built, not installed */
 	KP_STATE_INSTALLED,
-	KP_STATE_STALE,      /* installed, but not what it should be; note says why */
-	KP_STATE_QUEUED,     /* placed, the database gets it at the end of the transaction */
-	KP_STATE_HELD,       /* a person uninstalled it */
-	KP_STATE_BLOCKED,    /* its BUILD_DEPENDS are not there */
+	KP_STATE_STALE,	  /* installed, but not what it should be; note says why */
+	KP_STATE_QUEUED,  /* placed, the database gets it at the end of the transaction */
+	KP_STATE_HELD,	  /* a person uninstalled it */
+	KP_STATE_BLOCKED, /* its BUILD_DEPENDS are not there */
 	KP_STATE_FAILED,
 	KP_STATE_EXCLUDED,
 	KP_STATE_NO_HEADERS,
@@ -92,22 +93,22 @@ enum kp_state {
 
 enum kp_action {
 	KP_ACTION_NONE,
-	KP_ACTION_BUILD,   /* build, then install */
+	KP_ACTION_BUILD, /* build, then install */
 	KP_ACTION_INSTALL, /* the published build has the right key: package and install it */
 	KP_ACTION_ERASE,
 };
 
 struct kp_plan_row {
 	char *module, *version;
-	char *kernel;          /* NULL: the source as such ("added") */
-	enum kp_state state;   /* as it is now, before the action */
+	char *kernel;	     /* NULL: the source as such ("added") */
+	enum kp_state state; /* as it is now, before the action */
 	enum kp_action action;
-	bool wanted;           /* the one version that is to be installed for this kernel */
-	char *note;            /* why this state or action, one line, NULL */
-	char *package;         /* installed or queued package of this row, NULL */
-	char *key;             /* key with dependencies, NULL */
-	size_t pair;           /* index into pairs, SIZE_MAX: none */
-	char **depends;        /* modules of this plan that must be built before (same kernel) */
+	bool wanted;	/* the one version that is to be installed for this kernel */
+	char *note;	/* why this state or action, one line, NULL */
+	char *package;	/* installed or queued package of this row, NULL */
+	char *key;	/* key with dependencies, NULL */
+	size_t pair;	/* index into pairs, SIZE_MAX: none */
+	char **depends; /* modules of this plan that must be built before (same kernel) */
 };
 
 struct kp_plan {

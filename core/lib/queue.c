@@ -74,7 +74,7 @@ static const char *entry_fault(const struct kp_queue_entry *e, const char *file)
 		return "expected a package name in \"name\"";
 	if (e->kind == KP_CHANGE_ADD ? !file || !kp_name_ok(file) : !!file)
 		return "expected the name of the package file of an add in \"file\"";
-	if (e->reason && !kp_json_is_line(e->reason))
+	if (e->reason && !kp_str_is_printable(e->reason))
 		return "expected one line of text in \"reason\"";
 	kp_strv_foreach(p, e->paths)
 		if (!is_module_path(*p))

@@ -40,7 +40,7 @@ static const char *record_fault(const struct kp_record *rec)
 {
 	if (!kp_json_is_token(rec->key))
 		return "expected a key in \"key\"";
-	if (rec->reason && !kp_json_is_line(rec->reason))
+	if (rec->reason && !kp_str_is_printable(rec->reason))
 		return "expected one line of text in \"reason\"";
 	if (rec->log && !kp_json_is_path(rec->log))
 		return "expected an absolute path in \"log\"";

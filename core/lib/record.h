@@ -20,23 +20,23 @@
 enum kp_build_result { KP_BUILD_OK, KP_BUILD_FAILED, KP_BUILD_EXCLUDED };
 
 struct kp_record_file {
-	char *name;     /* file name below module/: "hello.ko.xz" */
-	char *dest;     /* below the kernel's directory: "updates/dkms/hello.ko.xz" */
-	char *sha256;   /* of the bytes, hex */
+	char *name;   /* file name below module/: "hello.ko.xz" */
+	char *dest;   /* below the kernel's directory: "updates/dkms/hello.ko.xz" */
+	char *sha256; /* of the bytes, hex */
 	uint64_t size;
 };
 
 struct kp_record {
 	enum kp_build_result result;
-	char *key;       /* stale key it was built from */
-	char *reason;    /* FAILED: one line */
-	bool machine;    /* FAILED: the machine's fault (full disk, killed, no toolchain) */
-	int exit_code;   /* FAILED: as DKMS has it (10 make, 7 missing .ko, 6 patch...) */
-	char *log;       /* absolute path of the log */
-	int64_t time;    /* seconds since the epoch, end of the build */
+	char *key;     /* stale key it was built from */
+	char *reason;  /* FAILED: one line */
+	bool machine;  /* FAILED: the machine's fault (full disk, killed, no toolchain) */
+	int exit_code; /* FAILED: as DKMS has it (10 make, 7 missing .ko, 6 patch...) */
+	char *log;     /* absolute path of the log */
+	int64_t time;  /* seconds since the epoch, end of the build */
 	int64_t elapsed_ms;
-	char *content;   /* OK: hash over dest and sha256 of all files */
-	bool is_signed;  /* OK: every file carries a signature */
+	char *content;	/* OK: hash over dest and sha256 of all files */
+	bool is_signed; /* OK: every file carries a signature */
 	struct kp_record_file *files;
 	size_t n_files;
 };
@@ -45,8 +45,8 @@ struct kp_record {
 int kp_record_load(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, struct kp_record **ret, struct kp_err *err);
 /* The text of a record file; FILE is for messages. Pure; fuzzed. */
-int kp_record_parse(const char *text, size_t len, const char *file, struct kp_record **ret,
-		    struct kp_err *err);
+int kp_record_parse(const char *text, size_t len, const char *file,
+		    struct kp_record **ret, struct kp_err *err);
 /* -EINVAL: a member is not what the file may hold (the reason is made fit instead). */
 int kp_record_save(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, const struct kp_record *rec, struct kp_err *err);

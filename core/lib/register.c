@@ -21,15 +21,29 @@ static bool came(const struct kp_world *w, const struct kp_source *s, char *cons
 	return kp_world_registers(w, s) && !kp_strv_has(failed, s->dir);
 }
 
-/* A source that registered itself, and whose tree went together with its package. */
-static bool went(struct kp_ctx *ctx, const struct kp_source *s, char *const *failed)
+/* Was there once a package that owned the source? We remember it, or a package that we made of
+ * it does. */
+static bool had_owner(struct kp_ctx *ctx, const struct kp_world *w,
+		      const struct kp_source *s)
 {
-	_cleanup_free_ char *file = NULL;
+	_cleanup_free_ char *file = owner_file(ctx, s);
 
-	if (!s->missing || s->package || kp_strv_has(failed, s->dir))
-		return false;
-	file = owner_file(ctx, s);
-	return kp_world_has_gone(ctx, s->dir) && kp_exists_in(ctx->root_fd, file);
+	for (size_t i = 0; i < w->input.n_packages; i++) {
+		const struct kp_plan_package *pkg = &w->input.packages[i];
+
+		if (pkg->source_gone && kp_str_eq(pkg->module, s->module) &&
+		    kp_str_eq(pkg->version, s->version))
+			return true;
+	}
+	return kp_exists_in(ctx->root_fd, file);
+}
+
+/* A source that registered itself, and whose tree went together with its package. */
+static bool went(struct kp_ctx *ctx, const struct kp_world *w, const struct kp_source *s,
+		 char *const *failed)
+{
+	return s->missing && !s->package && !kp_strv_has(failed, s->dir) &&
+	       kp_world_has_gone(ctx, s->dir) && had_owner(ctx, w, s);
 }
 
 bool kp_register_due(struct kp_ctx *ctx, const struct kp_world *w, char *const *failed)
@@ -38,7 +52,7 @@ bool kp_register_due(struct kp_ctx *ctx, const struct kp_world *w, char *const *
 		if (came(w, &w->unregistered.list[i], failed))
 			return true;
 	for (size_t i = 0; i < w->sources.n; i++)
-		if (went(ctx, &w->sources.list[i], failed))
+		if (went(ctx, w, &w->sources.list[i], failed))
 			return true;
 	return false;
 }
@@ -94,7 +108,7 @@ int kp_register_update(struct kp_ctx *ctx, const struct kp_world *w, char ***fai
 		if (came(w, &w->unregistered.list[i], *failed))
 			r = try_one(ctx, &w->unregistered.list[i], add, failed, err);
 	for (size_t i = 0; r == 0 && i < w->sources.n; i++)
-		if (went(ctx, &w->sources.list[i], *failed))
+		if (went(ctx, w, &w->sources.list[i], *failed))
 			r = try_one(ctx, &w->sources.list[i], drop, failed, err);
 	return r;
 }

@@ -23,9 +23,8 @@
  * containers with 65536 ids.
  */
 static const uid_t bases[] = { 2100000000, 60600 };
-#define SLOTS_MAX 512
 
-/* Is FIRST..FIRST+SLOTS_MAX mapped by MAP (text of uid_map)? Without one, all ids are.
+/* Is FIRST..FIRST+KP_SANDBOX_SLOTS mapped by MAP (text of uid_map)? Without one, all ids are.
  * *RET_END gets the highest end of a mapped range. */
 static bool range_mapped(const char *map, uint64_t first, uint64_t *ret_end)
 {
@@ -37,7 +36,7 @@ static bool range_mapped(const char *map, uint64_t first, uint64_t *ret_end)
 	     map += used) {
 		if (inside + count > *ret_end)
 			*ret_end = inside + count;
-		if (first >= inside && first + SLOTS_MAX <= inside + count)
+		if (first >= inside && first + KP_SANDBOX_SLOTS <= inside + count)
 			found = true;
 	}
 	return found || !map;
@@ -61,16 +60,17 @@ static uid_t base_uid(void)
 	end = end_u < end_g ? end_u : end_g;
 	if (end > 65534)
 		end = 65534; /* nobody */
-	if (end <= 2 * SLOTS_MAX)
+	if (end <= 2 * KP_SANDBOX_SLOTS)
 		return base = geteuid(); /* no room: kp_sandbox_missing() says so */
-	return base = (uid_t)(end - SLOTS_MAX);
+	return base = (uid_t)(end - KP_SANDBOX_SLOTS);
 }
 
 uid_t kp_sandbox_uid(unsigned int slot)
 {
 	uid_t base = base_uid();
 
-	return geteuid() || base == geteuid() ? geteuid() : base + slot % SLOTS_MAX;
+	return geteuid() || base == geteuid() ? geteuid()
+					      : base + slot % KP_SANDBOX_SLOTS;
 }
 
 int kp_means_set_ids(uid_t uid)

@@ -45,6 +45,9 @@ struct kp_sandbox {
 			      * more is dropped. 0: the descriptor itself is handed on */
 };
 
+/* Slots are 0 to this less one. */
+#define KP_SANDBOX_SLOTS 512
+
 /* uid and gid of a slot; both the same number, mapped in our user namespace. */
 uid_t kp_sandbox_uid(unsigned int slot);
 /* Which protections are missing here, one line, or NULL; found out once. */

@@ -52,7 +52,7 @@ int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
 	r = kp_list_in(ctx->root_fd, dir, &names);
 	if (r < 0 && r != -ENOENT)
 		return kp_err_sys(err, r, "list '%s'", dir);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		struct stat st;
 
@@ -74,7 +74,7 @@ static int list_files(struct kp_ctx *ctx, const char *dir, char ***files,
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : kp_err_sys(err, r, "list '%s'", dir);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 		struct stat st;
 
@@ -101,22 +101,15 @@ static int has_owner(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
 	int r;
 
 	r = list_files(ctx, dir, &files, err);
+	if (!r)
+		r = kp_backend_owners(ctx, files, &owners, err);
 	if (r < 0)
 		return r;
 	n = kp_strv_len(files);
-	if (!n)
-		return 0;
-	owners = kp_calloc(n, sizeof(*owners));
-	r = ctx->backend->ops->owner(ctx->backend->db, (const char *const *)files, n,
-				     owners, err);
-	for (size_t i = 0; r >= 0 && i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		owned |= owners[i].package != NULL;
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
-	return r < 0 ? r : owned;
+	kp_owners_free(owners, n);
+	return owned;
 }
 
 static int bury(struct kp_ctx *ctx, const char *dir, struct kp_err *err)
@@ -162,7 +155,7 @@ static int settle_dead(struct kp_ctx *ctx, const char *kernel, struct kp_err *er
 		kp_debug("kernel %s: nobody to ask who owns what is left", kernel);
 		return 0;
 	}
-	kp_strv_foreach (tree, trees) {
+	kp_strv_foreach(tree, trees) {
 		_cleanup_free_ char *dir = kp_path_join(*tree, kernel);
 		int r;
 
@@ -181,7 +174,7 @@ static void remove_temporary(struct kp_ctx *ctx, const char *dir)
 	_cleanup_strv_ char **names = NULL;
 
 	(void)kp_list_in(ctx->root_fd, dir, &names);
-	kp_strv_foreach (name, names) {
+	kp_strv_foreach(name, names) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 
 		if (**name == '.')

@@ -34,10 +34,8 @@ static void clear_signer(struct signer *s)
 static char *find_sign_file(struct kp_ctx *ctx, const struct kp_kernel *kernel)
 {
 	char *path = kp_path_join(kernel->headers, "scripts/sign-file");
-	struct stat st;
 
-	if (!kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode) &&
-	    (st.st_mode & 0111))
+	if (kp_tool_is(ctx, path))
 		return path;
 	free(path);
 	return NULL;
@@ -48,10 +46,11 @@ static int find_tool(struct kp_ctx *ctx, const struct kp_kernel *kernel, char **
 		     struct kp_err *err)
 {
 	if (ctx->config.sign_tool) {
-		if (!kp_exists_in(ctx->root_fd, ctx->config.sign_tool))
+		if (!kp_tool_is(ctx, ctx->config.sign_tool))
 			return kp_err_set(
 				err, -ENOENT,
-				"the configured signing tool '%s' does not exist",
+				"the configured sign_tool '%s' is not there, or "
+				"not executable",
 				ctx->config.sign_tool);
 		*ret = kp_strdup(ctx->config.sign_tool);
 		return 0;

@@ -109,7 +109,7 @@ static char *tree_problem(struct kp_ctx *ctx, const char *dir)
 static int fill_owners(struct kp_ctx *ctx, struct kp_sources *s, struct kp_err *err)
 {
 	_cleanup_strv_ char **paths = NULL;
-	_cleanup_free_ struct kp_owner *owners = NULL;
+	struct kp_owner *owners;
 	size_t n = s->n * 2;
 	int r;
 
@@ -123,19 +123,14 @@ static int fill_owners(struct kp_ctx *ctx, struct kp_sources *s, struct kp_err *
 		if (kp_realpath_in(ctx->root_fd, conf, &paths[2 * i + 1]) < 0)
 			paths[2 * i + 1] = kp_strdup(conf);
 	}
-	owners = kp_calloc(n, sizeof(*owners));
-	r = ctx->backend->ops->owner(ctx->backend->db, (const char *const *)paths, n,
-				     owners, err);
-	for (size_t i = 0; i < n; i++) {
-		char **package = &s->list[i / 2].package;
-
-		if (r >= 0 && !*package)
-			*package = kp_steal(&owners[i].package);
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	return r < 0 ? r : 0;
+	r = kp_backend_owners(ctx, paths, &owners, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++)
+		if (!s->list[i / 2].package)
+			s->list[i / 2].package = kp_steal(&owners[i].package);
+	kp_owners_free(owners, n);
+	return 0;
 }
 
 /* Where the registration link LINK in the directory AT points, absolute, to be freed. */

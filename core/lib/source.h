@@ -15,10 +15,10 @@
 
 struct kp_source {
 	char *module, *version;
-	char *dir;     /* where the link points, absolute, as written in the link */
-	bool missing;  /* no directory with a dkms.conf there; `problem` says why */
-	char *problem; /* unreadable, not a directory, unsafe name...; NULL: none */
-	char *package; /* who owns <dir>/dkms.conf; NULL: nobody */
+	char *dir;	/* where the link points, absolute, as written in the link */
+	bool missing;	/* no directory with a dkms.conf there; `problem` says why */
+	char *problem;	/* unreadable, not a directory, unsafe name...; NULL: none */
+	char *package;	/* who owns <dir>/dkms.conf; NULL: nobody */
 	char *tree_key; /* content of the tree (key.h); NULL until kp_key_sources() */
 };
 

@@ -33,31 +33,31 @@ struct kp_world {
 	struct kp_pkg_installed *packages;
 	size_t n_packages;
 	const struct kp_pkg_id **package_ids; /* parallel to input.packages */
-	struct kp_sources unregistered;       /* trees below source_tree */
-	struct kp_world_pair *pairs; /* parallel to input.pairs */
+	struct kp_sources unregistered;	      /* trees below source_tree */
+	struct kp_world_pair *pairs;	      /* parallel to input.pairs */
 	struct kp_plan_input input;
 	struct kp_plan plan;
 };
 
 struct kp_world_pair {
-	struct kp_conf *conf;     /* NULL: bad, problem says why */
+	struct kp_conf *conf; /* NULL: bad, problem says why */
 	char *problem;
 	struct kp_record *record; /* NULL: never built */
 	char *key;
 };
 
 struct kp_sync_opts {
-	char *const *modules;  /* only these ("M" or "M/V"); NULL: all */
-	char *const *kernels;  /* only these; NULL: all */
-	bool requested;        /* a person asked: retry failures, ignore AUTOINSTALL */
-	bool force;            /* rebuild although nothing changed */
-	bool build_only;       /* publish, do not install */
+	char *const *modules; /* only these ("M" or "M/V"); NULL: all */
+	char *const *kernels; /* only these; NULL: all */
+	bool requested;	      /* a person asked: retry failures, ignore AUTOINSTALL */
+	bool force;	      /* rebuild although nothing changed */
+	bool build_only;      /* publish, do not install */
 	bool dry_run;
 	int jobs;
 	int native_wait_ms; /* how long another's package transaction is waited for before the
 			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
-	bool boot;             /* build only what is not there at all (kernels: the running one) */
+	bool boot; /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
 	void *progress_data;
 };
@@ -66,7 +66,7 @@ struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
 	size_t remembered; /* failed before with the same key, not tried again */
 	char **no_headers; /* kernels for which something selected lacks only the headers */
-	char **failures; /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
+	char **failures;   /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
 };
 
 /* Our lock: taken by whoever changes state, packages or intent. Waits at most TIMEOUT_MS. */
@@ -74,8 +74,8 @@ int kp_lock_main(struct kp_ctx *ctx, const char *what, int timeout_ms, int *ret_
 		 struct kp_err *err);
 
 /* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. */
-int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts, struct kp_world *ret,
-		  struct kp_err *err);
+int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
+		  struct kp_world *ret, struct kp_err *err);
 /* Does a sync register this unregistered tree by itself? */
 bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
 /* Is there no source tree in DIR any more, rather than one that cannot be read? */

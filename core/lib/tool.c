@@ -9,16 +9,22 @@
 #include "base/fs.h"
 #include "lib/tool.h"
 
+bool kp_tool_is(const struct kp_ctx *ctx, const char *path)
+{
+	struct stat st;
+
+	return !kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode) &&
+	       (st.st_mode & 0111);
+}
+
 char *kp_tool_find(const struct kp_ctx *ctx, const char *name)
 {
 	static const char *const dirs[] = { "/usr/sbin", "/usr/bin", "/sbin", "/bin" };
 
 	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++) {
 		char *path = kp_path_join(dirs[i], name);
-		struct stat st;
 
-		if (!kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode) &&
-		    (st.st_mode & 0111))
+		if (kp_tool_is(ctx, path))
 			return path;
 		free(path);
 	}

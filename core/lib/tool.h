@@ -9,6 +9,8 @@
 #include "lib/ctx.h"
 #include "lib/sandbox.h"
 
+/* Is PATH a program: an executable regular file below ctx->root_fd? */
+bool kp_tool_is(const struct kp_ctx *ctx, const char *path);
 /* Absolute path of a program in the system's own directories (/usr/sbin, /usr/bin, /sbin,
  * /bin), never from $PATH: executable regular file below ctx->root_fd; to be freed. NULL: not
  * there. */

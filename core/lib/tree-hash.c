@@ -79,27 +79,6 @@ static void add_content(struct walk *w, const struct stat *st, const char *value
 	kp_hash_field(&w->content, "", value);
 }
 
-static int read_link(int dir_fd, const char *name, char **ret)
-{
-	_cleanup_free_ char *text = NULL;
-	size_t size = 128;
-
-	for (;;) {
-		ssize_t n;
-
-		text = kp_reallocarray(text, size, 1);
-		n = readlinkat(dir_fd, name, text, size);
-		if (n < 0)
-			return -errno;
-		if ((size_t)n < size) {
-			text[n] = '\0';
-			*ret = kp_steal(&text);
-			return 0;
-		}
-		size *= 2;
-	}
-}
-
 static int add_file(struct walk *w, int fd, const struct stat *st)
 {
 	char hash[KP_HASH_HEX];
@@ -136,7 +115,7 @@ static int walk_entry(struct walk *w, int dir_fd, const char *name)
 	if (is_dir && !strcmp(name, ".git"))
 		return 0;
 	if (S_ISLNK(st.st_mode)) {
-		int r = read_link(dir_fd, name, &link);
+		int r = kp_readlink_at(dir_fd, name, &link);
 
 		if (r < 0)
 			return fail(w, r);
@@ -162,7 +141,7 @@ static int walk_dir(struct walk *w, int fd)
 
 	if (w->depth >= DEPTH_MAX)
 		return fail(w, -ELOOP);
-	r = kp_list_in(fd, ".", &names);
+	r = kp_list_fd(fd, &names);
 	if (r < 0)
 		return fail(w, r);
 	w->depth++;

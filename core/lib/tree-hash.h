@@ -10,17 +10,20 @@
 #include "base/hash.h"
 
 struct kp_tree_hash {
-	char content[KP_HASH_HEX]; /* names, kinds, execute bits, bytes */
-	char stat[KP_HASH_HEX];    /* names, modes, sizes, inodes, times: changes whenever the
-				    * content may have; taken before it is read */
-	int64_t newest_s;          /* latest status change, seconds since the epoch */
+	/* Names, kinds, execute bits, bytes. */
+	char content[KP_HASH_HEX];
+	/* Names, modes, sizes, inodes, times: changes whenever the content may have; taken
+	 * before it is read. */
+	char stat[KP_HASH_HEX];
+	int64_t newest_s; /* latest status change, seconds since the epoch */
 };
 
 enum kp_tree_mode {
-	KP_TREE_STAT,    /* `stat` and `newest_s` */
+	KP_TREE_STAT,	 /* `stat` and `newest_s` */
 	KP_TREE_CONTENT, /* all */
-	KP_TREE_LOOKS,   /* `stat` over names, kinds, sizes and modification times only: the same
-			  * for a copy that keeps times */
+	/* `stat` over names, kinds, sizes and modification times only: the same for a copy
+	 * that keeps times. */
+	KP_TREE_LOOKS,
 };
 
 /* PATH, a directory or a file, below root_fd. Negative errno with words. */

@@ -287,6 +287,16 @@ static int find_gone_sources(struct loader *l, struct kp_err *err)
 	return r;
 }
 
+static bool has_lost_files(struct kp_ctx *ctx, const struct kp_pkg_installed *pkg)
+{
+	struct stat st;
+
+	kp_strv_foreach(path, pkg->files)
+		if (kp_lstat_in(ctx->root_fd, *path, &st) == -ENOENT)
+			return true;
+	return false;
+}
+
 static int load_packages(struct loader *l, struct kp_err *err)
 {
 	struct kp_world *w = l->w;
@@ -296,6 +306,8 @@ static int load_packages(struct loader *l, struct kp_err *err)
 		if (erase_is_queued(w, w->packages[i].name))
 			continue;
 		add_package(l, &w->packages[i].id, w->packages[i].name, false);
+		l->packages[l->n_packages - 1].incomplete =
+			has_lost_files(l->ctx, &w->packages[i]);
 	}
 	for (size_t i = 0; i < w->queue.n; i++) {
 		if (w->queue.list[i].kind != KP_CHANGE_ADD)

@@ -292,6 +292,36 @@ static int commit_kind(struct kp_pkgdb *db, struct tasks *tasks, enum kp_change_
 	return tasks_judge(tasks, kind, &r, db, err);
 }
 
+/* A package that could not be installed stays in dpkg's records as one that is wanted; take that
+ * back. Whether it works does not matter. */
+static void forget_refused(struct kp_pkgdb *db, const struct tasks *tasks)
+{
+	_cleanup_status_ struct kp_dpkg_status st = { 0 };
+	_cleanup_(run_clear) struct run r = { 0 };
+	_cleanup_strv_ char **args = NULL;
+
+	for (size_t i = 0; i < tasks->n; i++) {
+		const struct kp_dpkg_pkg *pkg;
+		const struct task *t = &tasks->list[i];
+
+		if (t->change->kind != KP_CHANGE_ADD ||
+		    t->change->result != KP_CHANGE_FAILED || !t->id.name)
+			continue;
+		if (!st.n && kp_dpkg_status_load(db->root_fd, &st, NULL) < 0)
+			return;
+		pkg = kp_dpkg_status_find(&st, t->id.name);
+		if (!pkg || pkg->state != KP_DPKG_NOT_INSTALLED)
+			continue;
+		if (!args) {
+			kp_strv_add(&args, "--purge");
+			kp_strv_add(&args, "--");
+		}
+		kp_strv_add(&args, t->id.name);
+	}
+	if (args)
+		run_dpkg(args, &r, NULL);
+}
+
 static int check_writable(struct kp_pkgdb *db, struct kp_err *err)
 {
 	_cleanup_close_ int fd =
@@ -331,6 +361,7 @@ int kp_dpkg_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 	rc = commit_kind(db, &tasks, KP_CHANGE_ADD, err);
 	if (rc < 0)
 		return rc;
+	forget_refused(db, &tasks);
 	rc = commit_kind(db, &tasks, KP_CHANGE_ERASE, err);
 	if (rc != -EBUSY)
 		return rc;

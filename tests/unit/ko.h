@@ -41,11 +41,11 @@ static inline void test_compile(struct art *a, const char *name, const char *cod
 	assert_int_equal(chmod(to, 0644), 0);
 }
 
-#define TEST_INFO(tag, value)                                                           \
-	"static const char info_" tag "[] __attribute__((used, section(\".modinfo\"), " \
+#define TEST_INFO(tag, value)                                                            \
+	"static const char info_" tag "[] __attribute__((used, section(\".modinfo\"), "  \
 	"aligned(1))) = \"" tag "=" value "\";\n"
-#define TEST_MODULE(name, release) \
-	TEST_INFO("name", name)    \
+#define TEST_MODULE(name, release)                                                       \
+	TEST_INFO("name", name)                                                          \
 	TEST_INFO("vermagic", release " SMP preempt mod_unload modversions ")
 
 static inline int art_setup(void **state)

@@ -111,6 +111,29 @@ static void test_failures(void **state)
 	}
 }
 
+/* A symbol that the recipe's other directory exports is no undefined one. */
+static void test_symvers(void **state)
+{
+	static const char *const kernel_symvers =
+		"0x00000001\tprintk\tvmlinux\tEXPORT_SYMBOL\t\n";
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *text =
+		kp_strf("#define NAME \"hello\"\n%sint other(void);\n"
+			"int f(void);\nint f(void) { return other(); }\n",
+			module_source);
+
+	write_file(f, "modules/6.6.1-kp/build/Module.symvers", kernel_symvers);
+	write_file(f, "src/hello-1/hello.c", text);
+	build(f);
+	assert_failed(job, KP_EXIT_MAKE, false, "'other'");
+	write_file(f, "src/hello-1/a/b/Module.symvers",
+		   "0x00000002\tother\ta/b/other\tEXPORT_SYMBOL\t\n");
+	build(f);
+	assert_built(f, job);
+	assert_clean(f);
+}
+
 static void test_no_source(void **state)
 {
 	struct fixture *f = *state;
@@ -120,6 +143,21 @@ static void test_no_source(void **state)
 	assert_int_equal(unlink(file), 0);
 	build(f);
 	assert_failed(job, KP_EXIT_NO_SOURCE, false, "holds no module source");
+}
+
+static void test_headers_unreadable(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	if (kp_sandbox_uid(1) == geteuid())
+		skip();
+	assert_int_equal(chmod(f->kernels[0].headers, 0700), 0);
+	build(f);
+	assert_failed(job, KP_EXIT_OTHER, true, "chmod -R a+rX");
+	assert_int_equal(chmod(f->kernels[0].headers, 0755), 0);
+	build(f);
+	assert_built(f, job);
 }
 
 static void test_excluded(void **state)
@@ -188,9 +226,9 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_patches),   TEST(test_scripts),  TEST(test_failures),
-		TEST(test_no_source), TEST(test_excluded), TEST(test_make_line),
-		TEST(test_log_tail),
+		TEST(test_patches),   TEST(test_scripts),   TEST(test_failures),
+		TEST(test_symvers),   TEST(test_no_source), TEST(test_excluded),
+		TEST(test_make_line), TEST(test_log_tail),  TEST(test_headers_unreadable),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))

@@ -1,32 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The check of a built module, through the sandbox, on real objects. */
 #include <elf.h>
+#include <signal.h>
 
 #include "ko.h"
 
-static int check(struct art *a, const char *name, char *const *symvers,
+#define LOG "build.log"
+
+/* With the log if there is one. *ret_note to be freed. */
+static int check(struct art *a, const char *name, char *const *symvers, char **ret_note,
 		 struct kp_err *err)
 {
+	_cleanup_free_ char *log = art_path(a, LOG);
+
+	*ret_note = NULL;
 	return kp_artifact_check(&a->ctx, &a->sb, a->ko, name, &a->kernel, &a->kb,
-				 symvers, err);
+				 symvers, access(log, F_OK) ? NULL : log, ret_note, err);
 }
 
 static void assert_bad(struct art *a, const char *name, char *const *symvers,
 		       const char *reason)
 {
+	_cleanup_free_ char *note = NULL;
 	struct kp_err err = KP_ERR_INIT;
 
-	assert_int_equal(check(a, name, symvers, &err), -ENOEXEC);
+	assert_int_equal(check(a, name, symvers, &note, &err), -ENOEXEC);
 	if (!strstr(err.text, reason))
 		fail_msg("'%s' does not say '%s'", err.text, reason);
+	assert_null(note);
+}
+
+static void assert_noted(struct art *a, const char *name, char *const *symvers,
+			 const char *expect)
+{
+	_cleanup_free_ char *note = NULL;
+	struct kp_err err = KP_ERR_INIT;
+
+	if (check(a, name, symvers, &note, &err))
+		fail_msg("%s", err.text);
+	if (!kp_str_eq(note, expect))
+		fail_msg("'%s' is not '%s'", note ? note : "", expect ? expect : "");
 }
 
 static void assert_good(struct art *a, const char *name, char *const *symvers)
 {
-	struct kp_err err = KP_ERR_INIT;
-
-	if (check(a, name, symvers, &err))
-		fail_msg("%s", err.text);
+	assert_noted(a, name, symvers, NULL);
 }
 
 static void exports(struct art *a, const char *text)
@@ -198,20 +216,62 @@ static void versions(void **state)
 	assert_good(a, "hello", symvers);
 }
 
+/* A recipe may name the symbols of a tree that nobody else knows of. */
+static void modpost_knows_more(void **state)
+{
+	static const char note[] =
+		"module 'hello' needs the symbol 'printk_it', which modpost found "
+		"elsewhere than in the kernel and its BUILD_DEPENDS";
+	struct art *a = *state;
+
+	exports(a, "0x1234abcd\tother\tvmlinux\tEXPORT_SYMBOL\t\n");
+	test_put(&a->root, "/" LOG, "");
+	assert_bad(a, "hello", NULL, "needs the symbol 'printk_it', which the kernel");
+	test_put(&a->root, "/" LOG, "make\n  MODPOST /x/Module.symvers\n");
+	assert_noted(a, "hello", NULL, note);
+	test_put(&a->root, "/" LOG,
+		 "  MODPOST Module.symvers\n"
+		 "ERROR: modpost: \"printk_it\" [/x/other.ko] undefined!\n");
+	assert_noted(a, "hello", NULL, note);
+	test_put(&a->root, "/" LOG,
+		 "  MODPOST Module.symvers\n"
+		 "ERROR: modpost: \"printk_it\" [/x/hello.ko] undefined!\n");
+	assert_bad(a, "hello", NULL, "needs the symbol 'printk_it', which the kernel");
+}
+
+static void interrupted(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *note = NULL;
+	struct kp_err err = KP_ERR_INIT;
+	sigset_t set;
+	int sig;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	raise(SIGTERM);
+	assert_int_equal(check(a, "hello", NULL, &note, &err), -EINTR);
+	assert_int_equal(sigwait(&set, &sig), 0);
+	sigprocmask(SIG_UNBLOCK, &set, NULL);
+	assert_true(kp_str_starts(err.text, "check of module 'hello': "));
+}
+
 static void cannot_be_checked(void **state)
 {
 	struct art *a = *state;
 	struct kp_err err = KP_ERR_INIT;
+	char *note;
 	char *symvers[] = { (char *)"/nonexistent/Module.symvers", NULL };
 
 	exports(a, "");
-	assert_int_equal(check(a, "hello", symvers, &err), -ENOENT);
+	assert_int_equal(check(a, "hello", symvers, &note, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/nonexistent/Module.symvers"));
 	assert_int_equal(unlink(a->ko), 0);
-	assert_int_equal(check(a, "hello", NULL, &err), -ENOENT);
+	assert_int_equal(check(a, "hello", NULL, &note, &err), -ENOENT);
 	/* A link is no product of ours. */
 	assert_int_equal(symlink("/etc/passwd", a->ko), 0);
-	assert_int_equal(check(a, "hello", NULL, &err), -ELOOP);
+	assert_int_equal(check(a, "hello", NULL, &note, &err), -ELOOP);
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, art_setup, art_teardown)
@@ -232,6 +292,8 @@ int main(int argc, char **argv)
 		TEST(missing_symbols),
 		TEST(symbols_of_dependencies),
 		TEST(versions),
+		TEST(modpost_knows_more),
+		TEST(interrupted),
 		TEST(cannot_be_checked),
 	};
 

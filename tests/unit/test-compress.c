@@ -139,6 +139,7 @@ static void strip_with(struct art *a, bool clang)
 	struct kp_err err = KP_ERR_INIT;
 	int before = n_files(a);
 	struct stat st;
+	char *note;
 
 	a->kb.clang = clang;
 	assert_true(has_debug(a));
@@ -151,8 +152,9 @@ static void strip_with(struct art *a, bool clang)
 	assert_int_equal(n_files(a), before);
 	/* Still a module. */
 	assert_int_equal(kp_artifact_check(&a->ctx, &a->sb, a->ko, "hello", &a->kernel,
-					   &a->kb, NULL, NULL),
+					   &a->kb, NULL, NULL, &note, NULL),
 			 0);
+	assert_null(note);
 	first = test_bytes(a->ko, &len1);
 	assert_int_equal(kp_artifact_strip(&a->ctx, &a->sb, a->ko, &a->kb, 2, NULL), 0);
 	second = test_bytes(a->ko, &len2);

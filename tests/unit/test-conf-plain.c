@@ -193,6 +193,22 @@ static void test_doubling(void **state KP_UNUSED)
 	assert_int_equal(kp_conf_plain(b.s, b.len, vars, NULL), -ENOTSUP);
 }
 
+/* Each is short enough, and there may be 100000 of them. */
+static void test_many_long_values(void **state KP_UNUSED)
+{
+	_cleanup_(kp_vars_freep) struct kp_vars *vars = make_vars();
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+	struct kp_err err = KP_ERR_INIT;
+
+	kp_buf_adds(&b, "A=");
+	for (int i = 0; i < 500 * 1024; i++)
+		kp_buf_addc(&b, 'x');
+	for (int i = 0; i < 10; i++)
+		kp_buf_addf(&b, "\nB%d=$A", i);
+	assert_int_equal(kp_conf_plain(b.s, b.len, vars, &err), -ENOTSUP);
+	assert_string_equal(err.text, "line 9: values of more than 4 MiB");
+}
+
 static void test_vars(void **state KP_UNUSED)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *vars = kp_vars_new(), *copy = NULL;
@@ -221,7 +237,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vars),	 cmocka_unit_test(test_accepted),
 		cmocka_unit_test(test_refused),	 cmocka_unit_test(test_nul),
-		cmocka_unit_test(test_doubling),
+		cmocka_unit_test(test_doubling), cmocka_unit_test(test_many_long_values),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,19 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <errno.h>
-#include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "base/alloc.h"
-#include "base/fs.h"
-#include "base/str.h"
 #include "lib/conf.h"
+#include "test.h"
 
 /* The least that is a valid conf. */
 #define HEAD "PACKAGE_NAME=hello PACKAGE_VERSION=1.0\n"
@@ -140,7 +127,7 @@ static void test_records(void **state KP_UNUSED)
 	assert_string_equal(conf->modules[2].built_location, "y/");
 	assert_string_equal(conf->modules[1].dest_name, "bb");
 	assert_string_equal(conf->modules[2].dest_name, "c");
-	assert_string_equal(conf->modules[2].dest_location, "/extra/");
+	assert_string_equal(conf->modules[2].dest_location, "/extra");
 	assert_false(conf->modules[0].strip);
 	assert_true(conf->modules[1].strip);
 	assert_false(conf->modules[2].strip); /* as STRIP[0] */
@@ -298,6 +285,53 @@ static void test_expansion_doubling(void **state KP_UNUSED)
 	for (int i = 1; i < 40; i++)
 		kp_buf_addf(&b, "MAKE[%d]='${MAKE[%d]}${MAKE[%d]}'\n", i, i - 1, i - 1);
 	assert_bad(b.s, "MAKE[21] has more than a MiB");
+}
+
+/* It becomes part of a path that records and packages keep in one spelling. */
+static void test_destination_spelling(void **state KP_UNUSED)
+{
+	_cleanup_(kp_conf_freep) struct kp_conf *conf =
+		load(HEAD "DEST_MODULE_LOCATION=/extra/.//a/\n");
+
+	assert_string_equal(conf->modules[0].dest_location, "/extra/a");
+	assert_bad(HEAD "DEST_MODULE_LOCATION=/extra/\xff\n", "not allowed");
+}
+
+/* Each is short enough, and there may be thousands of them. */
+static void test_expansion_of_many(void **state KP_UNUSED)
+{
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	kp_buf_adds(&b, ONE "A=");
+	for (int i = 0; i < 500 * 1024; i++)
+		kp_buf_addc(&b, 'x');
+	for (int i = 0; i < 40; i++)
+		kp_buf_addf(&b, "\nPATCH[%d]='$A'", i);
+	assert_bad(b.s, "its values have more than 16 MiB");
+}
+
+/* Those that would end this process by its stack, its memory or its patience. */
+static void test_regex_bombs(void **state KP_UNUSED)
+{
+	_cleanup_buf_ struct kp_buf deep = KP_BUF_INIT;
+	const char *texts[] = {
+		NULL,
+		ONE "BUILD_EXCLUSIVE_KERNEL='((((a{1,200}){1,200}){200}){1,200}){9,}'\n",
+		ONE "BUILD_EXCLUSIVE_KERNEL='6{99999999999999999999}'\n",
+		ONE "BUILD_EXCLUSIVE_KERNEL='(.*)(.*)(.*)(.*)(.*)(.*)\\1\\2\\3\\4\\5'\n",
+	};
+
+	kp_buf_adds(&deep, ONE "BUILD_EXCLUSIVE_KERNEL='");
+	for (int i = 0; i < 60000; i++)
+		kp_buf_addc(&deep, i < 30000 ? '(' : ')');
+	kp_buf_adds(&deep, "'\n");
+	texts[0] = deep.s;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(texts); i++) {
+		_cleanup_(kp_conf_freep) struct kp_conf *conf = load(texts[i]);
+
+		assert_non_null(conf->excluded);
+		assert_true(warns(conf, "too much of one"));
+	}
 }
 
 static void test_carriage_returns(void **state KP_UNUSED)
@@ -536,6 +570,9 @@ int main(void)
 		cmocka_unit_test(test_patches),
 		cmocka_unit_test(test_expansion),
 		cmocka_unit_test(test_expansion_doubling),
+		cmocka_unit_test(test_expansion_of_many),
+		cmocka_unit_test(test_destination_spelling),
+		cmocka_unit_test(test_regex_bombs),
 		cmocka_unit_test(test_carriage_returns),
 		cmocka_unit_test(test_exclusive_kernel),
 		cmocka_unit_test(test_exclusive_range),

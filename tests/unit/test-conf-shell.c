@@ -159,6 +159,8 @@ static const struct {
 	{ "[[ a b ]]\n", -EINVAL, "dkms.conf: line 1: conditional binary operator" },
 	{ "declare -A MAKE=([x]=y)\n", -EINVAL, "MAKE[x]: expected an index" },
 	{ "MAKE[123456]=y\n", -EINVAL, "MAKE[123456]: expected an index" },
+	{ "printf 'v%s\\x000\\x00x\\x00' {1..33000} >&$__kp_fd\n", -EFBIG,
+	  "it sets more than 32768 variables" },
 	{ "a=$(head -c 5000000 /dev/zero | tr '\\0' x); A=$a B=$a\n", -EFBIG,
 	  "variables" },
 	{ "kill -STOP $$\n", -ETIME, "within 10 seconds" },

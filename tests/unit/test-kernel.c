@@ -4,6 +4,8 @@
  * given by a table in place of a package database.
  */
 #include <elf.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 #include "lib/backend.h"
 #include "lib/kernel.h"
@@ -34,7 +36,7 @@ static int owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 
 		if (kp_str_starts(path, "/usr"))
 			path += 4;
-		kp_strv_foreach (o, owned) {
+		kp_strv_foreach(o, owned) {
 			size_t len = strcspn(*o, "=");
 			const char *literal = kp_str_starts(*o, "/usr") ? *o + 4 : *o;
 			size_t literal_len = len - (size_t)(literal - *o);
@@ -145,6 +147,26 @@ static void presence(void **state)
 	assert_false(kp_kernel_is_present(&f->ctx, "6.1.0-10"));
 	assert_true(kp_kernel_is_present(&f->ctx, "6.10.1"));
 	assert_false(kp_kernel_is_present(&f->ctx, "6.99"));
+}
+
+/* Packages of a kernel that is gone are erased: a disk that gives errors is no proof. */
+static void unreadable_is_not_gone(void **state)
+{
+	static const int codes[] = { EIO, EACCES };
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(codes); i++) {
+		int status;
+		pid_t pid;
+
+		assert_false(kp_kernel_is_present(&f->ctx, "6.1.0-1"));
+		pid = fork();
+		if (!pid)
+			_exit(test_forbid_syscall(SYS_openat2, codes[i]) < 0 ||
+			      !kp_kernel_is_present(&f->ctx, "6.1.0-1"));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
 }
 
 static void nothing_there(void **state)
@@ -456,6 +478,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(presence),
+		TEST(unreadable_is_not_gone),
 		TEST(nothing_there),
 		TEST(headers),
 		TEST(prefixes),

@@ -6,7 +6,7 @@
  *   KERNEL release [present] [db] [headers]
  *   PAIR module version kernel [key:k] [noauto] [excluded:why] [bad:why] [pin] [hold]
  *        [built:k] [content:c] [failed:k:why] [machine] [requested] [deps:a,b]
- *   PACKAGE name module version kernel key [content:c] [queued] [removed] [gone] [pin] [hold]
+ *   PACKAGE name module version kernel key [content:c] [queued] [removed] [gone] [lost] [pin] [hold]
  *   OPTION no-autoinstall | force | module:m | kernel:k
  *   EXPECT
  *   module version kernel|- state action|- package|- [note]
@@ -158,6 +158,7 @@ static void add_line(struct fixture *f, char **w)
 					     .queued = option(f, w, "queued") != NULL,
 					     .removed = option(f, w, "removed") != NULL,
 					     .source_gone = option(f, w, "gone") != NULL,
+					     .incomplete = option(f, w, "lost") != NULL,
 					     .intent = intent_of(f, w) };
 
 		f->packages = kp_reallocarray(f->packages, f->in.n_packages + 1, sizeof(p));

@@ -150,9 +150,9 @@ static void what_could_not_be_read_is_not_written(void **state)
 	assert_false(kp_exists_in(f->root.fd, "/var/lib/kmodpkg"));
 }
 
-#define GOOD_FILE \
+#define GOOD_FILE                                                                        \
 	"{\"name\":\"x.ko\",\"dest\":\"extra/x.ko\",\"sha256\":\"" HASH "\",\"size\":3}"
-#define GOOD_HEAD \
+#define GOOD_HEAD                                                                        \
 	"{\"schema\":1,\"result\":\"ok\",\"key\":\"" KEY "\",\"time\":1,\"elapsed_ms\":1,"
 #define GOOD_TAIL "\"content\":\"" HASH "\"}"
 

@@ -326,10 +326,10 @@ static void put_image(struct fixture *f, const char *path, bool old)
 	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
 }
 
-#define OVERLAY_ONLY()           \
-	do {                     \
-		if (!in_overlay) \
-			skip();  \
+#define OVERLAY_ONLY()                                                                   \
+	do {                                                                             \
+		if (!in_overlay)                                                         \
+			skip();                                                          \
 	} while (0)
 
 static void live_kernel(void **state)

@@ -7,7 +7,7 @@
 #include "ko.h"
 
 #define MARKER "~Module signature appended~\n"
-#define STAND_IN \
+#define STAND_IN                                                                         \
 	"#!/bin/sh\nprintf '%s|%s|%s\\n" MARKER "' \"$1\" \"$2\" \"$3\" >>\"$4\"\n"
 
 static int setup(void **state)

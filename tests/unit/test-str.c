@@ -86,10 +86,16 @@ static void predicates(void **state)
 static void printable_replaces_controls_only(void **state)
 {
 	char text[] = "a\tb\nc\033[0m\177\r\xc3\xa9";
+	/* CSI as one character of eight bits and in UTF-8; half a character */
+	char more[] = "\x9b[0m \xc2\x9b[0m \xe2\x80\x98q\xe2\x80\x99 \xe2\x80";
 
 	(void)state;
+	assert_false(kp_str_is_printable(text));
 	kp_str_printable(text);
 	assert_string_equal(text, "a?b?c?[0m??\xc3\xa9");
+	assert_true(kp_str_is_printable(text));
+	kp_str_printable(more);
+	assert_string_equal(more, "?[0m ??[0m \xe2\x80\x98q\xe2\x80\x99 ??");
 }
 
 static void strip_both_ends(void **state)

@@ -16,18 +16,18 @@
 
 /* Identity, kept in the package's metadata and read back from it. */
 struct kp_pkg_id {
-	char *module;         /* PACKAGE_NAME of the source */
-	char *version;        /* PACKAGE_VERSION of the source */
-	char *kernel;         /* kernel release, as in /lib/modules */
-	char *arch;           /* as uname -m has it */
-	char *key;            /* stale key the build was made from, hex */
-	char *content;        /* hash over the paths and bytes of its files, hex */
+	char *module;	      /* PACKAGE_NAME of the source */
+	char *version;	      /* PACKAGE_VERSION of the source */
+	char *kernel;	      /* kernel release, as in /lib/modules */
+	char *arch;	      /* as uname -m has it */
+	char *key;	      /* stale key the build was made from, hex */
+	char *content;	      /* hash over the paths and bytes of its files, hex */
 	char *source_package; /* package that owned the source tree; NULL: nobody */
 };
 
 struct kp_pkg_file {
 	char *path; /* absolute, the literal path the package database is to have */
-	int fd;     /* open regular file with its bytes; the writer reads from offset 0 */
+	int fd;	    /* open regular file with its bytes; the writer reads from offset 0 */
 	uint64_t size;
 	mode_t mode; /* permission bits */
 };
@@ -36,7 +36,7 @@ struct kp_pkg_file {
 struct kp_pkg {
 	struct kp_pkg_id id;
 	const char *summary; /* one line */
-	int64_t mtime;       /* seconds; of every member, for reproducible packages */
+	int64_t mtime;	     /* seconds; of every member, for reproducible packages */
 	struct kp_pkg_file *files;
 	size_t n_files;
 };
@@ -44,9 +44,9 @@ struct kp_pkg {
 /* What list() returns: a generated package that is installed. */
 struct kp_pkg_installed {
 	struct kp_pkg_id id;
-	char *name;    /* as the package manager calls it */
+	char *name; /* as the package manager calls it */
 	char *pkg_version;
-	char **files;  /* absolute paths of its regular files, NULL-terminated vector */
+	char **files; /* absolute paths of its regular files, NULL-terminated vector */
 };
 
 /* Release what the structure holds, not the structure. */

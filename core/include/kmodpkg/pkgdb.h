@@ -61,12 +61,12 @@ struct kp_change {
 	const char *file; /* ADD: absolute path of a package file made by write() */
 	const char *name; /* ERASE: package name as list() gave it */
 	enum kp_change_result result; /* out */
-	struct kp_err err;            /* out, when FAILED */
+	struct kp_err err;	      /* out, when FAILED */
 };
 
 struct kp_pkgdb_ops {
 	unsigned int abi; /* KP_PKGDB_ABI */
-	size_t size;      /* sizeof(struct kp_pkgdb_ops) */
+	size_t size;	  /* sizeof(struct kp_pkgdb_ops) */
 	const char *name; /* "dpkg" */
 
 	/* Does this root use this database for its kernels? 0: no; 1: the database is

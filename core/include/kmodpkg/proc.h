@@ -20,12 +20,12 @@
 
 struct kp_proc {
 	const char *const *argv; /* argv[0] absolute, NULL-terminated */
-	const char *const *env;  /* NAME=value..., NULL: kp_proc_default_env() */
-	const char *cwd;         /* NULL: "/"; entered after setup() */
-	int in_fd;               /* 0: /dev/null; else this descriptor */
-	int out_fd;              /* 0: our stdout */
-	int err_fd;              /* 0: our stderr */
-	const int *keep_fds;     /* further descriptors to pass on under the same number */
+	const char *const *env;	 /* NAME=value..., NULL: kp_proc_default_env() */
+	const char *cwd;	 /* NULL: "/"; entered after setup() */
+	int in_fd;		 /* 0: /dev/null; else this descriptor */
+	int out_fd;		 /* 0: our stdout */
+	int err_fd;		 /* 0: our stderr */
+	const int *keep_fds; /* further descriptors to pass on under the same number */
 	size_t n_keep_fds;
 	/* Called in the child after descriptors and signals are set, before exec. May
 	 * change root, user, limits. A negative errno makes the child end with 126; the

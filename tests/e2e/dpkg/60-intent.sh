@@ -18,6 +18,7 @@ scenario file_deleted_is_restored hello
 file_deleted_is_restored()
 {
 	rm "$(module_file "$K1" kmodpkg_hello)"
+	assert_status kmodpkg-hello 1.0 "$K1" stale
 	run kmodpkg sync
 	assert_modules "$K1" kmodpkg_hello
 }

@@ -42,11 +42,13 @@ module_file()
 	echo "${files[0]}"
 }
 
-# Generated packages of kernel K that dpkg knows in any state, one name per line. Packages of
-# that form which are the kernel's own (linux-modules-K) do not count.
+# Generated packages of kernel K that dpkg has in any state, one name per line. Packages of that
+# form which are the kernel's own (linux-modules-K) do not count, nor do names that dpkg only
+# remembers.
 generated_packages()
 {
-	dpkg-query -W -f '${Package}\n' "*-modules-$1" 2>/dev/null | grep -v '^linux-' || true
+	dpkg-query -W -f '${db:Status-Status} ${Package}\n' "*-modules-$1" 2>/dev/null |
+		sed -n '/^not-installed /d; / linux-/d; s/^[^ ]* //p'
 }
 
 # The release of each kernel whose image is installed.
