@@ -61,6 +61,6 @@ int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 	proc.cwd = dir;
 	r = kp_proc_run(&proc, NULL, err);
 	if (r < 0)
-		kp_err_prefix(err, "%s/%s: %s", s->module, s->version, name);
+		kp_err_prefix(err, "%s", name);
 	return r;
 }
