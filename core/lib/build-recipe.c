@@ -382,8 +382,8 @@ bool kp_recipe_machine_fault(const char *log_end)
 		"Too many open files in system",
 		/* A compiler of which only a part is unpacked yet. */
 		"cannot execute 'cc1'",
-		"cannot execute \xe2\x80\x98"
-		"cc1\xe2\x80\x99",
+		("cannot execute \xe2\x80\x98"
+		 "cc1\xe2\x80\x99"),
 		"error trying to exec 'cc1'",
 		"error while loading shared libraries",
 		"gcc: not found",

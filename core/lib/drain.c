@@ -91,7 +91,8 @@ static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		r = kp_script_run(d->ctx, s, conf, which, id->kernel, &err);
 	/* The modules are in place, or gone, whatever the script says. */
 	if (r < 0)
-		kp_warn("%s", kp_err_text(&err, r));
+		kp_warn("%s/%s, kernel %s: %s", id->module, id->version, id->kernel,
+			kp_err_text(&err, r));
 }
 
 static void set_view(struct kp_ctx *ctx, const struct kp_pkg_id *id, const char *version)

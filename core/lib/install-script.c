@@ -30,6 +30,8 @@ int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 	words = kp_strv_split(conf->scripts[which], " \t");
 	if (!words)
 		return 0;
+	while (kp_str_starts(words[0], "./"))
+		memmove(words[0], words[0] + 2, strlen(words[0]) - 1);
 	if (!kp_relpath_ok(words[0])) {
 		kp_warn("%s/%s: %s \"%s\" leads out of the source tree, skipping",
 			s->module, s->version, name, words[0]);
@@ -61,6 +63,6 @@ int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 	proc.cwd = dir;
 	r = kp_proc_run(&proc, NULL, err);
 	if (r < 0)
-		kp_err_prefix(err, "%s/%s: %s", s->module, s->version, name);
+		kp_err_prefix(err, "%s", name);
 	return r;
 }

@@ -141,7 +141,6 @@ static void scan_word(struct kp_ctx *ctx, struct tree *tree, const char *word)
 static void scan_makefile(struct kp_ctx *ctx, struct tree *tree)
 {
 	_cleanup_free_ char *file = kp_path_join(tree->path, "Makefile"), *text = NULL;
-	_cleanup_strv_ char **lines = NULL;
 	size_t len;
 
 	if (kp_read_in(ctx->root_fd, file, MAKEFILE_MAX, &text, &len) < 0)

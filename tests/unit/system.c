@@ -226,7 +226,9 @@ void test_add_kernel(struct test_system *s, const char *kernel)
 	const char *headers_package = strrchr(headers, '/') + 1;
 	_cleanup_free_ char *build = kp_strf("/lib/modules/%s/build", kernel);
 
-	put_f(s, kp_strf("/usr/src/linux-headers-%s/Makefile", kernel), "all:\n");
+	put_f(s, kp_strf("/usr/src/linux-headers-%s/Makefile", kernel),
+	      "all: $(patsubst %.c,%.ko,$(wildcard $(M)/*.c))\n"
+	      "%.ko: %.c\n\tcc -c -DRELEASE='\"$(KERNELRELEASE)\"' -o $@ $<\n");
 	put_f(s, kp_strf("/usr/src/linux-headers-%s/include/x.h", kernel), "");
 	put_f(s, kp_strf("/usr/src/linux-headers-%s/.config", kernel),
 	      "CONFIG_64BIT=y\n");
@@ -267,9 +269,15 @@ void test_add_source(struct test_system *s, const char *module, const char *vers
 		kp_strf("PACKAGE_NAME=%s\nPACKAGE_VERSION=%s\nBUILT_MODULE_NAME=%s\n"
 			"DEST_MODULE_LOCATION=/updates\nAUTOINSTALL=yes\n%s",
 			module, version, module, more ? more : "");
+	_cleanup_free_ char *code = NULL;
 
 	put_f(s, kp_strf("/usr/src/%s-%s/dkms.conf", module, version), conf);
-	put_f(s, kp_strf("/usr/src/%s-%s/Makefile", module, version), "all:\n");
+	code = kp_strf(
+		"#define INFO(n, s) static const char n[] "
+		"__attribute__((used, section(\".modinfo\"), aligned(1))) = s\n"
+		"INFO(a, \"name=%s\");\nINFO(b, \"vermagic=\" RELEASE \" SMP \");\n",
+		module);
+	put_f(s, kp_strf("/usr/src/%s-%s/%s.c", module, version, module), code);
 }
 
 void test_register(struct test_system *s, const char *module, const char *version,

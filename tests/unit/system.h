@@ -42,7 +42,7 @@ struct test_system *test_system(void **state);
 /* Kernel files, that a package linux-image-K owns. */
 void test_add_kernel(struct test_system *s, const char *kernel);
 void test_remove_kernel(struct test_system *s, const char *kernel);
-/* /usr/src/MODULE-VERSION; MORE (may be NULL): further lines of its conf. */
+/* /usr/src/MODULE-VERSION, which builds in no time; MORE (may be NULL): further lines of its conf. */
 void test_add_source(struct test_system *s, const char *module, const char *version,
 		     const char *more);
 /* The same, registered. */

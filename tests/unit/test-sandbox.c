@@ -256,18 +256,28 @@ static bool can_watch(void)
 	return own_uid() && !access("/proc/self", F_OK);
 }
 
-/* Somebody of this uid alive? */
-static bool any_of_uid(uid_t uid)
+/* How long the processes sleep that must not survive: a number by which they are told from those
+ * of anybody else who uses this uid on the machine. To be freed. */
+static char *long_sleep(void)
+{
+	return kp_strf("1000.%d", getpid());
+}
+
+/* Does a process live that was given ARG? */
+static bool anybody_sleeps(const char *arg)
 {
 	_cleanup_closedir_ DIR *proc = opendir("/proc");
 	struct dirent *e;
 
 	assert_non_null(proc);
 	while ((e = readdir(proc))) {
-		struct stat st;
+		_cleanup_free_ char *path = kp_strf("/proc/%s/cmdline", e->d_name);
+		_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+		char line[256] = "";
+		ssize_t n = fd < 0 ? 0 : read(fd, line, sizeof(line) - 1);
 
-		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' &&
-		    !fstatat(dirfd(proc), e->d_name, &st, 0) && st.st_uid == uid &&
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9' && n > 6 &&
+		    !strcmp(line, "sleep") && !strcmp(line + 6, arg) &&
 		    alive(atoi(e->d_name)))
 			return true;
 	}
@@ -278,12 +288,15 @@ static void test_daemon(void **state)
 {
 	struct fixture *f = *state;
 
+	_cleanup_free_ char *arg = long_sleep();
+	_cleanup_free_ char *script = kp_strf(
+		"(setsid sleep %s &) ; setsid sleep %s & disown; echo a", arg, arg);
+
 	/* The daemon holds our output too: the run must not wait for it. */
-	assert_int_equal(
-		run(f, "(setsid sleep 1000 &) ; setsid sleep 1000 & disown; echo a"), 0);
+	assert_int_equal(run(f, script), 0);
 	assert_string_equal(f->output, "a\n");
 	if (can_watch())
-		assert_false(any_of_uid(kp_sandbox_uid(1)));
+		assert_false(anybody_sleeps(arg));
 }
 
 static void test_others(void **state)
@@ -304,13 +317,15 @@ static void test_timeout(void **state)
 	struct fixture *f = *state;
 	struct kp_proc_end end;
 	struct kp_err err = KP_ERR_INIT;
+	_cleanup_free_ char *arg = long_sleep();
+	_cleanup_free_ char *script =
+		kp_strf("trap '' TERM; sleep %s; sleep %s", arg, arg);
 
 	f->sb.timeout_s = 1;
-	assert_int_equal(run_end(f, "trap '' TERM; sleep 1000; sleep 1000", &end, &err),
-			 -ETIME);
+	assert_int_equal(run_end(f, script, &end, &err), -ETIME);
 	assert_non_null(strstr(err.text, "was killed"));
 	if (can_watch())
-		assert_false(any_of_uid(kp_sandbox_uid(1)));
+		assert_false(anybody_sleeps(arg));
 }
 
 static void test_output_limit(void **state)
@@ -346,6 +361,9 @@ static void test_death(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *fifo = kp_path_join(f->out, "fifo");
+	_cleanup_free_ char *arg = long_sleep();
+	_cleanup_free_ char *script =
+		kp_strf("sleep %s & echo here >fifo; sleep %s", arg, arg);
 	const struct timespec pause = { .tv_nsec = 1000000 };
 	char line[16];
 	pid_t pid;
@@ -361,16 +379,18 @@ static void test_death(void **state)
 	fd = open(fifo, O_RDWR | O_CLOEXEC);
 	pid = fork();
 	if (pid == 0) {
-		run_end(f, "echo here >fifo; sleep 1000 & sleep 1000", NULL, NULL);
+		run_end(f, script, NULL, NULL);
 		_exit(write(fd, "end", 3) != 3);
 	}
 	assert_int_equal(read(fd, line, sizeof(line)), 5);
-	assert_true(any_of_uid(kp_sandbox_uid(2)));
+	for (int i = 0; i < 5000 && !anybody_sleeps(arg); i++)
+		nanosleep(&pause, NULL);
+	assert_true(anybody_sleeps(arg));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
-	for (int i = 0; i < 5000 && any_of_uid(kp_sandbox_uid(2)); i++)
+	for (int i = 0; i < 5000 && anybody_sleeps(arg); i++)
 		nanosleep(&pause, NULL);
-	assert_false(any_of_uid(kp_sandbox_uid(2)));
+	assert_false(anybody_sleeps(arg));
 	close(fd);
 }
 

@@ -48,10 +48,8 @@ undefined_symbols()
 	dpkg-deb -x "$(source_deb v4l2loopback)" /tmp/x
 	tree=$(find /tmp/x/usr/src -maxdepth 1 -name 'v4l2loopback-*')
 	sed -i '/^if /,/^fi/d' "$tree/dkms.conf"
-	# Under a name of its own: apt would take the one of the same name and version that it has.
-	/bin/bash /run/e2e/modules/pack v4l2loopback-unguarded v4l2loopback \
-		"${tree##*/v4l2loopback-}" "$tree" /tmp
-	run apt-get install /tmp/v4l2loopback-unguarded_*.deb
+	/bin/bash /run/e2e/modules/pack e2e-v4l2loopback v4l2loopback "${tree##*/v4l2loopback-}" "$tree" /tmp
+	run apt-get install /tmp/e2e-v4l2loopback_*.deb
 	assert_output 'v4l2loopback.*undefined|undefined.*v4l2loopback|video_device_alloc'
 	assert_modules "$K1"
 	assert_status v4l2loopback "$K1" failed

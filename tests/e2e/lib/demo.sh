@@ -26,7 +26,7 @@ show()
 	"$@" 2>&1 </dev/null | { grep -vE "^($noise)" || true; } || fail "'$*' failed"
 }
 noise='\(Reading|Reading|Building dep|Get:|Fetched|Need to|debconf:|Selecting|Preparing|After this'
-noise+='|[0-9]+ upgraded|Note, selecting|The following|  |W: |I: '
+noise+='|[0-9]+ upgraded|Note, selecting|The following|  |W: |I: |Suggested|Recommended'
 
 . /etc/os-release
 title "$PRETTY_NAME in a throw-away root: no kernel yet"

@@ -104,7 +104,7 @@ bookworm | trixie) tools+=(initramfs-tools) ;;
 esac
 apt-get install "${tools[@]}"
 
-for k in "${releases[@]}"; do
+for k in "${releases[@]}" "$full"; do
 	mapfile -t names < <(closure "linux-image-$k")
 	deb_paths "${names[@]}" >"$srv/debs/$k.image"
 	mapfile -t names < <(closure "linux-image-$k" "linux-headers-$k")
