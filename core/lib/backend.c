@@ -186,8 +186,12 @@ int kp_backend_open(struct kp_ctx *ctx, bool record, struct kp_err *err)
 		rc = name ? load(name, &b, err) : choose(ctx, &b, err);
 	if (!rc)
 		rc = b->ops->open(ctx->root_fd, &b->db, err);
-	if (!rc && record && !name)
+	if (!rc && record && !name) {
 		rc = write_record(ctx, b->ops->name, err);
+		/* Then the choice is made again, as long as it stays so. */
+		if (rc == -EROFS)
+			rc = 0;
+	}
 	if (rc < 0)
 		return rc;
 	ctx->backend = kp_steal(&b);

@@ -129,6 +129,7 @@ static size_t choose(const struct planner *p, size_t pair)
 	const char *module = pair_source(p, pair)->module;
 	size_t kernel = p->in->pairs[pair].kernel, best = SIZE_MAX;
 	size_t pkg = find_package(p, module, pair_kernel(p, pair)->release);
+	const char *stays = NULL;
 
 	for (size_t i = 0; i < p->in->n_pairs; i++) {
 		const struct kp_plan_pair *x = &p->in->pairs[i];
@@ -146,14 +147,16 @@ static size_t choose(const struct planner *p, size_t pair)
 		    kp_str_eq(p->in->packages[pkg].version, s->version) &&
 		    x->conf != KP_PLAN_CONF_EXCLUDED && !usable(p, i) &&
 		    x->intent != KP_INTENT_HOLD)
-			return SIZE_MAX;
+			stays = s->version;
 		if (!usable(p, i) || !(x->autoinstall || x->requested))
 			continue;
 		if (best == SIZE_MAX ||
 		    kp_version_cmp(s->version, pair_source(p, best)->version) > 0)
 			best = i;
 	}
-	if (best != SIZE_MAX && p->in->pairs[best].intent == KP_INTENT_HOLD)
+	if (best == SIZE_MAX || p->in->pairs[best].intent == KP_INTENT_HOLD)
+		return SIZE_MAX;
+	if (stays && kp_version_cmp(pair_source(p, best)->version, stays) < 0)
 		return SIZE_MAX;
 	return best;
 }
@@ -373,7 +376,8 @@ static char *erase_reason(const struct planner *p, const struct kp_plan_package 
 		return kp_strdup("its source went with the package that owned it");
 	if (pkg->intent == KP_INTENT_HOLD)
 		return kp_strdup("uninstalled by hand");
-	for (size_t i = 0; i < p->in->n_pairs; i++) {
+	/* A conf may look at the headers before it says so. */
+	for (size_t i = 0; k->headers && i < p->in->n_pairs; i++) {
 		const struct kp_plan_source *s = pair_source(p, i);
 
 		if (p->in->pairs[i].conf == KP_PLAN_CONF_EXCLUDED && !s->missing &&
@@ -418,7 +422,8 @@ static void plan_leftover(struct planner *p, size_t index)
 		set_note(row, reason);
 		return;
 	}
-	if (registered && row->state != KP_STATE_FAILED) {
+	if (registered && row->state != KP_STATE_FAILED &&
+	    row->state != KP_STATE_EXCLUDED) {
 		/* AUTOINSTALL=no and nobody said otherwise: as good as it was. */
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
 		return;

@@ -212,3 +212,16 @@ test_nested()
 	expect_empty err
 	[ -e "$root"/run/kmodpkg/request ] || fail 'no request was left'
 }
+
+# An image that is not to be changed: one line, and no failure.
+test_read_only()
+{
+	mkdir -p "$root"/var/lib/kmodpkg
+	status=0
+	unshare -m sh -c 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && shift &&
+		exec "$@"' sh "$root" env ASAN_OPTIONS=detect_leaks=0 KMODPKG_PLUGIN_DIR=/plugins \
+		"$KMODPKG" --root "$root" sync >"$T"/out 2>"$T"/err </dev/null || status=$?
+	expect_status 0
+	expect_empty out
+	expect err <<<'kmodpkg: /var/lib/kmodpkg is on a read-only file system, nothing is changed'
+}

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Finding, checking and choosing a backend; the fake one plays all managers. */
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
 #include "lib/backend.h"
 
 #include "test.h"
@@ -194,14 +198,52 @@ static void test_chosen_by_database(void **state)
 	assert_true(kp_backend_is(f->ctx, "dpkg"));
 }
 
+/* In a process of its own, with the root mounted read-only. 77: it cannot be. */
+static int choose_read_only(struct fixture *f)
+{
+	struct kp_err err;
+
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(f->root.path, f->root.path, NULL, MS_BIND, NULL) < 0 ||
+	    mount(NULL, f->root.path, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL) < 0)
+		return 77;
+	return reopen(f, true, &err) < 0 || !kp_backend_is(f->ctx, "dpkg");
+}
+
+static void test_choice_that_cannot_be_recorded(void **state)
+{
+	_cleanup_free_ char *dpkg = build_path("plugins/dpkg.so");
+	struct fixture *f = *state;
+	int status;
+	pid_t pid;
+
+	if (access(dpkg, F_OK) < 0)
+		skip();
+	add_plugin(f, dpkg, "dpkg.so");
+	test_put(&f->root, "/var/lib/dpkg/status", "");
+	pid = fork();
+	if (!pid)
+		_exit(choose_read_only(f));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_configured),	  TEST(test_recorded),
-		TEST(test_not_installed), TEST(test_broken),
-		TEST(test_not_a_backend), TEST(test_chosen_by_database),
+		TEST(test_configured),
+		TEST(test_recorded),
+		TEST(test_not_installed),
+		TEST(test_broken),
+		TEST(test_not_a_backend),
+		TEST(test_chosen_by_database),
+		TEST(test_choice_that_cannot_be_recorded),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
