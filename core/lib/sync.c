@@ -245,12 +245,15 @@ static int place(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return r;
 }
 
+static bool has_state(struct sync *s, const char *name)
+{
+	_cleanup_free_ char *path = kp_path_join(s->ctx->state_dir, name);
+
+	return kp_exists_in(s->ctx->root_fd, path);
+}
+
 static bool pending(struct sync *s, const struct kp_world *w)
 {
-	_cleanup_strv_ char **marked = NULL;
-
-	if (w->queue.n)
-		return true;
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
@@ -258,7 +261,8 @@ static bool pending(struct sync *s, const struct kp_world *w)
 		    row->action == KP_ACTION_ERASE)
 			return true;
 	}
-	return kp_unsettled_list(s->ctx, &marked, NULL) == 0 && marked;
+	/* Both are there only while there is something to do, if only to sweep up. */
+	return has_state(s, "queue") || has_state(s, "unsettled");
 }
 
 static void pause_ms(int ms)
@@ -392,8 +396,8 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
-		if (row->state == KP_STATE_NO_HEADERS && row->wanted && is_selected(s, row) &&
-		    !kp_strv_has(s->ret->no_headers, row->kernel))
+		if (row->state == KP_STATE_NO_HEADERS && row->wanted &&
+		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
 		if (row->wanted && is_selected(s, row) && !is_optional(s, row) &&
 		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
