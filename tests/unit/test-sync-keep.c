@@ -339,7 +339,7 @@ static void unreadable_queue_entry_is_planned_again(void **state)
 	test_assert_settled(s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(kernel_gone),
@@ -365,6 +365,6 @@ int main(void)
 		SYSTEM_TEST(unreadable_queue_entry_is_planned_again),
 	};
 
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
