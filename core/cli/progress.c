@@ -141,14 +141,14 @@ static void sink(enum kp_log_level level, const char *line, void *data)
 	print_line(data, line);
 }
 
-struct cli_progress *cli_progress_new(struct kp_ctx *ctx)
+struct cli_progress *cli_progress_new(struct kp_ctx *ctx, bool live)
 {
 	struct cli_progress *p = kp_calloc(1, sizeof(*p));
 	const char *term = getenv("TERM");
 
 	p->ctx = ctx;
-	p->live = isatty(STDERR_FILENO) && !kp_str_empty(term) && strcmp(term, "dumb") &&
-		  kp_log_get_level() >= KP_LOG_INFO;
+	p->live = live && isatty(STDERR_FILENO) && !kp_str_empty(term) &&
+		  strcmp(term, "dumb") && kp_log_get_level() >= KP_LOG_INFO;
 	if (p->live)
 		kp_log_set_sink(sink, p);
 	return p;

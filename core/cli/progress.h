@@ -10,13 +10,16 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/cleanup.h"
 #include "lib/build.h"
 #include "lib/ctx.h"
 
 struct cli_progress;
 
-struct cli_progress *cli_progress_new(struct kp_ctx *ctx);
+/* With LIVE off there is no block on a terminal either. */
+struct cli_progress *cli_progress_new(struct kp_ctx *ctx, bool live);
 void cli_progress_free(struct cli_progress *p);
 KP_DEFINE_CLEANUP(struct cli_progress *, cli_progress_free);
 

@@ -60,7 +60,9 @@ bool cli_did_nothing(const struct kp_sync_result *r)
 
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret)
 {
-	struct cli_progress *progress = cli_progress_new(cli->ctx);
+	/* A package manager's terminal is one that it logs, and draws on itself. */
+	struct cli_progress *progress =
+		cli_progress_new(cli->ctx, !cli_in_transaction(cli));
 	struct kp_sync_result r = { 0 };
 	int rc;
 

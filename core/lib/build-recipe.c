@@ -316,7 +316,7 @@ int kp_recipe_script(struct kp_build_work *w, enum kp_conf_script which,
 			return 0;
 		}
 	}
-	command = kp_path_join(dir, line);
+	command = kp_strf("%s/%s", dir, line); /* arguments as they are */
 	argv = shell(w, command, err);
 	if (!argv)
 		return -ENOPKG;

@@ -70,6 +70,15 @@ static void clean_up(struct kp_ctx *ctx, const struct kp_queue_entry *e)
 static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		       enum kp_conf_script which)
 {
+	_cleanup_free_ char *dir = kp_strf("%s/%s-%s", d->ctx->source_tree, id->module,
+					   id->version);
+	/* What a person removed is unregistered first, and its tree stays. */
+	struct kp_source removed = {
+		.module = id->module,
+		.version = id->version,
+		.dir = dir,
+		.missing = kp_world_has_gone(d->ctx, dir),
+	};
 	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL;
 	struct kp_conf_env env = { .module = id->module,
 				   .version = id->version,
@@ -83,7 +92,9 @@ static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		return;
 	d->have_sources = true;
 	s = kp_sources_find(&d->sources, id->module, id->version);
-	if (!s || s->missing)
+	if (!s)
+		s = &removed;
+	if (s->missing)
 		return;
 	env.source_dir = s->dir;
 	r = kp_conf_load(d->ctx, &env, &conf, &err);

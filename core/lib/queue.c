@@ -384,16 +384,17 @@ static int write_entry(struct kp_ctx *ctx, const struct kp_queue_entry *e,
 	return kp_json_save(ctx->root_fd, path, object, err);
 }
 
-/* Drop the entries for PACKAGE but the one in DIR. */
+/* Drop the entries for PACKAGE but the one in DIR; maybe only those of erases. */
 static int drop_older(struct kp_ctx *ctx, const char *queue, const char *package,
-		      const char *dir, struct kp_err *err)
+		      const char *dir, bool only_erases, struct kp_err *err)
 {
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
 	int r;
 
 	r = kp_queue_load(ctx, &q, err);
 	for (size_t i = 0; !r && i < q.n; i++)
-		if (!strcmp(q.list[i].name, package) && strcmp(q.list[i].dir, dir) != 0)
+		if (!strcmp(q.list[i].name, package) && strcmp(q.list[i].dir, dir) != 0 &&
+		    (!only_erases || q.list[i].kind == KP_CHANGE_ERASE))
 			r = remove_entry(ctx, queue, q.list[i].dir, err);
 	return r;
 }
@@ -428,6 +429,11 @@ int kp_queue_commit_entry(struct kp_ctx *ctx, struct kp_queue_entry *entry,
 	int r;
 
 	r = write_entry(ctx, entry, name, err);
+	/* A commit adds, then erases: with both in the queue, should we be killed here, what
+	 * was to come would go. An erase that is lost is planned again if it is still due;
+	 * an add must not be, since its files may be in place. */
+	if (!r && entry->kind == KP_CHANGE_ADD)
+		r = drop_older(ctx, queue, entry->name, entry->dir, true, err);
 	if (!r)
 		r = next_entry(ctx, queue, &dir, err);
 	if (r < 0)
@@ -442,7 +448,7 @@ int kp_queue_commit_entry(struct kp_ctx *ctx, struct kp_queue_entry *entry,
 	free(entry->dir);
 	entry->file = kp_steal(&file);
 	entry->dir = kp_steal(&dir);
-	return drop_older(ctx, queue, entry->name, entry->dir, err);
+	return drop_older(ctx, queue, entry->name, entry->dir, false, err);
 }
 
 int kp_queue_drop(struct kp_ctx *ctx, const struct kp_queue_entry *entry,

@@ -31,6 +31,7 @@ struct sync {
 	char **tried;	 /* "M/V K key" of the builds of this run */
 	char **unusable; /* trees that could not be registered */
 	bool waited;	 /* the native lock was waited for long enough */
+	bool counted;	 /* what is hopeless is in ret */
 };
 
 void kp_sync_result_clear(struct kp_sync_result *r)
@@ -308,9 +309,11 @@ static int update_sources(struct sync *s, struct kp_err *err)
 	r = kp_lock_main(s->ctx, "sync", LOCK_WAIT_MS, &lock, err);
 	if (r == 0)
 		r = kp_world_load(s->ctx, s->opts, &w, err);
-	if (r == 0)
-		r = kp_register_update(s->ctx, &w, &s->unusable, err);
-	return r;
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < w.unregistered.n; i++)
+		s->ret->registered |= kp_world_registers(&w, &w.unregistered.list[i]);
+	return kp_register_update(s->ctx, &w, &s->unusable, err);
 }
 
 static bool can_commit(enum kp_lock_state state)
@@ -422,7 +425,7 @@ static int check_writable(struct sync *s, const char *dir, struct kp_err *err)
 }
 
 /* One pass over everything. 1: another one may find more to do. */
-static int round_once(struct sync *s, bool first, struct kp_err *err)
+static int round_once(struct sync *s, struct kp_err *err)
 {
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	bool any = false, due;
@@ -431,9 +434,13 @@ static int round_once(struct sync *s, bool first, struct kp_err *err)
 	r = kp_world_load(s->ctx, s->opts, &w, err);
 	if (r < 0)
 		return r;
-	if (first)
-		count_hopeless(s, &w);
 	due = kp_register_due(s->ctx, &w, s->unusable);
+	/* Of all sources, those that are about to be registered too; once, before builds add
+	 * failures that are no old ones. */
+	if (!due && !s->counted) {
+		count_hopeless(s, &w);
+		s->counted = true;
+	}
 	for (size_t i = 0; i < w.plan.n_rows; i++)
 		any |= to_build(s, &w.plan.rows[i]);
 	if (!due && !any && (s->opts->build_only || !pending(s, &w)))
@@ -461,7 +468,7 @@ static int rounds(struct sync *s, struct kp_err *err)
 		int r;
 
 		kp_sync_take_request(s->ctx);
-		r = round_once(s, round == 0, err);
+		r = round_once(s, err);
 		if (r < 0)
 			return r;
 		if (r == 0 && !kp_sync_take_request(s->ctx))

@@ -225,3 +225,26 @@ test_read_only()
 	expect_empty out
 	expect err <<<'kmodpkg: /var/lib/kmodpkg is on a read-only file system, nothing is changed'
 }
+
+# In a transaction missing headers are told of when the source comes, which names the package to
+# install; not each time that a trigger runs, whose stderr may well be a terminal (apt's).
+test_no_headers_in_a_transaction()
+{
+	rm -r "$root"/lib/modules/*/build
+	rm -r "$root"/var/lib/dkms/hello
+	echo must-defer >"$root"/var/lib/fakedb/lock
+	echo 'hello-dkms 1.0 /usr/src/hello-1.0/dkms.conf' >"$root"/var/lib/fakedb/owned
+	echo '6.1.0-2-test apt install linux-headers-6.1.0-2-test' >"$root"/var/lib/fakedb/headers
+	run_in sync
+	expect_status 0
+	expect err <<-'END'
+	kmodpkg: registered hello/1.0 (package hello-dkms)
+	kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed
+	kmodpkg: warning: no modules for kernel 6.1.0-2-test, its headers are not installed; get them with: apt install linux-headers-6.1.0-2-test
+	END
+	KMODPKG_PLUGIN_DIR=/plugins ASAN_OPTIONS=detect_leaks=0 \
+		script -qec "$KMODPKG --root $root sync" /dev/null </dev/null >"$T"/err
+	expect_empty err
+	run_in sync -k 6.1.0-1-test
+	expect err <<<'kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed'
+}

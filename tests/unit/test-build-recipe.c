@@ -45,18 +45,18 @@ static void test_scripts(void **state)
 	_cleanup_free_ char *seen = NULL, *log = NULL;
 
 	write_mode(f, "src/hello-1/sub/pre.sh",
-		   "#!/bin/sh\necho $1 $kernelver $module/$module_version >here\n", 0755);
+		   "#!/bin/sh\necho $1 $2 $kernelver $module/$module_version >here\n", 0755);
 	write_mode(f, "src/hello-1/post.sh",
 		   "#!/bin/sh\nmv here $dkms_tree/hello/1/$kernelver/$arch/seen\n"
 		   "rm hello.ko\n",
 		   0755);
-	f->confs[0].scripts[KP_SCRIPT_PRE_BUILD] = "./sub/pre.sh \"a  b\"";
+	f->confs[0].scripts[KP_SCRIPT_PRE_BUILD] = "./sub/pre.sh \"a  b\" x://y//";
 	f->confs[0].scripts[KP_SCRIPT_POST_BUILD] = "post.sh";
 	build(f);
 	/* Collected before POST_BUILD, which may clean up. */
 	assert_built(f, job);
 	seen = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/seen");
-	assert_string_equal(seen, "a b 6.6.1-kp hello/1\n");
+	assert_string_equal(seen, "a b x://y// 6.6.1-kp hello/1\n");
 
 	write_mode(f, "src/hello-1/post.sh", "#!/bin/sh\nexit 9\n", 0755);
 	job->key = "2";

@@ -178,7 +178,7 @@ static void expect_screen(struct fixture *f, const char *expected)
 static void running_jobs_are_a_block_that_goes_away(void **state)
 {
 	struct fixture *f = *state;
-	struct cli_progress *p = cli_progress_new(&f->ctx);
+	struct cli_progress *p = cli_progress_new(&f->ctx, true);
 
 	cli_progress_event(KP_BUILD_QUEUED, &f->jobs[0], NULL, p);
 	cli_progress_event(KP_BUILD_QUEUED, &f->jobs[1], NULL, p);
@@ -209,7 +209,7 @@ static void running_jobs_are_a_block_that_goes_away(void **state)
 static void lines_are_cut_to_the_terminal(void **state)
 {
 	struct fixture *f = *state;
-	struct cli_progress *p = cli_progress_new(&f->ctx);
+	struct cli_progress *p = cli_progress_new(&f->ctx, true);
 
 	free(f->kernel.release);
 	f->kernel.release = strdup("6.1.0-a-release-that-is-longer-than-the-terminal-is");
@@ -224,7 +224,7 @@ static void lines_are_cut_to_the_terminal(void **state)
 static void more_jobs_than_rows_do_not_scroll(void **state)
 {
 	struct fixture *f = *state;
-	struct cli_progress *p = cli_progress_new(&f->ctx);
+	struct cli_progress *p = cli_progress_new(&f->ctx, true);
 
 	kp_info("first line");
 	for (size_t i = 0; i < KP_ARRAY_SIZE(f->jobs); i++) {
@@ -244,7 +244,7 @@ static void no_terminal_gets_plain_lines(void **state)
 	struct cli_progress *p;
 
 	setenv("TERM", "dumb", 1);
-	p = cli_progress_new(&f->ctx);
+	p = cli_progress_new(&f->ctx, true);
 	free(f->kernel.release);
 	f->kernel.release = strdup("6.1");
 	cli_progress_event(KP_BUILD_QUEUED, &f->jobs[0], NULL, p);
@@ -261,10 +261,28 @@ static void no_terminal_gets_plain_lines(void **state)
 	cli_progress_free(p);
 }
 
+static void a_transactions_terminal_gets_plain_lines(void **state)
+{
+	struct fixture *f = *state;
+	struct cli_progress *p = cli_progress_new(&f->ctx, false);
+
+	free(f->kernel.release);
+	f->kernel.release = strdup("6.1");
+	cli_progress_event(KP_BUILD_QUEUED, &f->jobs[0], NULL, p);
+	cli_progress_event(KP_BUILD_STARTED, &f->jobs[0], NULL, p);
+	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], "make", p);
+	for (int i = 0; i < 3; i++) {
+		usleep(110000); /* a redraw would be due */
+		cli_progress_event(KP_BUILD_TICK, NULL, NULL, p);
+	}
+	expect_screen(f, "kmodpkg: building mod00/1.0 for 6.1\n");
+	cli_progress_free(p);
+}
+
 static void an_optional_module_is_only_noted(void **state)
 {
 	struct fixture *f = *state;
-	struct cli_progress *p = cli_progress_new(&f->ctx);
+	struct cli_progress *p = cli_progress_new(&f->ctx, true);
 	char *optional[] = { f->names[0], NULL };
 
 	f->ctx.config.optional = optional;
@@ -288,6 +306,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(no_terminal_gets_plain_lines, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(a_transactions_terminal_gets_plain_lines,
+						setup, teardown),
 		cmocka_unit_test_setup_teardown(an_optional_module_is_only_noted, setup,
 						teardown),
 	};

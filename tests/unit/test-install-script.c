@@ -62,6 +62,23 @@ static void order_and_environment(void **state)
 			" x86_64 hello 1.0 /usr/src/hello-1.0\n");
 }
 
+/* `remove` unregisters a source before its packages go. */
+static void post_remove_of_a_removed_source(void **state)
+{
+	struct test_system *s = with_scripts(state, "POST_REMOVE=gone\n");
+
+	put_script(s, "/usr/src/hello-1.0/gone", "");
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_sync(s);
+	test_bury(s, "hello", "1.0");
+	assert_int_equal(kp_source_unregister(s->ctx, "hello", "1.0", NULL), 0);
+	test_sync(s);
+	test_assert_absent(s, "hello", K1);
+	test_assert_not_said(s, "warning");
+	assert_noted(s,
+		     "/usr/src/hello-1.0/gone  " K1 " x86_64 hello 1.0 /usr/src/hello-1.0\n");
+}
+
 static void administrators_script_comes_first(void **state)
 {
 	struct test_system *s = with_scripts(state, "POST_INSTALL=post\n");
@@ -141,6 +158,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(order_and_environment),
+		SYSTEM_TEST(post_remove_of_a_removed_source),
 		SYSTEM_TEST(administrators_script_comes_first),
 		SYSTEM_TEST(pre_install_can_refuse),
 		SYSTEM_TEST(post_install_cannot),

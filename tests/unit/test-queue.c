@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <utime.h>
 
@@ -169,6 +170,43 @@ static void entries_are_in_order_and_one_per_package(void **state)
 	kp_queue_clear(&q);
 }
 
+/* The order of steps when an add follows an erase, whatever ends it: here the erase cannot be
+ * dropped, since a mount lies on it. */
+static void no_add_beside_an_older_erase(void **state)
+{
+	static const char erase[] =
+		"{\"schema\":1,\"kind\":\"erase\",\"module\":\"hello\",\"version\":\"1\","
+		"\"kernel\":\"6.1\",\"name\":\"a\",\"paths\":[]}";
+	struct fixture *f = *state;
+	_cleanup_free_ char *dir = kp_path_join(f->root.path, QUEUE "/00000001");
+	struct kp_queue_entry e = { .kind = KP_CHANGE_ADD };
+	_cleanup_close_ int dir_fd = -1;
+	struct kp_queue q;
+
+	test_put(&f->root, QUEUE "/00000001/entry.json", erase);
+	if (mount(dir, dir, NULL, MS_BIND, NULL) < 0)
+		skip();
+	assert_int_equal(kp_queue_begin(f->ctx, &e.dir, &dir_fd, NULL), 0);
+	close(openat(dir_fd, "pkg.bin", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+	e.file = kp_path_join(e.dir, "pkg.bin");
+	e.name = kp_strdup("a");
+	e.id.module = kp_strdup("hello");
+	e.id.version = kp_strdup("1");
+	e.id.kernel = kp_strdup("6.1");
+	assert_int_equal(kp_queue_commit_entry(f->ctx, &e, NULL), -EBUSY);
+	q = load(f);
+	assert_int_equal(umount(dir), 0);
+	assert_int_equal(q.n, 1);
+	assert_int_equal(q.list[0].kind, KP_CHANGE_ERASE);
+	kp_queue_clear(&q);
+	assert_int_equal(kp_queue_commit_entry(f->ctx, &e, NULL), 0);
+	q = load(f);
+	assert_int_equal(q.n, 1);
+	assert_int_equal(q.list[0].kind, KP_CHANGE_ADD);
+	kp_queue_clear(&q);
+	kp_queue_entry_clear(&e);
+}
+
 static void two_reservations_at_once(void **state)
 {
 	struct fixture *f = *state;
@@ -336,6 +374,7 @@ int main(void)
 		TEST(add_comes_back),
 		TEST(erase_comes_back),
 		TEST(entries_are_in_order_and_one_per_package),
+		TEST(no_add_beside_an_older_erase),
 		TEST(two_reservations_at_once),
 		TEST(what_is_unfit_is_not_written),
 		TEST(leftovers_of_the_dead_go),
