@@ -271,7 +271,7 @@ static void a_mark_alone(void **state)
 	assert_whole(s, "1.0");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(while_it_installs), SYSTEM_TEST(while_it_erases),
@@ -280,6 +280,6 @@ int main(void)
 		SYSTEM_TEST(a_mark_alone),
 	};
 
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -333,7 +333,7 @@ static void build_only_installs_nothing(void **state)
 	test_assert_settled(s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(commits_when_free),
@@ -354,6 +354,6 @@ int main(void)
 		SYSTEM_TEST(build_only_installs_nothing),
 	};
 
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
