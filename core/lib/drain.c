@@ -263,7 +263,7 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_re
 	return r;
 }
 
-int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_initramfs,
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_result *ret,
 		    struct kp_err *err)
 {
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
@@ -283,10 +283,14 @@ int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_init
 	r = kp_unsettled_list(ctx, &marked, err);
 	if (r < 0)
 		return r;
-	ctx->config.initramfs = refresh && !no_initramfs;
+	ctx->config.initramfs = refresh && !(flags & KP_DRAIN_NO_INITRAMFS);
 	kp_strv_foreach(k, marked) {
 		struct kp_err serr = KP_ERR_INIT;
-		int s = kp_settle(ctx, *k, &serr);
+		int s;
+
+		if ((flags & KP_DRAIN_ONCE) && kp_unsettled_failed(ctx, *k))
+			continue;
+		s = kp_settle(ctx, *k, &serr);
 
 		if (s < 0 && r == 0) {
 			r = s;
@@ -323,7 +327,9 @@ int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 	if (r < 0)
 		return kp_err_set(err, r, "%s", busy.text);
 	kp_sync_enter();
-	r = kp_drain_locked(ctx, NULL, false, err);
+	/* This comes after every call of the package manager: a full /boot is to be told of once, and tried
+	 * again by a sync. */
+	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, err);
 	kp_sync_leave();
 	if (r == -EBUSY) {
 		/* Another package manager came in between: the end of its transaction

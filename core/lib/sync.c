@@ -337,7 +337,8 @@ static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state s
 		s->ret->queued += n_queued;
 		return 0;
 	}
-	r = kp_drain_locked(s->ctx, s->ret, s->opts->no_initramfs, err);
+	r = kp_drain_locked(s->ctx, s->opts->no_initramfs ? KP_DRAIN_NO_INITRAMFS : 0,
+			    s->ret, err);
 	if (r == 0)
 		s->ret->queued = 0;
 	if (r != -EBUSY)
