@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/backend.h"
+#include "lib/forget.h"
 #include "lib/install.h"
 #include "lib/settle.h"
 
@@ -115,26 +116,6 @@ static void set_view(struct kp_ctx *ctx, const struct kp_pkg_id *id, const char 
 		kp_warn("%s", kp_err_text(&err, r));
 }
 
-/* Of a kernel that is gone nothing is kept: build, record, log. */
-static void forget_dead(struct kp_ctx *ctx, const struct kp_pkg_id *id)
-{
-	_cleanup_free_ char *log = NULL, *dir = NULL, *parent = NULL;
-	struct kp_err err = KP_ERR_INIT;
-	int r;
-
-	if (kp_kernel_is_present(ctx, id->kernel))
-		return;
-	r = kp_record_drop(ctx, id->module, id->version, id->kernel, &err);
-	if (r < 0)
-		kp_warn("%s", kp_err_text(&err, r));
-	log = kp_build_log_path(ctx, id->module, id->version, id->kernel);
-	kp_unlink_in(ctx->root_fd, log);
-	dir = kp_path_dir(log);
-	kp_rmdir_in(ctx->root_fd, dir);
-	parent = kp_path_dir(dir);
-	kp_rmdir_in(ctx->root_fd, parent);
-}
-
 static void added(struct drain *d, const struct kp_queue_entry *e)
 {
 	kp_place_sweep(d->ctx, e->paths);
@@ -149,7 +130,8 @@ static void erased(struct drain *d, const struct kp_queue_entry *e)
 {
 	set_view(d->ctx, &e->id, NULL);
 	clean_up(d->ctx, e);
-	forget_dead(d->ctx, &e->id);
+	if (!kp_kernel_is_present(d->ctx, e->id.kernel))
+		kp_forget_build(d->ctx, e->id.module, e->id.version, e->id.kernel);
 	kp_info("removed %s%s%s", e->name, e->reason ? ": " : "",
 		e->reason ? e->reason : "");
 	run_script(d, &e->id, KP_SCRIPT_POST_REMOVE);

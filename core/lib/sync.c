@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/backend.h"
+#include "lib/forget.h"
 #include "lib/install.h"
 #include "lib/register.h"
 #include "lib/settle.h"
@@ -250,7 +251,7 @@ static bool pending(struct sync *s, const struct kp_world *w)
 {
 	_cleanup_strv_ char **marked = NULL;
 
-	if (w->queue.n)
+	if (w->queue.n || kp_forget_due(s->ctx, w))
 		return true;
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
@@ -374,6 +375,9 @@ static int change(struct sync *s, struct kp_err *err)
 		return 1;
 	for (size_t i = 0; i < w.plan.n_rows; i++)
 		again |= to_build(s, &w.plan.rows[i]);
+	r = kp_forget_dead(s->ctx, &w, err);
+	if (r < 0)
+		return r;
 	n = enqueue(s, &w, err);
 	if (n < 0)
 		return n;

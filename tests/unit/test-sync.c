@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A sync that may commit: from published builds to packages, and away again. */
+#include "lib/artifact.h"
 #include "system.h"
 
 static void commits_when_free(void **state)
@@ -333,7 +334,7 @@ static void build_only_installs_nothing(void **state)
 	test_assert_settled(s);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(commits_when_free),
@@ -354,6 +355,8 @@ int main(void)
 		SYSTEM_TEST(build_only_installs_nothing),
 	};
 
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		return kp_artifact_check_main(argc, argv);
 	test_system_prepare();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
