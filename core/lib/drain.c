@@ -71,8 +71,8 @@ static void clean_up(struct kp_ctx *ctx, const struct kp_queue_entry *e)
 static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		       enum kp_conf_script which)
 {
-	_cleanup_free_ char *dir = kp_strf("%s/%s-%s", d->ctx->source_tree, id->module,
-					   id->version);
+	_cleanup_free_ char *dir =
+		kp_strf("%s/%s-%s", d->ctx->source_tree, id->module, id->version);
 	/* What a person removed is unregistered first, and its tree stays. */
 	struct kp_source removed = {
 		.module = id->module,

@@ -400,8 +400,8 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
-		if (row->state == KP_STATE_NO_HEADERS && row->wanted && is_selected(s, row) &&
-		    !kp_strv_has(s->ret->no_headers, row->kernel))
+		if (row->state == KP_STATE_NO_HEADERS && row->wanted &&
+		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
 		if (row->wanted && is_selected(s, row) && !is_optional(s, row) &&
 		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&

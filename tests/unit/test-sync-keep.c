@@ -74,7 +74,8 @@ static void kernel_gone_deferred(void **state)
 static void package_goes_with_its_kernel(void **state)
 {
 	static const char *const left[] = {
-		"/lib/modules/" K1, "/var/lib/dkms/hello/1.0/" K1,
+		"/lib/modules/" K1,
+		"/var/lib/dkms/hello/1.0/" K1,
 		"/var/log/kmodpkg/hello/1.0",
 	};
 	struct test_system *s = installed(state);
