@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -89,11 +90,17 @@ static char *find_for_kernel(struct cli *cli, const struct wanted *w, const char
 /* What an untrusted build wrote must not command the terminal of the one who reads it. */
 static void tame(char *text, size_t len)
 {
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	char *next;
 
-		if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-			text[i] = '?';
+	/* Line by line, column by column. */
+	for (char *p = text; p < text + len; p = next + 1) {
+		char c;
+
+		next = p + strcspn(p, "\n\t");
+		c = *next;
+		*next = '\0';
+		kp_str_printable(p);
+		*next = next < text + len && !c ? '?' : c;
 	}
 }
 

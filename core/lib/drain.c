@@ -8,6 +8,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/backend.h"
+#include "lib/forget.h"
 #include "lib/install.h"
 #include "lib/settle.h"
 
@@ -70,8 +71,8 @@ static void clean_up(struct kp_ctx *ctx, const struct kp_queue_entry *e)
 static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		       enum kp_conf_script which)
 {
-	_cleanup_free_ char *dir = kp_strf("%s/%s-%s", d->ctx->source_tree, id->module,
-					   id->version);
+	_cleanup_free_ char *dir =
+		kp_strf("%s/%s-%s", d->ctx->source_tree, id->module, id->version);
 	/* What a person removed is unregistered first, and its tree stays. */
 	struct kp_source removed = {
 		.module = id->module,
@@ -115,26 +116,6 @@ static void set_view(struct kp_ctx *ctx, const struct kp_pkg_id *id, const char 
 		kp_warn("%s", kp_err_text(&err, r));
 }
 
-/* Of a kernel that is gone nothing is kept: build, record, log. */
-static void forget_dead(struct kp_ctx *ctx, const struct kp_pkg_id *id)
-{
-	_cleanup_free_ char *log = NULL, *dir = NULL, *parent = NULL;
-	struct kp_err err = KP_ERR_INIT;
-	int r;
-
-	if (kp_kernel_is_present(ctx, id->kernel))
-		return;
-	r = kp_record_drop(ctx, id->module, id->version, id->kernel, &err);
-	if (r < 0)
-		kp_warn("%s", kp_err_text(&err, r));
-	log = kp_build_log_path(ctx, id->module, id->version, id->kernel);
-	kp_unlink_in(ctx->root_fd, log);
-	dir = kp_path_dir(log);
-	kp_rmdir_in(ctx->root_fd, dir);
-	parent = kp_path_dir(dir);
-	kp_rmdir_in(ctx->root_fd, parent);
-}
-
 static void added(struct drain *d, const struct kp_queue_entry *e)
 {
 	kp_place_sweep(d->ctx, e->paths);
@@ -149,7 +130,8 @@ static void erased(struct drain *d, const struct kp_queue_entry *e)
 {
 	set_view(d->ctx, &e->id, NULL);
 	clean_up(d->ctx, e);
-	forget_dead(d->ctx, &e->id);
+	if (!kp_kernel_is_present(d->ctx, e->id.kernel))
+		kp_forget_build(d->ctx, e->id.module, e->id.version, e->id.kernel);
 	kp_info("removed %s%s%s", e->name, e->reason ? ": " : "",
 		e->reason ? e->reason : "");
 	run_script(d, &e->id, KP_SCRIPT_POST_REMOVE);
@@ -263,7 +245,7 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_re
 	return r;
 }
 
-int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_initramfs,
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_result *ret,
 		    struct kp_err *err)
 {
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
@@ -285,10 +267,14 @@ int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_init
 	r = kp_unsettled_list(ctx, &marked, err);
 	if (r < 0)
 		return r;
-	ctx->config.initramfs = refresh && !no_initramfs;
+	ctx->config.initramfs = refresh && !(flags & KP_DRAIN_NO_INITRAMFS);
 	kp_strv_foreach(k, marked) {
 		struct kp_err serr = KP_ERR_INIT;
-		int s = kp_settle(ctx, *k, &serr);
+		int s;
+
+		if ((flags & KP_DRAIN_ONCE) && kp_unsettled_failed(ctx, *k))
+			continue;
+		s = kp_settle(ctx, *k, &serr);
 
 		if (s < 0 && r == 0) {
 			r = s;
@@ -325,7 +311,9 @@ int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 	if (r < 0)
 		return kp_err_set(err, r, "%s", busy.text);
 	kp_sync_enter();
-	r = kp_drain_locked(ctx, NULL, false, err);
+	/* This comes after every call of the package manager: a full /boot is to be told of once, and tried
+	 * again by a sync. */
+	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, err);
 	kp_sync_leave();
 	if (r == -EBUSY) {
 		/* Another package manager came in between: the end of its transaction

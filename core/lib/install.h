@@ -29,10 +29,15 @@ void kp_place_sweep(struct kp_ctx *ctx, char *const *paths);
 int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		 struct kp_err *err);
 
+enum kp_drain_flags {
+	KP_DRAIN_NO_INITRAMFS = 1 << 0,
+	KP_DRAIN_ONCE = 1 << 1, /* pass over kernels that could not be settled before */
+};
+
 /* Commit the queue in one go, run the scripts that follow, settle every kernel that is
  * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. RET (may be
  * NULL) gets what was done. */
-int kp_drain_locked(struct kp_ctx *ctx, struct kp_sync_result *ret, bool no_initramfs,
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_result *ret,
 		    struct kp_err *err);
 
 /* <dkms_tree>/MODULE/kernel-K-ARCH -> VERSION/K/ARCH: a view for other tools, never read as

@@ -295,6 +295,25 @@ int kp_record_drop(struct kp_ctx *ctx, const char *module, const char *version,
 	return 0;
 }
 
+char **kp_record_kernels(struct kp_ctx *ctx, const char *module, const char *version)
+{
+	_cleanup_free_ char *dir =
+		kp_strf("%s/builds/%s/%s", ctx->state_dir, module, version);
+	_cleanup_free_ char *end = kp_strf("-%s.json", ctx->arch);
+	_cleanup_strv_ char **names = NULL;
+	char **kernels = NULL;
+
+	(void)kp_list_in(ctx->root_fd, dir, &names);
+	kp_strv_foreach(name, names) {
+		if (!kp_str_ends(*name, end))
+			continue;
+		(*name)[strlen(*name) - strlen(end)] = '\0';
+		if (kp_name_ok(*name))
+			kp_strv_add(&kernels, *name);
+	}
+	return kernels;
+}
+
 bool kp_record_intact(struct kp_ctx *ctx, const char *module, const char *version,
 		      const char *kernel, const struct kp_record *rec)
 {

@@ -55,6 +55,8 @@ int kp_record_drop(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, struct kp_err *err);
 void kp_record_free(struct kp_record *rec);
 KP_DEFINE_CLEANUP(struct kp_record *, kp_record_free);
+/* The kernels that there are records for, a string vector. */
+char **kp_record_kernels(struct kp_ctx *ctx, const char *module, const char *version);
 /* Are all published files there with their size? No bytes are read. */
 bool kp_record_intact(struct kp_ctx *ctx, const char *module, const char *version,
 		      const char *kernel, const struct kp_record *rec);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include <kmodpkg/log.h>
 #include <kmodpkg/pkgdb.h>
@@ -12,6 +14,10 @@
 #include "lib/initramfs.h"
 #include "lib/kernel.h"
 #include "lib/settle.h"
+
+/* Modes of a mark. A change of mode needs no room on a disk that is full, and leaves its time. */
+#define MODE_DUE 0644
+#define MODE_FAILED 0600
 
 static char *marks_dir(const struct kp_ctx *ctx)
 {
@@ -39,7 +45,7 @@ int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err
 	if (r < 0)
 		return r;
 	/* A new file each time: its time is that of the last mark. */
-	return kp_write_in(ctx->root_fd, path, text, strlen(text), 0644, err);
+	return kp_write_in(ctx->root_fd, path, text, strlen(text), MODE_DUE, err);
 }
 
 int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
@@ -63,6 +69,24 @@ int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
 	}
 	*ret = marks;
 	return 0;
+}
+
+bool kp_unsettled_failed(struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_free_ char *path = mark_path(ctx, kernel);
+	struct stat st;
+
+	return !kp_lstat_in(ctx->root_fd, path, &st) &&
+	       (st.st_mode & 07777) == MODE_FAILED;
+}
+
+/* Lest the end of every transaction tries it again. */
+static void note_failure(struct kp_ctx *ctx, const char *path)
+{
+	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NOFOLLOW, 0);
+
+	if (fd >= 0)
+		(void)!fchmod(fd, MODE_FAILED);
 }
 
 /* All files below DIR that are no directories, as absolute paths. */
@@ -221,5 +245,9 @@ int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 	} else {
 		r = settle_dead(ctx, kernel, err);
 	}
-	return r < 0 ? r : remove_mark(ctx, path, err);
+	if (r < 0) {
+		note_failure(ctx, path);
+		return r;
+	}
+	return remove_mark(ctx, path, err);
 }

@@ -17,6 +17,8 @@
 int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
 /* Kernels that are marked: a string vector; NULL when none. */
 int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err);
+/* Was it tried to settle this kernel since it was marked, in vain? */
+bool kp_unsettled_failed(struct kp_ctx *ctx, const char *kernel);
 
 /* Remove what a process that died left, and the directory if there are no marks. Needs our
  * lock. */
@@ -32,6 +34,6 @@ int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
  * if one exists for it and is older than the mark (initramfs.h); if the kernel is gone, remove
  * depmod's known output files and the empty directories of a dead release below which no package
  * owns a file. Removes the mark when all worked. A failed depmod or initramfs tool, a database
- * that cannot be read: error, the mark stays. Without a mark nothing is done. Needs our lock.
+ * that cannot be read: error, the mark stays and says so. Without a mark nothing is done. Needs our lock.
  */
 int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);

@@ -410,18 +410,24 @@ static void drop_kernel_links(struct kp_ctx *ctx, const char *dir, const char *v
 	}
 }
 
-/* What is remembered of its builds (record.h): who registers it again wants it tried. */
+/* What is remembered of its builds: records (who registers it again wants it tried) and logs. */
 static int drop_records(struct kp_ctx *ctx, const char *module, const char *version,
 			struct kp_err *err)
 {
-	_cleanup_free_ char *dir = kp_strf("%s/builds/%s", ctx->state_dir, module);
-	_cleanup_free_ char *at = kp_path_join(dir, version);
-	int r = kp_rm_rf_in(ctx->root_fd, at, err);
+	_cleanup_free_ char *builds = kp_strf("%s/builds/%s", ctx->state_dir, module);
+	_cleanup_free_ char *logs = kp_path_join(ctx->log_dir, module);
+	const char *const dirs[] = { builds, logs };
+	int r = 0;
 
-	if (r == 0) {
-		r = kp_rmdir_in(ctx->root_fd, dir);
+	for (size_t i = 0; r == 0 && i < KP_ARRAY_SIZE(dirs); i++) {
+		_cleanup_free_ char *at = kp_path_join(dirs[i], version);
+
+		r = kp_rm_rf_in(ctx->root_fd, at, err);
 		if (r < 0)
-			return kp_err_sys(err, r, "removing %s", dir);
+			return r;
+		r = kp_rmdir_in(ctx->root_fd, dirs[i]);
+		if (r < 0)
+			kp_err_sys(err, r, "removing %s", dirs[i]);
 	}
 	return r;
 }

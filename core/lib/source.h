@@ -42,7 +42,7 @@ int kp_sources_unregistered(struct kp_ctx *ctx, const struct kp_sources *known,
 
 /* Make / drop the registration (directory and link). Adding what is there is 0; a link to
  * another tree is replaced. Dropping removes the empty directories it leaves, the build
- * products below MODULE/VERSION, and the records of its builds. */
+ * products below MODULE/VERSION, and the records and logs of its builds. */
 int kp_source_register(struct kp_ctx *ctx, const char *module, const char *version,
 		       const char *dir, struct kp_err *err);
 int kp_source_unregister(struct kp_ctx *ctx, const char *module, const char *version,

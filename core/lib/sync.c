@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/backend.h"
+#include "lib/forget.h"
 #include "lib/install.h"
 #include "lib/register.h"
 #include "lib/settle.h"
@@ -255,6 +256,8 @@ static bool has_state(struct sync *s, const char *name)
 
 static bool pending(struct sync *s, const struct kp_world *w)
 {
+	if (kp_forget_due(s->ctx, w))
+		return true;
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 
@@ -341,7 +344,8 @@ static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state s
 		s->ret->queued += n_queued;
 		return 0;
 	}
-	r = kp_drain_locked(s->ctx, s->ret, s->opts->no_initramfs, err);
+	r = kp_drain_locked(s->ctx, s->opts->no_initramfs ? KP_DRAIN_NO_INITRAMFS : 0,
+			    s->ret, err);
 	if (r == 0)
 		s->ret->queued = 0;
 	if (r != -EBUSY)
@@ -377,6 +381,9 @@ static int change(struct sync *s, struct kp_err *err)
 		return 1;
 	for (size_t i = 0; i < w.plan.n_rows; i++)
 		again |= to_build(s, &w.plan.rows[i]);
+	r = kp_forget_dead(s->ctx, &w, err);
+	if (r < 0)
+		return r;
 	n = enqueue(s, &w, err);
 	if (n < 0)
 		return n;

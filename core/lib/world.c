@@ -72,6 +72,15 @@ static int load_kernels(struct loader *l, struct kp_err *err)
 		add_name(&extra, l->w->packages[i].id.kernel);
 	for (size_t i = 0; i < l->w->queue.n; i++)
 		add_name(&extra, l->w->queue.list[i].id.kernel);
+	/* Kernels that are gone and left something of their builds. */
+	for (size_t i = 0; i < l->w->sources.n; i++) {
+		const struct kp_source *s = &l->w->sources.list[i];
+		_cleanup_strv_ char **built =
+			kp_record_kernels(l->ctx, s->module, s->version);
+
+		kp_strv_foreach(k, built)
+			add_name(&extra, *k);
+	}
 	kp_strv_foreach(k, l->opts->kernels)
 		add_name(&extra, *k);
 	kp_intent_foreach(l->w->intent, add_pinned, &extra);

@@ -430,6 +430,9 @@ static void initramfs_fails(void **state)
 	assert_non_null(strstr(err.text, INITRD));
 	assert_non_null(strstr(err.text, "exit code 5"));
 	assert_true(is_marked(f, K));
+	assert_true(kp_unsettled_failed(&f->ctx, K));
+	mark(f, K);
+	assert_false(kp_unsettled_failed(&f->ctx, K));
 	assert_int_equal(unlink("/fail"), 0);
 	settle(f, K);
 	assert_false(is_marked(f, K));

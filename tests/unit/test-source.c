@@ -289,12 +289,16 @@ static void register_and_unregister(void **state)
 
 	test_put(&f->root, DKMS "/hello/1/k/x86_64/module/hello.ko", "x");
 	test_put(&f->root, DKMS "/hello/1/build/make.log", "x");
+	test_put(&f->root, "/var/log/kmodpkg/hello/1/k-x86_64.log", "x");
+	test_put(&f->root, "/var/log/kmodpkg/hello/2/k-x86_64.log", "x");
 	kp_symlink_in(f->root.fd, "1/k/x86_64", DKMS "/hello/kernel-k-x86_64", NULL);
 	kp_symlink_in(f->root.fd, "2/k/x86_64", DKMS "/hello/kernel-k2-x86_64", NULL);
 	if (kp_source_unregister(f->ctx, "hello", "1", &err) < 0 ||
 	    kp_source_unregister(f->ctx, "hello", "1", &err) < 0)
 		fail_msg("%s", err.text);
 	assert_false(kp_exists_in(f->root.fd, DKMS "/hello/1"));
+	assert_false(kp_exists_in(f->root.fd, "/var/log/kmodpkg/hello/1"));
+	assert_true(kp_exists_in(f->root.fd, "/var/log/kmodpkg/hello/2"));
 	assert_int_equal(kp_readlink_in(f->root.fd, DKMS "/hello/kernel-k-x86_64",
 					&target),
 			 -ENOENT);
@@ -304,6 +308,7 @@ static void register_and_unregister(void **state)
 	assert_true(kp_exists_in(f->root.fd, "/usr/src/hello-1/dkms.conf"));
 	assert_int_equal(kp_source_unregister(f->ctx, "hello", "2", &err), 0);
 	assert_false(kp_exists_in(f->root.fd, DKMS "/hello"));
+	assert_false(kp_exists_in(f->root.fd, "/var/log/kmodpkg/hello"));
 	assert_true(kp_is_dir_in(f->root.fd, DKMS));
 	assert_true(kp_exists_in(f->root.fd, "/usr/src/hello-2/dkms.conf"));
 }

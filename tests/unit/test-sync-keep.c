@@ -2,6 +2,9 @@
 /* What a sync erases, and what it keeps because nothing says for certain that it is to go. */
 #include <sys/mount.h>
 
+#include "lib/artifact.h"
+#include "lib/build.h"
+#include "lib/install.h"
 #include "system.h"
 
 #define PACKAGE(k) "/var/lib/fakedb/packages/kmod-hello-" k
@@ -64,6 +67,54 @@ static void kernel_gone_deferred(void **state)
 	test_drain(s);
 	assert_false(test_exists(s, "/lib/modules/" K1));
 	test_assert_settled(s);
+}
+
+/* The package manager takes the generated package along (apt autoremove): nothing of ours is
+ * erased, and what depmod and builds left is to go nevertheless. */
+static void package_goes_with_its_kernel(void **state)
+{
+	static const char *const left[] = {
+		"/lib/modules/" K1,
+		"/var/lib/dkms/hello/1.0/" K1,
+		"/var/log/kmodpkg/hello/1.0",
+	};
+	struct test_system *s = installed(state);
+	_cleanup_free_ char *log = kp_build_log_path(s->ctx, "hello", "1.0", K1);
+
+	test_put(&s->root, log, "");
+	test_remove_kernel(s, K1);
+	test_fake(s, "packages/kmod-hello-" K1, NULL);
+	remove_tree(s, "/lib/modules/" K1 "/updates");
+	assert_true(test_exists(s, "/lib/modules/" K1 "/modules.dep"));
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(left); i++)
+		if (test_exists(s, left[i]))
+			fail_msg("%s is left", left[i]);
+	assert_false(kp_view_has(s->ctx, "hello", K1));
+	test_assert_settled(s);
+	test_fake(s, "lock", NULL);
+	test_assert_installed(s, "hello", "1.0", K2);
+}
+
+/* A kernel that cannot be seen now, or of which the headers are here, keeps its builds. */
+static void builds_of_hidden_kernels_stay(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	remove_tree(s, "/lib/modules/" K1); /* the package is there */
+	remove_tree(s, "/boot/vmlinuz-" K1);
+	remove_tree(s, "/lib/modules/" K2 "/kernel");
+	remove_tree(s, "/boot/vmlinuz-" K2);
+	test_disown(s, "linux-image-" K2);
+	test_sync(s);
+	assert_true(test_exists(s, "/var/lib/dkms/hello/1.0/" K1));
+	assert_true(test_exists(s, "/var/lib/dkms/hello/1.0/" K2));
 }
 
 /* A kernel goes that waits in the queue for its first package. */
@@ -372,6 +423,8 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(kernel_gone),
 		SYSTEM_TEST(kernel_gone_deferred),
+		SYSTEM_TEST(package_goes_with_its_kernel),
+		SYSTEM_TEST(builds_of_hidden_kernels_stay),
 		SYSTEM_TEST(kernel_gone_while_queued),
 		SYSTEM_TEST(kernel_in_the_database_only),
 		SYSTEM_TEST(headers_gone),

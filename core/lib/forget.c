@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/forget.h"
+#include "lib/install.h"
+#include "lib/settle.h"
+
+void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version,
+		     const char *kernel)
+{
+	_cleanup_free_ char *log = NULL, *dir = NULL, *parent = NULL;
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	r = kp_record_drop(ctx, module, version, kernel, &err);
+	if (r < 0)
+		kp_warn("%s", kp_err_text(&err, r));
+	log = kp_build_log_path(ctx, module, version, kernel);
+	kp_unlink_in(ctx->root_fd, log);
+	dir = kp_path_dir(log);
+	kp_rmdir_in(ctx->root_fd, dir);
+	parent = kp_path_dir(dir);
+	kp_rmdir_in(ctx->root_fd, parent);
+}
+
+static bool has_package(const struct kp_world *w, const char *module, const char *kernel)
+{
+	for (size_t i = 0; i < w->input.n_packages; i++)
+		if (kp_str_eq(w->input.packages[i].module, module) &&
+		    kp_str_eq(w->input.packages[i].kernel, kernel))
+			return true;
+	return false;
+}
+
+/* The kernels that are gone and have builds of S, a string vector. */
+static char **dead_of(struct kp_ctx *ctx, const struct kp_world *w,
+		      const struct kp_source *s)
+{
+	_cleanup_strv_ char **built = kp_record_kernels(ctx, s->module, s->version);
+	char **dead = NULL;
+
+	kp_strv_foreach(name, built) {
+		const struct kp_kernel *k = kp_kernels_find(&w->kernels, *name);
+
+		if (k && !k->present && !k->in_database && !k->headers &&
+		    !has_package(w, s->module, *name))
+			kp_strv_add(&dead, *name);
+	}
+	return dead;
+}
+
+bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w)
+{
+	for (size_t i = 0; i < w->sources.n; i++) {
+		_cleanup_strv_ char **dead = dead_of(ctx, w, &w->sources.list[i]);
+
+		if (dead)
+			return true;
+	}
+	return false;
+}
+
+int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err)
+{
+	for (size_t i = 0; i < w->sources.n; i++) {
+		const struct kp_source *s = &w->sources.list[i];
+		_cleanup_strv_ char **dead = dead_of(ctx, w, s);
+
+		kp_strv_foreach(kernel, dead) {
+			int r = kp_unsettled_mark(ctx, *kernel, err);
+
+			if (r == 0)
+				r = kp_view_set(ctx, s->module, *kernel, NULL, err);
+			if (r < 0)
+				return r;
+			kp_forget_build(ctx, s->module, s->version, *kernel);
+		}
+	}
+	return 0;
+}

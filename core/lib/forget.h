@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What is kept of builds for kernels that are gone: published files, records, logs, the view.
+ *
+ * Where the package manager itself removes a generated package together with its kernel
+ * (autoremove), nothing of ours was asked to erase it: a sync finds the records left over.
+ */
+#pragma once
+
+#include "lib/sync.h"
+
+/* Drop what is kept of one build. Failures are warnings. */
+void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version,
+		     const char *kernel);
+/* Is there anything for kp_forget_dead() to do? */
+bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w);
+/* Drop the builds of registered sources for each kernel that is gone from disk and database, with
+ * its headers, and has no package; mark the kernel, so that settling removes the rest of its
+ * directory. Needs our lock. */
+int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err);
