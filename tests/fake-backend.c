@@ -256,7 +256,7 @@ static int fake_list(struct kp_pkgdb *db, struct kp_pkg_installed **ret, size_t 
 	kp_strv_foreach(name, names) {
 		_cleanup_(parsed_clear) struct parsed p = { 0 };
 
-		if (load_installed(db, *name, &p) < 0)
+		if (kp_str_ends(*name, ".fake-new") || load_installed(db, *name, &p) < 0)
 			continue;
 		KP_GROW(list, n, alloc);
 		list[n++] = p.pkg;
@@ -367,13 +367,24 @@ static int fake_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	return 0;
 }
 
+/* By a name that is always the same, so that a run that was killed leaves nothing that the
+ * next one does not replace. */
 static int write_below(int root_fd, const char *path, const void *data, size_t len,
 		       mode_t mode, struct kp_err *err)
 {
-	_cleanup_free_ char *dir = kp_strndup(path, (size_t)(strrchr(path, '/') - path));
-	int rc = *dir ? kp_mkdir_in(root_fd, dir, 0755, err) : 0;
+	_cleanup_free_ char *dir = kp_path_dir(path), *new = kp_strf("%s.fake-new", path);
+	_cleanup_close_ int fd = -1;
+	int rc = kp_mkdir_in(root_fd, dir, 0755, err);
 
-	return rc < 0 ? rc : kp_write_in(root_fd, path, data, len, mode, err);
+	if (rc < 0)
+		return rc;
+	fd = kp_open_in(root_fd, new, O_WRONLY | O_CREAT | O_TRUNC, mode);
+	if (fd < 0)
+		return kp_err_sys(err, fd, "create '%s'", new);
+	rc = kp_write_all(fd, data, len);
+	if (!rc)
+		rc = fchmod(fd, mode) < 0 ? -errno : kp_rename_in(root_fd, new, path);
+	return rc < 0 ? kp_err_sys(err, rc, "write '%s'", path) : 0;
 }
 
 static void remove_files(struct kp_pkgdb *db, const struct parsed *old, char *const *keep)

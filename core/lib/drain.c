@@ -259,6 +259,8 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 		r = apply(ctx, &q, ret ? ret : &own, err);
 	if (r == 0)
 		r = kp_queue_sweep(ctx, err);
+	if (r == 0)
+		r = kp_unsettled_sweep(ctx, err);
 	kp_sync_result_clear(&own);
 	if (r < 0)
 		return r;

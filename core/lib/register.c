@@ -8,63 +8,67 @@
 #include "base/str.h"
 #include "lib/register.h"
 
-/* Who owned a source that registered itself: below what is remembered of its builds, which
- * kp_source_unregister() removes. */
-static char *owner_file(struct kp_ctx *ctx, const struct kp_source *s)
+/*
+ * A source that registered itself has a file <state_dir>/registered/MODULE/VERSION, with the name
+ * of the package. It is there before the registration and goes after it, so that whatever a
+ * crash leaves half done is found by it.
+ */
+static char *registered_dir(struct kp_ctx *ctx)
 {
-	return kp_strf("%s/builds/%s/%s/source-package", ctx->state_dir, s->module,
-		       s->version);
+	return kp_path_join(ctx->state_dir, "registered");
 }
 
+static char *note_path(struct kp_ctx *ctx, const char *module, const char *version)
+{
+	return kp_strf("%s/registered/%s/%s", ctx->state_dir, module, version);
+}
+
+/* A tree that is to be registered. */
 static bool came(const struct kp_world *w, const struct kp_source *s, char *const *failed)
 {
 	return kp_world_registers(w, s) && !kp_strv_has(failed, s->dir);
 }
 
-/* Was there once a package that owned the source? We remember it, or a package that we made of
- * it does. */
-static bool had_owner(struct kp_ctx *ctx, const struct kp_world *w,
-		      const struct kp_source *s)
+static bool comes_back(const struct kp_world *w, const char *module, const char *version)
 {
-	_cleanup_free_ char *file = owner_file(ctx, s);
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		const struct kp_source *s = &w->unregistered.list[i];
 
-	for (size_t i = 0; i < w->input.n_packages; i++) {
-		const struct kp_plan_package *pkg = &w->input.packages[i];
-
-		if (pkg->source_gone && kp_str_eq(pkg->module, s->module) &&
-		    kp_str_eq(pkg->version, s->version))
+		if (kp_world_registers(w, s) && kp_str_eq(s->module, module) &&
+		    kp_str_eq(s->version, version))
 			return true;
 	}
-	return kp_exists_in(ctx->root_fd, file);
-}
-
-/* A source that registered itself, and whose tree went together with its package. */
-static bool went(struct kp_ctx *ctx, const struct kp_world *w, const struct kp_source *s,
-		 char *const *failed)
-{
-	return s->missing && !s->package && !kp_strv_has(failed, s->dir) &&
-	       kp_world_has_gone(ctx, s->dir) && had_owner(ctx, w, s);
-}
-
-bool kp_register_due(struct kp_ctx *ctx, const struct kp_world *w, char *const *failed)
-{
-	for (size_t i = 0; i < w->unregistered.n; i++)
-		if (came(w, &w->unregistered.list[i], failed))
-			return true;
-	for (size_t i = 0; i < w->sources.n; i++)
-		if (went(ctx, w, &w->sources.list[i], failed))
-			return true;
 	return false;
+}
+
+/* Is a source that registered itself to be forgotten: its tree went together with its package,
+ * or it is unregistered, though perhaps not to the end? */
+static bool went(struct kp_ctx *ctx, const struct kp_world *w, const char *module,
+		 const char *version, char *const *failed)
+{
+	_cleanup_free_ char *note = note_path(ctx, module, version);
+	const struct kp_source *s = NULL;
+
+	if (!kp_name_ok(module) || !kp_name_ok(version) || kp_strv_has(failed, note))
+		return false;
+	for (size_t i = 0; !s && i < w->sources.n; i++)
+		if (kp_str_eq(w->sources.list[i].module, module) &&
+		    kp_str_eq(w->sources.list[i].version, version))
+			s = &w->sources.list[i];
+	if (!s)
+		return !comes_back(w, module, version);
+	return s->missing && !s->package && kp_world_has_gone(ctx, s->dir);
 }
 
 static int add(struct kp_ctx *ctx, const struct kp_source *s, struct kp_err *err)
 {
-	_cleanup_free_ char *file = owner_file(ctx, s), *dir = kp_path_dir(file);
+	_cleanup_free_ char *note = note_path(ctx, s->module, s->version);
+	_cleanup_free_ char *dir = kp_path_dir(note);
 	int r;
 
 	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r == 0)
-		r = kp_write_in(ctx->root_fd, file, s->package, strlen(s->package), 0644,
+		r = kp_write_in(ctx->root_fd, note, s->package, strlen(s->package), 0644,
 				err);
 	if (r == 0)
 		r = kp_source_register(ctx, s->module, s->version, s->dir, err);
@@ -74,41 +78,117 @@ static int add(struct kp_ctx *ctx, const struct kp_source *s, struct kp_err *err
 	return r;
 }
 
-static int drop(struct kp_ctx *ctx, const struct kp_source *s, struct kp_err *err)
+static int drop(struct kp_ctx *ctx, const struct kp_world *w, const char *module,
+		const char *version, struct kp_err *err)
 {
-	kp_info("%s/%s is gone with its package", s->module, s->version);
-	return kp_source_unregister(ctx, s->module, s->version, err);
+	_cleanup_free_ char *note = note_path(ctx, module, version);
+	_cleanup_free_ char *dir = kp_path_dir(note), *all = registered_dir(ctx);
+	int r;
+
+	if (kp_sources_find(&w->sources, module, version))
+		kp_info("%s/%s is gone with its package", module, version);
+	r = kp_source_unregister(ctx, module, version, err);
+	if (r < 0)
+		return r;
+	r = kp_unlink_in(ctx->root_fd, note);
+	if (r < 0)
+		return kp_err_sys(err, r, "remove '%s'", note);
+	/* Empty directories do no harm. */
+	(void)kp_rmdir_in(ctx->root_fd, dir);
+	(void)kp_rmdir_in(ctx->root_fd, all);
+	return 0;
 }
 
-static int try_one(struct kp_ctx *ctx, const struct kp_source *s,
-		   int (*change)(struct kp_ctx *ctx, const struct kp_source *s,
-				 struct kp_err *err),
-		   char ***failed, struct kp_err *err)
+/* Call FN for each source that registered itself until it gives something but 0. */
+static int each_note(struct kp_ctx *ctx,
+		     int (*fn)(void *data, const char *module, const char *version),
+		     void *data)
 {
-	struct kp_err one = KP_ERR_INIT;
-	int r = change(ctx, s, &one);
+	_cleanup_free_ char *all = registered_dir(ctx);
+	_cleanup_strv_ char **modules = NULL;
+	int r = 0;
 
-	if (kp_err_is_disk(r))
-		return kp_err_set(err, r, "%s/%s: %s", s->module, s->version,
-				  kp_err_text(&one, r));
-	if (r < 0) {
-		kp_warn("%s/%s: %s, skipping this source", s->module, s->version,
-			kp_err_text(&one, r));
-		kp_strv_add(failed, s->dir);
+	(void)kp_list_in(ctx->root_fd, all, &modules);
+	kp_strv_foreach(module, modules) {
+		_cleanup_free_ char *dir = kp_path_join(all, *module);
+		_cleanup_strv_ char **versions = NULL;
+
+		(void)kp_list_in(ctx->root_fd, dir, &versions);
+		kp_strv_foreach(version, versions) {
+			r = fn(data, *module, *version);
+			if (r)
+				return r;
+		}
 	}
 	return 0;
+}
+
+struct update {
+	struct kp_ctx *ctx;
+	const struct kp_world *w;
+	char ***failed;
+	struct kp_err *err;
+};
+
+/* What CODE means for the rest. WHAT goes into *failed. */
+static int judge(struct update *u, int code, const struct kp_err *one, const char *module,
+		 const char *version, const char *what)
+{
+	if (kp_err_is_disk(code))
+		return kp_err_set(u->err, code, "%s/%s: %s", module, version,
+				  kp_err_text(one, code));
+	if (code < 0) {
+		kp_warn("%s/%s: %s, skipping this source", module, version,
+			kp_err_text(one, code));
+		kp_strv_add(u->failed, what);
+	}
+	return 0;
+}
+
+static int is_due(void *data, const char *module, const char *version)
+{
+	struct update *u = data;
+
+	return went(u->ctx, u->w, module, version, *u->failed);
+}
+
+static int drop_if_due(void *data, const char *module, const char *version)
+{
+	struct update *u = data;
+	_cleanup_free_ char *note = note_path(u->ctx, module, version);
+	struct kp_err one = KP_ERR_INIT;
+
+	if (!is_due(data, module, version))
+		return 0;
+	return judge(u, drop(u->ctx, u->w, module, version, &one), &one, module, version,
+		     note);
+}
+
+bool kp_register_due(struct kp_ctx *ctx, const struct kp_world *w, char *const *failed)
+{
+	struct update u = { .ctx = ctx, .w = w, .failed = (char ***)&failed };
+
+	for (size_t i = 0; i < w->unregistered.n; i++)
+		if (came(w, &w->unregistered.list[i], failed))
+			return true;
+	return each_note(ctx, is_due, &u);
 }
 
 int kp_register_update(struct kp_ctx *ctx, const struct kp_world *w, char ***failed,
 		       struct kp_err *err)
 {
-	int r = 0;
+	struct update u = { .ctx = ctx, .w = w, .failed = failed, .err = err };
 
-	for (size_t i = 0; r == 0 && i < w->unregistered.n; i++)
-		if (came(w, &w->unregistered.list[i], *failed))
-			r = try_one(ctx, &w->unregistered.list[i], add, failed, err);
-	for (size_t i = 0; r == 0 && i < w->sources.n; i++)
-		if (went(ctx, w, &w->sources.list[i], *failed))
-			r = try_one(ctx, &w->sources.list[i], drop, failed, err);
-	return r;
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		const struct kp_source *s = &w->unregistered.list[i];
+		struct kp_err one = KP_ERR_INIT;
+		int r;
+
+		if (!came(w, s, *failed))
+			continue;
+		r = judge(&u, add(ctx, s, &one), &one, s->module, s->version, s->dir);
+		if (r < 0)
+			return r;
+	}
+	return each_note(ctx, drop_if_due, &u);
 }

@@ -206,16 +206,23 @@ static void remove_temporary(struct kp_ctx *ctx, const char *dir)
 	}
 }
 
-static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
+int kp_unsettled_sweep(struct kp_ctx *ctx, struct kp_err *err)
 {
 	_cleanup_free_ char *dir = marks_dir(ctx);
+	int r;
+
+	remove_temporary(ctx, dir);
+	r = kp_rmdir_in(ctx->root_fd, dir);
+	return r < 0 ? kp_err_sys(err, r, "remove '%s'", dir) : 0;
+}
+
+static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
+{
 	int r = kp_unlink_in(ctx->root_fd, path);
 
 	if (r < 0)
 		return kp_err_sys(err, r, "remove '%s'", path);
-	remove_temporary(ctx, dir);
-	r = kp_rmdir_in(ctx->root_fd, dir);
-	return r < 0 ? kp_err_sys(err, r, "remove '%s'", dir) : 0;
+	return kp_unsettled_sweep(ctx, err);
 }
 
 int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)

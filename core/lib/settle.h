@@ -20,6 +20,10 @@ int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err);
 /* Was it tried to settle this kernel since it was marked, in vain? */
 bool kp_unsettled_failed(struct kp_ctx *ctx, const char *kernel);
 
+/* Remove what a process that died left, and the directory if there are no marks. Needs our
+ * lock. */
+int kp_unsettled_sweep(struct kp_ctx *ctx, struct kp_err *err);
+
 /* Run depmod for a kernel, without touching its mark: what is placed inside a transaction must be
  * found by the initramfs that the transaction makes. Nothing is done for a kernel that is
  * not present. */

@@ -247,11 +247,16 @@ static int place(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return r;
 }
 
+static bool has_state(struct sync *s, const char *name)
+{
+	_cleanup_free_ char *path = kp_path_join(s->ctx->state_dir, name);
+
+	return kp_exists_in(s->ctx->root_fd, path);
+}
+
 static bool pending(struct sync *s, const struct kp_world *w)
 {
-	_cleanup_strv_ char **marked = NULL;
-
-	if (w->queue.n || kp_forget_due(s->ctx, w))
+	if (kp_forget_due(s->ctx, w))
 		return true;
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
@@ -260,7 +265,8 @@ static bool pending(struct sync *s, const struct kp_world *w)
 		    row->action == KP_ACTION_ERASE)
 			return true;
 	}
-	return kp_unsettled_list(s->ctx, &marked, NULL) == 0 && marked;
+	/* Both are there only while there is something to do, if only to sweep up. */
+	return has_state(s, "queue") || has_state(s, "unsettled");
 }
 
 static void pause_ms(int ms)

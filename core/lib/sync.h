@@ -32,7 +32,6 @@ struct kp_world {
 	struct kp_queue queue;
 	struct kp_pkg_installed *packages;
 	size_t n_packages;
-	const struct kp_pkg_id **package_ids; /* parallel to input.packages */
 	struct kp_sources unregistered;	      /* trees below source_tree */
 	struct kp_world_pair *pairs;	      /* parallel to input.pairs */
 	struct kp_plan_input input;
@@ -79,7 +78,7 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);
 /* Does a sync register this unregistered tree by itself? */
 bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
-/* Is there no source tree in DIR any more, rather than one that cannot be read? */
+/* Is there no source tree in DIR any more, neither on disk nor in the database? */
 bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir);
 void kp_world_clear(struct kp_world *w);
 

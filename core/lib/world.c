@@ -219,13 +219,51 @@ static bool erase_is_queued(const struct kp_world *w, const char *name)
 	return false;
 }
 
+/* /usr/src not being mounted leaves the tree in the database; where it is a link, as that. */
+bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir)
+{
+	const struct kp_backend *b = ctx->backend;
+	_cleanup_free_ char *conf = kp_path_join(dir, "dkms.conf");
+	const char *const paths[] = { dir, conf };
+	struct kp_owner owners[KP_ARRAY_SIZE(paths)] = { 0 };
+	bool gone;
+	struct stat st;
+
+	/* Not merely something that cannot be read. */
+	if (kp_lstat_in(ctx->root_fd, conf, &st) != -ENOENT)
+		return false;
+	gone = b->ops->owner(b->db, paths, KP_ARRAY_SIZE(paths), owners, NULL) == 0;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(paths); i++) {
+		gone = gone && !owners[i].package;
+		free(owners[i].package);
+		free(owners[i].version);
+		free(owners[i].path);
+	}
+	return gone;
+}
+
+/* Was the source of a package owned by a package, and is now gone? */
+static bool source_has_gone(struct loader *l, const struct kp_pkg_id *id)
+{
+	const struct kp_source *s;
+	_cleanup_free_ char *dir = NULL;
+
+	if (!id->source_package)
+		return false;
+	s = kp_sources_find(&l->w->sources, id->module, id->version);
+	if (s && !s->missing)
+		return false;
+	dir = s ? kp_strdup(s->dir)
+		: kp_strf("%s/%s-%s", l->ctx->source_tree, id->module, id->version);
+	return kp_world_has_gone(l->ctx, dir);
+}
+
 static void add_package(struct loader *l, const struct kp_pkg_id *id, const char *name,
 			bool queued)
 {
 	struct kp_plan_package *p;
 
 	l->packages = kp_reallocarray(l->packages, l->n_packages + 1, sizeof(*p));
-	l->w->package_ids[l->n_packages] = id;
 	p = &l->packages[l->n_packages++];
 	*p = (struct kp_plan_package){
 		.module = id->module,
@@ -235,65 +273,11 @@ static void add_package(struct loader *l, const struct kp_pkg_id *id, const char
 		.name = name,
 		.content = id->content,
 		.queued = queued,
+		.source_gone = source_has_gone(l, id),
 		.removed = kp_intent_removed(l->w->intent, id->module, id->version),
 		.intent =
 			kp_intent_get(l->w->intent, id->module, id->version, id->kernel),
 	};
-}
-
-/* Nothing of that name: not merely something that cannot be read. */
-bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir)
-{
-	_cleanup_free_ char *conf = kp_path_join(dir, "dkms.conf");
-	struct stat st;
-
-	return kp_lstat_in(ctx->root_fd, conf, &st) == -ENOENT;
-}
-
-/*
- * Was the source of a package owned by a package, and is now neither on disk nor in the
- * database? (/usr/src not being mounted leaves it in the database.)
- */
-static int find_gone_sources(struct loader *l, struct kp_err *err)
-{
-	const struct kp_pkgdb_ops *ops = l->ctx->backend->ops;
-	size_t n = 0, *which = kp_calloc(l->n_packages, sizeof(*which));
-	_cleanup_strv_ char **paths = NULL;
-	struct kp_owner *owners;
-	int r = 0;
-
-	for (size_t i = 0; i < l->n_packages; i++) {
-		const struct kp_pkg_id *id = l->w->package_ids[i];
-		_cleanup_free_ char *dir = NULL, *conf = NULL;
-		const struct kp_source *s;
-
-		if (!id->source_package)
-			continue;
-		s = kp_sources_find(&l->w->sources, id->module, id->version);
-		if (s && !s->missing)
-			continue;
-		dir = s ? kp_strdup(s->dir)
-			: kp_strf("%s/%s-%s", l->ctx->source_tree, id->module,
-				  id->version);
-		if (!kp_world_has_gone(l->ctx, dir))
-			continue;
-		conf = kp_path_join(dir, "dkms.conf");
-		kp_strv_take(&paths, kp_steal(&conf));
-		which[n++] = i;
-	}
-	owners = kp_calloc(n, sizeof(*owners));
-	if (n)
-		r = ops->owner(l->ctx->backend->db, (const char *const *)paths, n, owners,
-			       err);
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		l->packages[which[i]].source_gone = owners[i].package == NULL;
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
-	free(which);
-	return r;
 }
 
 static bool has_lost_files(struct kp_ctx *ctx, const struct kp_pkg_installed *pkg)
@@ -306,11 +290,10 @@ static bool has_lost_files(struct kp_ctx *ctx, const struct kp_pkg_installed *pk
 	return false;
 }
 
-static int load_packages(struct loader *l, struct kp_err *err)
+static void load_packages(struct loader *l)
 {
 	struct kp_world *w = l->w;
 
-	w->package_ids = kp_calloc(w->n_packages + w->queue.n, sizeof(*w->package_ids));
 	for (size_t i = 0; i < w->n_packages; i++) {
 		if (erase_is_queued(w, w->packages[i].name))
 			continue;
@@ -323,7 +306,6 @@ static int load_packages(struct loader *l, struct kp_err *err)
 			continue;
 		add_package(l, &w->queue.list[i].id, w->queue.list[i].name, true);
 	}
-	return find_gone_sources(l, err);
 }
 
 /* For a plan that is only shown: what a sync would register first. */
@@ -372,7 +354,8 @@ static int load(struct loader *l, struct kp_err *err)
 	if (r < 0)
 		return r;
 	load_pairs(l);
-	return load_packages(l, err);
+	load_packages(l);
+	return 0;
 }
 
 int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
@@ -420,7 +403,6 @@ void kp_world_clear(struct kp_world *w)
 	for (size_t i = 0; i < w->n_packages; i++)
 		kp_pkg_installed_clear(&w->packages[i]);
 	free(w->packages);
-	free(w->package_ids);
 	kp_queue_clear(&w->queue);
 	kp_intent_free(w->intent);
 	kp_kernels_clear(&w->kernels);

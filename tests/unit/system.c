@@ -7,11 +7,10 @@
 
 #include <kmodpkg/proc.h>
 
-#include "lib/key.h"
+#include "base/hash.h"
+#include "lib/artifact.h"
 #include "lib/record.h"
 #include "system.h"
-
-#define FAKEDB "/var/lib/fakedb"
 
 static const struct kp_pkgdb_ops *fake_ops;
 static char *ko; /* bytes of a module */
@@ -19,14 +18,6 @@ static size_t ko_len;
 
 static const char *const lists[] = { "modules.order", "modules.builtin",
 				     "modules.builtin.modinfo" };
-
-#define TRY(call)                                                                        \
-	do {                                                                             \
-		struct kp_err why_ = KP_ERR_INIT, *err = &why_;                          \
-		int rc_ = (call);                                                        \
-		if (rc_ < 0)                                                             \
-			fail_msg("%s: %s", #call, kp_err_text(err, rc_));                \
-	} while (0)
 
 /* ---- the copy of the system ---- */
 
@@ -58,8 +49,24 @@ static bool make_ko(void)
 	       kp_read_in(dir.fd, "/x.ko", 0, &ko, &ko_len) == 0;
 }
 
-bool test_system_prepare(void)
+/* A sync by a command of its own, as a script of a module would run it: without backend, which
+ * only one that is not nested would miss. */
+static int run_nested(void)
 {
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = NULL;
+	struct kp_sync_opts opts = { 0 };
+	struct kp_sync_result result;
+
+	return kp_ctx_open("/", &ctx, NULL) < 0 || !kp_sync_is_nested() ||
+	       kp_sync(ctx, &opts, &result, NULL) < 0;
+}
+
+bool test_system_prepare(int argc, char **argv)
+{
+	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
+		exit(kp_artifact_check_main(argc, argv));
+	if (argc > 1 && !strcmp(argv[1], "nested"))
+		exit(run_nested());
 	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return false;
@@ -74,7 +81,7 @@ static void hide(const char *upper, const char *dir)
 	_cleanup_free_ char *path = kp_path_join(upper, dir);
 	_cleanup_close_ int slash = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	TRY(kp_mkdir_in(slash, path, 0755, err));
+	TEST_TRY(kp_mkdir_in(slash, path, 0755, err));
 	assert_int_equal(setxattr(path, "trusted.overlay.opaque", "y", 1, 0), 0);
 }
 
@@ -129,11 +136,11 @@ int test_system_setup(void **state)
 	kp_log_set_sink(test_sink, &s->log);
 	test_put(&s->root, "/etc/os-release", "ID=debian\n");
 	test_put(&s->root, "/etc/kmodpkg.conf", "sign = no\n");
-	TRY(kp_mkdir_in(s->root.fd, FAKEDB "/packages", 0755, err));
-	TRY(kp_ctx_open("/", &s->ctx, err));
+	TEST_TRY(kp_mkdir_in(s->root.fd, TEST_FAKEDB "/packages", 0755, err));
+	TEST_TRY(kp_ctx_open("/", &s->ctx, err));
 	s->ctx->backend = kp_calloc(1, sizeof(*s->ctx->backend));
 	s->ctx->backend->ops = fake_ops;
-	TRY(fake_ops->open(s->ctx->root_fd, &s->ctx->backend->db, err));
+	TEST_TRY(fake_ops->open(s->ctx->root_fd, &s->ctx->backend->db, err));
 	test_add_kernel(s, K1);
 	test_add_kernel(s, K2);
 	return 0;
@@ -180,7 +187,7 @@ static void put_f(struct test_system *s, char *path, const char *text)
 
 void test_fake(struct test_system *s, const char *file, const char *text)
 {
-	_cleanup_free_ char *path = kp_path_join(FAKEDB, file);
+	_cleanup_free_ char *path = kp_path_join(TEST_FAKEDB, file);
 
 	if (text)
 		test_put(&s->root, path, text);
@@ -191,8 +198,8 @@ void test_fake(struct test_system *s, const char *file, const char *text)
 /* The lines of `owned` but those of PACKAGE, with LINE. */
 static void change_owned(struct test_system *s, const char *package, const char *line)
 {
-	_cleanup_free_ char *text = test_exists(s, FAKEDB "/owned")
-					    ? test_get(&s->root, FAKEDB "/owned")
+	_cleanup_free_ char *text = test_exists(s, TEST_FAKEDB "/owned")
+					    ? test_get(&s->root, TEST_FAKEDB "/owned")
 					    : kp_strdup("");
 	_cleanup_free_ char *prefix = kp_strf("%s ", package);
 	_cleanup_strv_ char **lines = kp_strv_split(text, "\n");
@@ -233,11 +240,11 @@ void test_add_kernel(struct test_system *s, const char *kernel)
 	put_f(s, kp_strf("/usr/src/linux-headers-%s/.config", kernel),
 	      "CONFIG_64BIT=y\n");
 	test_put(&s->root, module, "");
-	TRY(kp_write_in(s->root.fd, module, ko, ko_len, 0644, err));
+	TEST_TRY(kp_write_in(s->root.fd, module, ko, ko_len, 0644, err));
 	for (size_t i = 0; i < KP_ARRAY_SIZE(lists); i++)
 		put_f(s, kp_strf("/lib/modules/%s/%s", kernel, lists[i]), "");
 	test_put(&s->root, image, "image");
-	TRY(kp_symlink_in(s->root.fd, headers, build, err));
+	TEST_TRY(kp_symlink_in(s->root.fd, headers, build, err));
 	test_own(s, package, module);
 	test_own(s, package, image);
 	test_own(s, headers_package, build);
@@ -257,7 +264,7 @@ void test_remove_kernel(struct test_system *s, const char *kernel)
 	for (size_t i = 0; i < KP_ARRAY_SIZE(lists); i++)
 		kp_strv_addf(&paths, "/lib/modules/%s/%s", kernel, lists[i]);
 	kp_strv_foreach(path, paths)
-		TRY(kp_rm_rf_in(s->root.fd, *path, err));
+		TEST_TRY(kp_rm_rf_in(s->root.fd, *path, err));
 	test_disown(s, image);
 	test_disown(s, headers);
 }
@@ -286,7 +293,7 @@ void test_register(struct test_system *s, const char *module, const char *versio
 	_cleanup_free_ char *dir = kp_strf("/usr/src/%s-%s", module, version);
 
 	test_add_source(s, module, version, more);
-	TRY(kp_source_register(s->ctx, module, version, dir, err));
+	TEST_TRY(kp_source_register(s->ctx, module, version, dir, err));
 }
 
 /* The key as it is now, to be freed. */
@@ -296,7 +303,7 @@ static char *key_of(struct test_system *s, const char *module, const char *versi
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	struct kp_sync_opts opts = { .requested = true };
 
-	TRY(kp_world_load(s->ctx, &opts, &w, err));
+	TEST_TRY(kp_world_load(s->ctx, &opts, &w, err));
 	for (size_t i = 0; i < w.plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w.plan.rows[i];
 
@@ -321,7 +328,7 @@ static void publish_file(struct test_system *s, struct kp_record *rec, const cha
 	kp_buf_add(&bytes, ko, ko_len);
 	kp_buf_adds(&bytes, mark);
 	test_put(&s->root, path, "");
-	TRY(kp_write_in(s->root.fd, path, bytes.s, bytes.len, 0644, err));
+	TEST_TRY(kp_write_in(s->root.fd, path, bytes.s, bytes.len, 0644, err));
 	kp_hash_init(&h);
 	kp_hash_add(&h, bytes.s, bytes.len);
 	kp_hash_hex(&h, hex);
@@ -359,7 +366,7 @@ void test_publish(struct test_system *s, const char *module, const char *version
 	}
 	kp_hash_hex(&h, hex);
 	rec->content = kp_strdup(hex);
-	TRY(kp_record_save(s->ctx, module, version, kernel, rec, err));
+	TEST_TRY(kp_record_save(s->ctx, module, version, kernel, rec, err));
 }
 
 void test_fail(struct test_system *s, const char *module, const char *version,
@@ -371,7 +378,7 @@ void test_fail(struct test_system *s, const char *module, const char *version,
 	rec->key = key_of(s, module, version, kernel);
 	rec->reason = kp_strdup(reason);
 	rec->machine = machine;
-	TRY(kp_record_save(s->ctx, module, version, kernel, rec, err));
+	TEST_TRY(kp_record_save(s->ctx, module, version, kernel, rec, err));
 }
 
 static void change_intent(struct test_system *s, const char *module, const char *version,
@@ -379,12 +386,12 @@ static void change_intent(struct test_system *s, const char *module, const char 
 {
 	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
 
-	TRY(kp_intent_load(s->ctx, &in, err));
+	TEST_TRY(kp_intent_load(s->ctx, &in, err));
 	if (kernel)
 		kp_intent_set(in, module, version, kernel, kind);
 	else
 		kp_intent_set_removed(in, module, version, true);
-	TRY(kp_intent_save(s->ctx, in, err));
+	TEST_TRY(kp_intent_save(s->ctx, in, err));
 }
 
 void test_say(struct test_system *s, const char *module, const char *version,
@@ -422,7 +429,7 @@ void test_sync(struct test_system *s)
 void test_drain(struct test_system *s)
 {
 	kp_buf_reset(&s->log);
-	TRY(kp_drain(s->ctx, err));
+	TEST_TRY(kp_drain(s->ctx, err));
 }
 
 int test_child(struct test_system *s, void (*fn)(struct test_system *s))
@@ -446,194 +453,5 @@ void test_copy_self(struct test_system *s, const char *path)
 		kp_open_in(s->root.fd, path, O_WRONLY | O_CREAT | O_EXCL, 0755);
 
 	assert_true(in >= 0 && out >= 0);
-	TRY(kp_copy_fd(in, out, err));
-}
-
-int test_system_nested(void)
-{
-	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = NULL;
-	struct kp_sync_opts opts = { 0 };
-	struct kp_sync_result result;
-
-	/* A sync that is not nested needs the backend, and would not survive this. */
-	return kp_ctx_open("/", &ctx, NULL) < 0 || !kp_sync_is_nested() ||
-	       kp_sync(ctx, &opts, &result, NULL) < 0;
-}
-
-/* ---- looking at it ---- */
-
-bool test_exists(struct test_system *s, const char *path)
-{
-	struct stat st;
-
-	return kp_lstat_in(s->root.fd, path, &st) == 0;
-}
-
-static char *fake_member(struct test_system *s, const char *module, const char *kernel,
-			 const char *member)
-{
-	_cleanup_free_ char *path =
-		kp_strf(FAKEDB "/packages/kmod-%s-%s", module, kernel);
-	_cleanup_free_ char *text = NULL, *prefix = kp_strf("%s=", member);
-	_cleanup_strv_ char **lines = NULL;
-
-	if (!test_exists(s, path))
-		return NULL;
-	text = test_get(&s->root, path);
-	lines = kp_strv_split(text, "\n");
-	kp_strv_foreach(l, lines)
-		if (kp_str_starts(*l, prefix))
-			return kp_strdup(*l + strlen(prefix));
-	return NULL;
-}
-
-void test_assert_placed(struct test_system *s, const char *module, const char *version,
-			const char *kernel)
-{
-	_cleanup_(kp_record_freep) struct kp_record *rec = NULL;
-	_cleanup_free_ char *dep_path = kp_strf("/lib/modules/%s/modules.dep", kernel);
-	_cleanup_free_ char *dep = NULL;
-
-	TRY(kp_record_load(s->ctx, module, version, kernel, &rec, err));
-	dep = test_get(&s->root, dep_path);
-	for (size_t i = 0; i < rec->n_files; i++) {
-		const struct kp_record_file *f = &rec->files[i];
-		_cleanup_free_ char *path =
-			kp_strf("/lib/modules/%s/%s", kernel, f->dest);
-		_cleanup_free_ char *line = kp_strf("%s:", f->dest);
-		_cleanup_close_ int fd = kp_open_in(s->root.fd, path, O_RDONLY, 0);
-		char hex[KP_HASH_HEX];
-		struct stat st;
-
-		if (fd < 0)
-			fail_msg("%s: %s", path, strerror(-fd));
-		TRY(kp_hash_fd(fd, hex, err));
-		assert_string_equal(hex, f->sha256);
-		assert_int_equal(fstat(fd, &st), 0);
-		assert_int_equal(st.st_mode, S_IFREG | 0644);
-		if (!strstr(dep, line))
-			fail_msg("depmod has not seen %s: %s", path, dep);
-	}
-}
-
-void test_assert_installed(struct test_system *s, const char *module, const char *version,
-			   const char *kernel)
-{
-	_cleanup_free_ char *there = fake_member(s, module, kernel, "version");
-
-	if (!kp_str_eq(there, version))
-		fail_msg("%s for %s: version %s is in the database, not %s; said:\n%s",
-			 module, kernel, there ? there : "none", version, s->log.s);
-	test_assert_placed(s, module, version, kernel);
-}
-
-void test_assert_absent(struct test_system *s, const char *module, const char *kernel)
-{
-	_cleanup_free_ char *there = fake_member(s, module, kernel, "version");
-	_cleanup_free_ char *file =
-		kp_strf("/lib/modules/%s/updates/dkms/%s.ko", kernel, module);
-	_cleanup_free_ char *view = kp_strf("%s/%s/kernel-%s-%s", s->ctx->dkms_tree,
-					    module, kernel, s->ctx->arch);
-
-	if (there)
-		fail_msg("%s for %s is in the database: %s", module, kernel, there);
-	assert_false(test_exists(s, file));
-	assert_false(test_exists(s, view));
-}
-
-/* Every file below DIR is in a package. */
-static void assert_owned_below(struct test_system *s, const char *dir)
-{
-	_cleanup_strv_ char **names = NULL;
-
-	(void)kp_list_in(s->root.fd, dir, &names);
-	kp_strv_foreach(name, names) {
-		_cleanup_free_ char *path = kp_path_join(dir, *name);
-		const char *paths[] = { path };
-		struct kp_owner owner = { 0 };
-
-		if (kp_is_dir_in(s->root.fd, path)) {
-			assert_owned_below(s, path);
-			continue;
-		}
-		TRY(fake_ops->owner(s->ctx->backend->db, paths, 1, &owner, err));
-		if (!owner.package)
-			fail_msg("nobody owns %s", path);
-		free(owner.package);
-		free(owner.version);
-		free(owner.path);
-	}
-}
-
-void test_assert_settled(struct test_system *s)
-{
-	_cleanup_strv_ char **kernels = NULL;
-
-	assert_false(test_exists(s, "/var/lib/kmodpkg/queue"));
-	assert_false(test_exists(s, "/var/lib/kmodpkg/unsettled"));
-	TRY(kp_list_in(s->root.fd, "/lib/modules", &kernels));
-	kp_strv_foreach(k, kernels) {
-		_cleanup_free_ char *updates = kp_strf("/lib/modules/%s/updates", *k);
-
-		assert_owned_below(s, updates);
-	}
-}
-
-void test_assert_fake_log(struct test_system *s, const char *text)
-{
-	_cleanup_free_ char *log = test_exists(s, FAKEDB "/log")
-					   ? test_get(&s->root, FAKEDB "/log")
-					   : kp_strdup("");
-
-	assert_string_equal(log, text);
-}
-
-void test_assert_said(struct test_system *s, const char *words)
-{
-	if (!s->log.s || !strstr(s->log.s, words))
-		fail_msg("\"%s\" was not said, but:\n%s", words,
-			 s->log.s ? s->log.s : "");
-}
-
-void test_assert_not_said(struct test_system *s, const char *words)
-{
-	if (s->log.s && strstr(s->log.s, words))
-		fail_msg("\"%s\" was said:\n%s", words, s->log.s);
-}
-
-const struct kp_plan_row *test_row(struct test_system *s, const char *module,
-				   const char *version, const char *kernel)
-{
-	struct kp_sync_opts opts = { 0 };
-
-	kp_world_clear(&s->world);
-	TRY(kp_world_load(s->ctx, &opts, &s->world, err));
-	for (size_t i = 0; i < s->world.plan.n_rows; i++) {
-		const struct kp_plan_row *row = &s->world.plan.rows[i];
-
-		if (kp_str_eq(row->module, module) && kp_str_eq(row->version, version) &&
-		    kp_str_eq(row->kernel, kernel))
-			return row;
-	}
-	fail_msg("status has no row for %s/%s, %s", module, version, kernel);
-	return NULL;
-}
-
-void test_assert_state(struct test_system *s, const char *module, const char *version,
-		       const char *kernel, enum kp_state state, const char *note)
-{
-	const struct kp_plan_row *row = test_row(s, module, version, kernel);
-
-	if (row->state != state || !kp_str_eq(row->note, note))
-		fail_msg("%s/%s for %s is %s (%s), not %s (%s)", module, version, kernel,
-			 kp_state_name(row->state), row->note ? row->note : "",
-			 kp_state_name(state), note ? note : "");
-}
-
-size_t test_queue_length(struct test_system *s)
-{
-	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
-
-	TRY(kp_queue_load(s->ctx, &q, err));
-	return q.n;
+	TEST_TRY(kp_copy_fd(in, out, err));
 }

@@ -16,6 +16,17 @@
 #define K1 "6.1.0-1-test" /* both kernels have an image, modules and headers */
 #define K2 "6.1.0-2-test"
 
+#define TEST_FAKEDB "/var/lib/fakedb"
+
+/* CALL uses a variable `err` that is there for it, and must not fail. */
+#define TEST_TRY(call)                                                                   \
+	do {                                                                             \
+		struct kp_err why_ = KP_ERR_INIT, *err = &why_;                          \
+		int rc_ = (call);                                                        \
+		if (rc_ < 0)                                                             \
+			fail_msg("%s: %s", #call, kp_err_text(err, rc_));                \
+	} while (0)
+
 struct test_system {
 	struct test_root root; /* "/" */
 	struct kp_ctx *ctx;
@@ -27,8 +38,10 @@ struct test_system {
 	char *mount;
 };
 
-/* For main(), once: a mount namespace, the backend, a module file. False: cannot be. */
-bool test_system_prepare(void);
+/* For main(), once: a mount namespace, the backend, a module file. False: cannot be. Does not
+ * return when this program was started to check a module, or as the command of
+ * test_copy_self(). */
+bool test_system_prepare(int argc, char **argv);
 /* For cmocka_unit_test_setup_teardown(); two kernels are there, no source. */
 int test_system_setup(void **state);
 int test_system_teardown(void **state);
@@ -75,10 +88,9 @@ void test_drain(struct test_system *s);
 /* Run FN in a child; its wait status. */
 int test_child(struct test_system *s, void (*fn)(struct test_system *s));
 
-/* This program inside, under this name. */
+/* This program inside, under this name: "PATH nested" is a sync by a command of its own, which
+ * fails if it is not below another one. */
 void test_copy_self(struct test_system *s, const char *path);
-/* For main() of such a copy: a sync by a command of its own, without backend; exit code. */
-int test_system_nested(void);
 
 /* ---- looking at it */
 

@@ -154,7 +154,7 @@ static void switched_off(void **state)
 	test_assert_installed(s, "hello", "1.0", K1);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(order_and_environment),
@@ -166,6 +166,6 @@ int main(void)
 		SYSTEM_TEST(switched_off),
 	};
 
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

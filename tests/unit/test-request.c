@@ -230,8 +230,6 @@ int main(int argc, char **argv)
 		GUARD_TEST(drain_beside_a_sync),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], "nested"))
-		return test_system_nested();
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,7 +5,6 @@
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
-#include "lib/artifact.h"
 #include "system.h"
 
 static size_t started; /* builds of the last sync */
@@ -359,8 +358,6 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(two_syncs_one_build),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -547,7 +547,7 @@ static void modules_do_not_fit(void **state)
 	assert_int_equal(umount("/lib/modules/" K1 "/updates/dkms"), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(inside_a_transaction),
@@ -573,6 +573,6 @@ int main(void)
 		SYSTEM_TEST(modules_do_not_fit),
 	};
 
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,6 @@
 /* What a sync erases, and what it keeps because nothing says for certain that it is to go. */
 #include <sys/mount.h>
 
-#include "lib/artifact.h"
 #include "lib/build.h"
 #include "lib/install.h"
 #include "system.h"
@@ -230,6 +229,34 @@ static void usr_src_not_mounted(void **state)
 	test_assert_state(s, "hello", "1.0", K1, KP_STATE_INSTALLED, NULL);
 }
 
+/* The package has its tree elsewhere, and a link in /usr/src. */
+static void usr_src_with_a_link_not_mounted(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	test_add_source(s, "hello", "1.0", NULL);
+	assert_int_equal(rename("/usr/src/hello-1.0", "/usr/share/hello"), 0);
+	assert_int_equal(symlink("/usr/share/hello", "/usr/src/hello-1.0"), 0);
+	test_own(s, "hello-dkms", "/usr/share/hello/dkms.conf");
+	test_own(s, "hello-dkms", "/usr/src/hello-1.0");
+	test_put(&s->root, "/etc/dkms/no-autoinstall", "");
+	test_sync(s);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_sync(s);
+	assert_int_equal(s->result.installed, 2);
+	assert_int_equal(mount("none", "/usr/src", "tmpfs", 0, NULL), 0);
+	assert_kept(s);
+	assert_true(test_exists(s, "/var/lib/dkms/hello/1.0/source"));
+	assert_int_equal(umount("/usr/src"), 0);
+	remove_tree(s, "/usr/src/hello-1.0");
+	remove_tree(s, "/usr/share/hello");
+	test_disown(s, "hello-dkms");
+	test_sync(s);
+	test_assert_absent(s, "hello", K1);
+	assert_false(test_exists(s, "/var/lib/dkms/hello"));
+}
+
 static void conf_cannot_be_read(void **state)
 {
 	struct test_system *s = installed(state);
@@ -404,6 +431,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(registered_source_gone_with_its_package),
 		SYSTEM_TEST(source_of_nobody_gone),
 		SYSTEM_TEST(usr_src_not_mounted),
+		SYSTEM_TEST(usr_src_with_a_link_not_mounted),
 		SYSTEM_TEST(conf_cannot_be_read),
 		SYSTEM_TEST(malformed_conf),
 		SYSTEM_TEST(empty_var_lib_kmodpkg),
@@ -418,8 +446,6 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(unreadable_queue_entry_is_planned_again),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A sync that may commit: from published builds to packages, and away again. */
-#include "lib/artifact.h"
 #include "system.h"
 
 static void commits_when_free(void **state)
@@ -355,8 +354,6 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(build_only_installs_nothing),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

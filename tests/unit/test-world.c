@@ -309,7 +309,7 @@ static void read_only_with_nothing_to_do(void **state)
 	assert_int_equal(mount(NULL, "/", NULL, MS_REMOUNT, NULL), 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(only_what_a_package_owns),
@@ -326,6 +326,6 @@ int main(void)
 		SYSTEM_TEST(read_only_with_nothing_to_do),
 	};
 
-	test_system_prepare();
+	test_system_prepare(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

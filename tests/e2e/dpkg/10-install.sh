@@ -148,12 +148,12 @@ missing_headers()
 	run apt-get install "$(source_deb kmodpkg-hello)"
 	run apt-get install "linux-image-$K1"
 	# Whoever installs a kernel without its headers is told what to do, then and there.
-	assert_output "apt install linux-headers-$K1"
+	assert_output "apt install linux-headers-$K1_RE"
 	assert_modules "$K1"
 	assert_initramfs_made "$K1=1"
 	assert_status kmodpkg-hello 1.0 "$K1" no-headers
 	run kmodpkg status -v
-	assert_output "apt install linux-headers-$K1"
+	assert_output "apt install linux-headers-$K1_RE"
 }
 
 scenario nothing_to_do hello
@@ -163,7 +163,7 @@ nothing_to_do()
 	before=$(find "/lib/modules/$K1/updates" -type f -printf '%p %i %T@\n')
 	initramfs_reset
 	run kmodpkg sync --dry-run
-	assert_no_output "$K1"
+	assert_no_output "$K1_RE"
 	run kmodpkg sync
 	# A package that has nothing to do with modules.
 	small_deb /tmp e2e-unrelated 1

@@ -51,8 +51,8 @@ kernel_upgraded()
 	assert_initramfs_made "$K2=1"
 	# The kernels came by a dependency: their modules must go with them one day.
 	run apt-mark showauto
-	assert_output "^kmodpkg-hello-modules-$K1$"
-	assert_output "^kmodpkg-hello-modules-$K2$"
+	assert_output "^kmodpkg-hello-modules-$K1_RE$"
+	assert_output "^kmodpkg-hello-modules-$K2_RE$"
 	# And while a kernel is protected from autoremove, so are its modules.
 	run apt-get autoremove
 	assert_modules "$K1" kmodpkg_hello

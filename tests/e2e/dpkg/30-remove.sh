@@ -25,7 +25,7 @@ kernel_purged()
 	assert_kernel_gone "$K1"
 	assert_initramfs_made
 	run kmodpkg status
-	assert_no_output "$K1"
+	assert_no_output "$K1_RE"
 }
 
 scenario kernel_removed_headers_left hello

@@ -10,7 +10,7 @@ build_fails()
 	run apt-get install "linux-image-$K1" "linux-headers-$K1"
 	# Said in apt's output: which, where, why.
 	assert_output 'kmodpkg-broken'
-	assert_output "$K1"
+	assert_output "$K1_RE"
 	assert_output 'does not compile, on purpose'
 	assert_output '/var/log/kmodpkg/'
 	# The others are not held up by it.

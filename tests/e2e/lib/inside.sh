@@ -11,6 +11,10 @@ RUN_OUTPUT=/tmp/e2e-run
 GATE=/usr/src/.e2e-gate
 # shellcheck disable=SC1091
 . /srv/e2e/kernels
+# The same for patterns: a release may have a "+" in it.
+K1_RE=${K1//./\\.} K2_RE=${K2//./\\.}
+# shellcheck disable=SC2034 # for scenarios
+K1_RE=${K1_RE//+/\\+} K2_RE=${K2_RE//+/\\+}
 
 # The output of the last run, without dpkg's progress.
 show_output()
