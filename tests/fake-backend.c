@@ -7,7 +7,8 @@
  *	packages/NAME	an installed package of ours: "key=value" lines, then "file=PATH"
  *			lines
  *	owned		what other packages own: "PACKAGE VERSION PATH" lines
- *	lock		"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]"
+ *	lock		"free" (or absent), "can-commit", "must-defer", "busy [HOLDER]",
+ *			"other-root"
  *	refuse		"NAME REASON" lines: changes of these packages fail
  *	busy-once	exists: the next commit finds the lock taken; what the file holds is
  *			from then on the lock
@@ -131,6 +132,8 @@ static int fake_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_h
 		*ret = KP_LOCK_INSIDE_MUST_DEFER;
 	else if (kp_str_starts(word, "busy"))
 		*ret = KP_LOCK_BUSY;
+	else if (!strcmp(word, "other-root"))
+		return kp_err_set(err, -EXDEV, "the transaction is on another root");
 	else
 		return kp_err_set(err, -EINVAL, "fakedb: no lock state '%s'", word);
 	if (*ret == KP_LOCK_BUSY && ret_holder)

@@ -100,6 +100,21 @@ int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
 	}
 }
 
+/* A package manager that works on another root runs scripts and hooks here, which mean that
+ * root's modules. */
+static int check_transaction(struct cli *cli)
+{
+	const struct kp_backend *b = cli->ctx->backend;
+	struct kp_err err = KP_ERR_INIT;
+	enum kp_lock_state state;
+
+	if (!b || b->ops->state(b->db, &state, NULL, &err) != -EXDEV)
+		return 0;
+	cli->elsewhere = true;
+	cli->err = err;
+	return -EXDEV;
+}
+
 int cli_open(struct cli *cli, unsigned int flags)
 {
 	int rc;
@@ -122,8 +137,10 @@ int cli_open(struct cli *cli, unsigned int flags)
 			return rc;
 	}
 	if (flags & CLI_NEEDS_BACKEND)
-		return kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
-	return 0;
+		rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
+	if (rc == 0 && (flags & CLI_MUTATES))
+		rc = check_transaction(cli);
+	return rc;
 }
 
 int cli_fail(struct cli *cli, int status, const char *fmt, ...)

@@ -52,6 +52,7 @@ struct cli {
 	const struct cli_cmd *cmd;
 	const char *root; /* --root, NULL: "/" */
 	bool quiet, verbose;
+	bool elsewhere;	    /* the transaction around us works on another root */
 	struct kp_ctx *ctx; /* NULL until cli_open() */
 	struct kp_err err;
 };
@@ -75,7 +76,8 @@ struct cli_cmd {
 int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
 	       const struct option *longopts, int *ret_status);
 
-/* Open the context as FLAGS say (usually cli->cmd->flags); 0 or a negative errno. */
+/* Open the context as FLAGS say (usually cli->cmd->flags); 0 or a negative errno. What would
+ * change something below a transaction on another root ends here, with status 0. */
 int cli_open(struct cli *cli, unsigned int flags);
 
 /* Set the words of cli->err and return STATUS. */

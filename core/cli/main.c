@@ -55,6 +55,10 @@ static const struct cli_cmd *find_verb(const char *name)
 /* Print what went wrong, once, and make the exit status of what a verb returned. */
 static int conclude(struct cli *cli, int rc)
 {
+	if (cli->elsewhere) {
+		kp_info("%s; nothing is done", cli->err.text);
+		return CLI_OK;
+	}
 	if (rc < 0 || (rc > 0 && cli->err.text[0]))
 		fprintf(stderr, "kmodpkg%s%s: %s\n", cli->cmd ? " " : "",
 			cli->cmd ? cli->cmd->name : "", kp_err_text(&cli->err, rc));

@@ -248,3 +248,21 @@ test_no_headers_in_a_transaction()
 	run_in sync -k 6.1.0-1-test
 	expect err <<<'kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed'
 }
+
+# A package manager that works on another root runs scripts here: they do not mean this one.
+test_transaction_on_another_root()
+{
+	echo other-root >"$root"/var/lib/fakedb/lock
+	for verb in sync drain 'add hello/1.0' 'build hello' 'install hello' 'uninstall hello' \
+		'remove hello'; do
+		# shellcheck disable=SC2086
+		run_in $verb
+		expect_status 0
+		expect_empty out
+		expect err <<<'kmodpkg: the transaction is on another root; nothing is done'
+	done
+	[ ! -e "$root"/var/lib/kmodpkg/intent.json ] || fail 'intent was written'
+	[ -L "$root"/var/lib/dkms/hello/1.0/source ] || fail 'the source was unregistered'
+	run status
+	expect_status 0
+}

@@ -2,7 +2,6 @@
 /* What a sync erases, and what it keeps because nothing says for certain that it is to go. */
 #include <sys/mount.h>
 
-#include "lib/artifact.h"
 #include "lib/build.h"
 #include "lib/install.h"
 #include "system.h"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* A sync that may commit: from published builds to packages, and away again. */
-#include "lib/artifact.h"
 #include "system.h"
 
 static void commits_when_free(void **state)
