@@ -104,6 +104,29 @@ static void tell_no_headers(struct cli *cli, const struct kp_sync_opts *opts,
 	}
 }
 
+/* A name that was mistyped must not look like work done. */
+static int check_names(struct cli *cli, const struct request *r)
+{
+	_cleanup_(kp_sources_clear) struct kp_sources sources = { 0 };
+	int rc;
+
+	if (!r->modules)
+		return 0;
+	rc = kp_sources_load(cli->ctx, &sources, &cli->err);
+	if (rc < 0)
+		return rc;
+	kp_strv_foreach(p, r->modules) {
+		_cleanup_strv_ char **words = kp_strv_split(*p, "/");
+
+		if (!kp_sources_find(&sources, words[0], words[1]))
+			return cli_fail(cli, CLI_NOT_REGISTERED,
+					"%s is not registered; kmodpkg status lists what "
+					"is, kmodpkg add registers a source",
+					*p);
+	}
+	return 0;
+}
+
 static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 {
 	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
@@ -147,6 +170,9 @@ static int run_request(struct cli *cli, struct request *r)
 		return rc;
 	if (r->if_backend && !kp_backend_is(cli->ctx, r->if_backend))
 		return CLI_OK;
+	rc = check_names(cli, r);
+	if (rc)
+		return rc;
 	return opts->dry_run ? print_plan(cli, opts) : sync_all(cli, opts);
 }
 

@@ -277,6 +277,8 @@ static void plan_wanted(struct planner *p, size_t index)
 		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
 		   !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
+		if (x->intent == KP_INTENT_PIN)
+			set_note(row, kp_strdup("pinned"));
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
 		row->action = KP_ACTION_INSTALL;
@@ -367,11 +369,11 @@ static char *erase_reason(const struct planner *p, const struct kp_plan_package 
 {
 	const struct kp_plan_kernel *k = find_kernel(p, pkg->kernel);
 
+	if (pkg->removed)
+		return kp_strdup("its source was removed");
 	if (!k || (!k->present && !k->in_database &&
 		   !(k->headers && pkg->intent == KP_INTENT_PIN)))
 		return kp_strf("kernel %s is gone", pkg->kernel);
-	if (pkg->removed)
-		return kp_strdup("its source was removed");
 	if (pkg->source_gone)
 		return kp_strdup("its source went with the package that owned it");
 	if (pkg->intent == KP_INTENT_HOLD)

@@ -192,10 +192,21 @@ static void tell_restored(struct sync *s, const struct kp_plan_row *row)
 	/* What was built just now was not there before: the view is DKMS's own. */
 	if (!row->package && !kp_strv_has(s->tried, name) &&
 	    kp_view_has(s->ctx, row->module, row->kernel))
-		kp_info("the package of %s/%s for %s was removed behind our back, restoring it; "
+		kp_info("the package of %s/%s for %s is missing, restoring it; "
 			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
 			row->module, row->version, row->kernel, row->module, row->version,
 			row->kernel);
+}
+
+static bool first_time(struct sync *s, const struct kp_plan_row *row)
+{
+	_cleanup_free_ char *name = row_name(row), *what = NULL;
+
+	what = kp_strf("%s %s", kp_action_name(row->action), name);
+	if (kp_strv_has(s->tried, what))
+		return false;
+	kp_strv_add(&s->tried, what);
+	return true;
 }
 
 /* Queue the changes of a plan. Count of changes. */
@@ -207,13 +218,17 @@ static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		struct kp_err one = KP_ERR_INIT;
 
-		if (row->action == KP_ACTION_INSTALL && row->wanted) {
+		if (row->action != KP_ACTION_ERASE &&
+		    !(row->action == KP_ACTION_INSTALL && row->wanted))
+			continue;
+		/* What was refused once in this run is not tried again in it. */
+		if (!first_time(s, row))
+			continue;
+		if (row->action == KP_ACTION_INSTALL) {
 			tell_restored(s, row);
 			r = kp_install_row(s->ctx, w, row, &one);
-		} else if (row->action == KP_ACTION_ERASE) {
-			r = kp_erase_row(s->ctx, w, row, &one);
 		} else {
-			continue;
+			r = kp_erase_row(s->ctx, w, row, &one);
 		}
 		if (kp_err_is_disk(r))
 			return kp_err_set(err, r, "%s/%s, kernel %s: %s", row->module,
@@ -400,20 +415,43 @@ static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
 		kp_strv_has(s->opts->modules, full));
 }
 
+/* Registered, and nothing can be made of it: its tree is missing or its conf malformed. */
+static bool is_unusable(const struct kp_world *w, const struct kp_plan_pair *x)
+{
+	return w->input.sources[x->source].missing || x->conf == KP_PLAN_CONF_BAD;
+}
+
 /* What is known to be wrong and is not tried. */
 static void count_hopeless(struct sync *s, const struct kp_world *w)
 {
+	_cleanup_strv_ char **unusable = NULL;
+	const struct kp_plan_pair *x;
+
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
+		_cleanup_free_ char *name = NULL;
 
 		if (row->state == KP_STATE_NO_HEADERS && row->wanted &&
 		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
-		if (row->wanted && is_selected(s, row) && !is_optional(s, row) &&
-		    row->action == KP_ACTION_NONE && row->pair != SIZE_MAX &&
-		    w->input.pairs[row->pair].failed_key &&
-		    kp_str_eq(w->input.pairs[row->pair].failed_key, row->key))
+		if (!is_selected(s, row) || is_optional(s, row) ||
+		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)
+			continue;
+		x = &w->input.pairs[row->pair];
+		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key))
 			s->ret->remembered++;
+		/* Who asked for one source is told by the verb. */
+		if (s->opts->requested || !is_unusable(w, x) ||
+		    x->intent == KP_INTENT_HOLD)
+			continue;
+		/* One line for a source, whatever the kernels. */
+		name = kp_strf("%s/%s", row->module, row->version);
+		if (kp_strv_has(unusable, name))
+			continue;
+		kp_warn("%s: %s", name, row->note);
+		kp_strv_addf(&s->ret->failures, "%s: %s", name, row->note);
+		kp_strv_take(&unusable, kp_steal(&name));
+		s->ret->failed++;
 	}
 }
 

@@ -21,14 +21,20 @@ static const char *const lists[] = { "modules.order", "modules.builtin",
 
 /* ---- the copy of the system ---- */
 
-static bool load_fake(void)
+static bool load_fake(const char *program)
 {
-	_cleanup_free_ char *exe = realpath("/proc/self/exe", NULL), *path = NULL;
+	/* Not /proc/self/exe: below a root that was mounted elsewhere it has no name. */
+	_cleanup_free_ char *exe = realpath(program, NULL), *dir = NULL, *path = NULL;
+	_cleanup_free_ char *tests = NULL;
 	void *handle;
 
-	for (int i = 0; i < 2; i++)
-		*strrchr(exe, '/') = '\0';
-	path = kp_strf("%s/fake.so", exe);
+	if (!exe) {
+		fprintf(stderr, "%s: %s\n", program, strerror(errno));
+		return false;
+	}
+	dir = kp_path_dir(exe);
+	tests = kp_path_dir(dir);
+	path = kp_path_join(tests, "fake.so");
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle)
 		fprintf(stderr, "%s\n", dlerror());
@@ -72,7 +78,7 @@ bool test_system_prepare(int argc, char **argv)
 		return false;
 	unsetenv("KMODPKG_SYNC");
 	unsetenv("SOURCE_DATE_EPOCH");
-	return load_fake() && make_ko();
+	return load_fake(argv[0]) && make_ko();
 }
 
 /* A directory of the upper layer that hides what this machine has there. */

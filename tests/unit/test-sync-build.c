@@ -201,7 +201,7 @@ static void coming_from_dkms(void **state)
 	test_put(&s->root, "/lib/modules/" K1 "/updates/dkms/hello.ko", "of dkms");
 	assert_int_equal(kp_symlink_in(s->root.fd, target, view, NULL), 0);
 	SYNC(s, 0);
-	test_assert_not_said(s, "behind our back");
+	test_assert_not_said(s, "is missing, restoring");
 	test_assert_installed(s, "hello", "1.0", K1);
 	test_assert_settled(s);
 }

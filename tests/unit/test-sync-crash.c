@@ -143,7 +143,7 @@ static void while_it_installs(void **state)
 		hold(s, KP_INTENT_NONE);
 		killed = killed_at(s, run_sync, n);
 		test_sync(s);
-		test_assert_not_said(s, "behind our back");
+		test_assert_not_said(s, "is missing, restoring");
 		assert_whole(s, "1.0");
 	}
 	/* There was something to be killed at. */

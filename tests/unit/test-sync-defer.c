@@ -277,7 +277,7 @@ static void refused_after_it_was_placed(void **state)
 	test_assert_settled(s);
 	test_fake(s, "refuse", NULL);
 	test_sync(s);
-	test_assert_not_said(s, "removed behind our back");
+	test_assert_not_said(s, "is missing, restoring");
 	assert_whole(s);
 }
 
@@ -343,7 +343,7 @@ static void killed_in_commit(void **state)
 		test_fake(s, "kill-after", NULL);
 		assert_int_equal(test_queue_length(s), 2);
 		test_sync(s);
-		test_assert_not_said(s, "removed behind our back");
+		test_assert_not_said(s, "is missing, restoring");
 		assert_whole(s);
 	}
 }

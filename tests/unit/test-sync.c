@@ -277,7 +277,7 @@ static void refused_change(void **state)
 	test_assert_settled(s);
 	test_fake(s, "refuse", NULL);
 	test_sync(s);
-	test_assert_not_said(s, "removed behind our back");
+	test_assert_not_said(s, "is missing, restoring");
 	test_assert_installed(s, "hello", "1.0", K1);
 }
 

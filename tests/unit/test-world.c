@@ -139,6 +139,23 @@ static void malformed_conf_stops_nobody(void **state)
 	fail_msg("nothing says that /usr/src/worst-1.0 is bad");
 }
 
+/* A source that is registered and cannot be used is a failure that every sync tells, once. */
+static void unusable_source_is_told(void **state)
+{
+	struct test_system *s = quiet(state);
+
+	test_register(s, "good", "1.0", NULL);
+	test_publish(s, "good", "1.0", K1, NULL);
+	test_register(s, "bad", "1.0", NULL);
+	test_put(&s->root, "/usr/src/bad-1.0/dkms.conf", "PACKAGE_VERSION=1.0\n");
+	test_sync(s);
+	test_assert_installed(s, "good", "1.0", K1);
+	assert_int_equal(s->result.failed, 1);
+	test_assert_said(s, "bad/1.0: /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME");
+	test_sync(s);
+	assert_int_equal(s->result.failed, 1);
+}
+
 static void hostile_names(void **state)
 {
 	struct test_system *s = quiet(state);
@@ -175,7 +192,11 @@ static void hostile_names(void **state)
 	test_assert_said(s,
 			 "/var/lib/dkms/m/a b-1.0: unsafe name of a version, skipping");
 	assert_null(strstr(strstr(s->log.s, "/usr/src/a b") + 1, "/usr/src/a b"));
-	assert_int_equal(s->result.failed, 0);
+	/* Odd, but safe to use as names; what they point to is no source, and that is told. */
+	assert_int_equal(s->result.failed, 12);
+	test_assert_said(s, "$(id)-1.0/1.0: ");
+	kp_strv_foreach(p, s->result.failures)
+		assert_false(kp_str_starts(*p, "good/"));
 	test_row(s, "good", "1.0", K1);
 	for (size_t i = 0; i < s->world.plan.n_rows; i++)
 		assert_true(kp_name_ok(s->world.plan.rows[i].module) &&
@@ -317,6 +338,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(source_upgraded),
 		SYSTEM_TEST(one_that_cannot_be_registered),
 		SYSTEM_TEST(malformed_conf_stops_nobody),
+		SYSTEM_TEST(unusable_source_is_told),
 		SYSTEM_TEST(hostile_names),
 		SYSTEM_TEST(odd_kernels),
 		SYSTEM_TEST(odd_kernel_in_the_database),
