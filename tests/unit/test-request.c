@@ -124,6 +124,28 @@ static void command_below_a_sync(void **state)
 	assert_false(test_exists(s, REQUEST));
 }
 
+/* What is refused is tried once in a run, whatever asks for further rounds (as dpkg's trigger does
+ * after each commit). */
+static void refused_once(void **state)
+{
+	struct test_system *s = test_system(state);
+	_cleanup_free_ char *tried = NULL;
+	size_t len;
+
+	test_register(s, "hello", "1.0", "PRE_INSTALL=\"refuse\"\n");
+	test_put(&s->root, "/usr/src/hello-1.0/refuse",
+		 "#!/bin/sh\necho once >>/tried\n/test-program nested\nexit 1\n");
+	assert_int_equal(chmod("/usr/src/hello-1.0/refuse", 0755), 0);
+	test_copy_self(s, "/test-program");
+	test_remove_kernel(s, K2);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_sync(s);
+	assert_int_equal(s->result.failed, 1);
+	test_assert_not_said(s, "kept changing");
+	assert_int_equal(kp_read_in(s->root.fd, "/tried", 0, &tried, &len), 0);
+	assert_string_equal(tried, "once\n");
+}
+
 /* ---- two at once ---- */
 
 static int pipes[2][2];
@@ -226,6 +248,7 @@ int main(int argc, char **argv)
 		GUARD_TEST(the_guard_does_not_outlive_the_sync),
 		GUARD_TEST(left_behind_request),
 		GUARD_TEST(command_below_a_sync),
+		GUARD_TEST(refused_once),
 		GUARD_TEST(two_at_once),
 		GUARD_TEST(drain_beside_a_sync),
 	};

@@ -54,7 +54,13 @@ image_after_headers()
 	fail_on "headers alone got packages" "$(generated_packages "$K1")"
 	[ ! -d "/lib/modules/$K1/updates" ] || fail "headers alone got modules"
 	assert_initramfs_made
-	run apt-get install -f "linux-image-$K1"
+	if [ "$SUITE" = forky ]; then
+		# apt does not take up a name while dependencies are broken, as they now are.
+		mapfile -t debs < <(kernel_debs "$K1" image)
+		run dpkg -i "${debs[@]}"
+	else
+		run apt-get install -f "linux-image-$K1"
+	fi
 	assert_modules "$K1" kmodpkg_hello
 	assert_initramfs_made "$K1=1"
 }
