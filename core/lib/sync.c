@@ -410,7 +410,8 @@ static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
 {
 	_cleanup_free_ char *full = kp_strf("%s/%s", row->module, row->version);
 
-	return (!s->opts->kernels || kp_strv_has(s->opts->kernels, row->kernel)) &&
+	return (!s->opts->kernels ||
+		(row->kernel && kp_strv_has(s->opts->kernels, row->kernel))) &&
 	       (!s->opts->modules || kp_strv_has(s->opts->modules, row->module) ||
 		kp_strv_has(s->opts->modules, full));
 }

@@ -315,6 +315,20 @@ static void only_what_is_named(void **state)
 	test_assert_absent(s, "other", K2);
 }
 
+/* A source that has no kernel at all has a row without one: -k must not stumble over it. */
+static void a_kernel_that_is_not_there(void **state)
+{
+	struct test_system *s = test_system(state);
+	char *kernels[] = { (char *)"9.9.9-none", NULL };
+	struct kp_sync_opts opts = { .kernels = kernels };
+
+	test_remove_kernel(s, K1);
+	test_remove_kernel(s, K2);
+	test_register(s, "hello", "1.0", NULL);
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	assert_int_equal(s->result.installed + s->result.failed, 0);
+}
+
 static void build_only_installs_nothing(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -351,6 +365,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(refused_change),
 		SYSTEM_TEST(broken_database_changes_nothing),
 		SYSTEM_TEST(only_what_is_named),
+		SYSTEM_TEST(a_kernel_that_is_not_there),
 		SYSTEM_TEST(build_only_installs_nothing),
 	};
 
