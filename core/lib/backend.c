@@ -34,7 +34,9 @@ KP_DEFINE_CLEANUP(struct kp_backend *, backend_free);
 
 static const char *plugin_dir(void)
 {
-	return secure_getenv("KMODPKG_PLUGIN_DIR") ?: KP_PLUGIN_DIR;
+	const char *dir = secure_getenv("KMODPKG_PLUGIN_DIR");
+
+	return kp_str_empty(dir) ? KP_PLUGIN_DIR : dir;
 }
 
 /* Read only `abi` and `size` before they are known to be right. */

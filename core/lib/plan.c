@@ -371,13 +371,13 @@ static char *erase_reason(const struct planner *p, const struct kp_plan_package 
 
 	if (pkg->removed)
 		return kp_strdup("its source was removed");
+	if (pkg->intent == KP_INTENT_HOLD)
+		return kp_strdup("uninstalled by hand");
 	if (!k || (!k->present && !k->in_database &&
 		   !(k->headers && pkg->intent == KP_INTENT_PIN)))
 		return kp_strf("kernel %s is gone", pkg->kernel);
 	if (pkg->source_gone)
 		return kp_strdup("its source went with the package that owned it");
-	if (pkg->intent == KP_INTENT_HOLD)
-		return kp_strdup("uninstalled by hand");
 	/* A conf may look at the headers before it says so. */
 	for (size_t i = 0; k->headers && i < p->in->n_pairs; i++) {
 		const struct kp_plan_source *s = pair_source(p, i);
