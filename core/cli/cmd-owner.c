@@ -35,27 +35,22 @@ static int make_absolute(struct cli *cli, char *const *files, char ***ret)
 
 static int print_owners(struct cli *cli, char *const *files, char *const *paths)
 {
-	struct kp_backend *b = cli->ctx->backend;
 	size_t n = kp_strv_len(paths), unowned = 0;
-	_cleanup_free_ struct kp_owner *owners = kp_calloc(n, sizeof(*owners));
+	struct kp_owner *owners;
 	const char *first = NULL;
 	int rc;
 
-	rc = b->ops->owner(b->db, (const char *const *)paths, n, owners, &cli->err);
-	for (size_t i = 0; rc >= 0 && i < n; i++) {
+	rc = kp_backend_owners(cli->ctx, paths, &owners, &cli->err);
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < n; i++) {
 		if (owners[i].package)
 			printf("%s: %s %s\n", files[i], owners[i].package,
 			       owners[i].version ? owners[i].version : "");
 		else if (!unowned++)
 			first = files[i];
 	}
-	for (size_t i = 0; i < n; i++) {
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	if (rc < 0)
-		return rc;
+	kp_owners_free(owners, n);
 	if (unowned > 1)
 		return cli_fail(cli, CLI_FAILED, "%s and %zu more: owned by no package",
 				first, unowned - 1);

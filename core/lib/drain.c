@@ -28,21 +28,14 @@ static void remove_unowned(struct kp_ctx *ctx, char *const *paths,
 			   int (*removal)(int root_fd, const char *path), char ***ret)
 {
 	size_t n = kp_strv_len(paths);
-	struct kp_owner *owners = kp_calloc(n, sizeof(*owners));
-	int r;
+	struct kp_owner *owners;
 
-	r = n ? ctx->backend->ops->owner(ctx->backend->db, (const char *const *)paths, n,
-					 owners, NULL)
-	      : 0;
-	for (size_t i = 0; i < n; i++) {
-		if (r == 0 && !owners[i].package &&
-		    removal(ctx->root_fd, paths[i]) == 0 && ret)
+	if (!n || kp_backend_owners(ctx, paths, &owners, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (!owners[i].package && removal(ctx->root_fd, paths[i]) == 0 && ret)
 			kp_strv_add(ret, paths[i]);
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
+	kp_owners_free(owners, n);
 }
 
 /* Files that we placed and that the database does not get, or not any more, must not stay

@@ -22,12 +22,13 @@
 int kp_place_check(struct kp_ctx *ctx, const struct kp_world *w, const char *module,
 		   char *const *paths, struct kp_err *err)
 {
-	const struct kp_pkgdb_ops *ops = ctx->backend->ops;
 	size_t n = kp_strv_len(paths);
-	struct kp_owner *owners = kp_calloc(n, sizeof(*owners));
+	struct kp_owner *owners;
 	int r;
 
-	r = ops->owner(ctx->backend->db, (const char *const *)paths, n, owners, err);
+	r = kp_backend_owners(ctx, paths, &owners, err);
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < n; i++) {
 		bool ours = false;
 
@@ -39,11 +40,8 @@ int kp_place_check(struct kp_ctx *ctx, const struct kp_world *w, const char *mod
 				       "%s belongs to package %s; remove that package or "
 				       "uninstall %s",
 				       paths[i], owners[i].package, module);
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
 	}
-	free(owners);
+	kp_owners_free(owners, n);
 	return r;
 }
 
