@@ -103,8 +103,10 @@ static int fake_probe(int root_fd)
 	return 1;
 }
 
-static int fake_open(int root_fd, struct kp_pkgdb **ret, struct kp_err *err)
+static int fake_open(int root_fd, unsigned int flags, struct kp_pkgdb **ret,
+		     struct kp_err *err)
 {
+	(void)flags;
 	(void)err;
 	*ret = kp_calloc(1, sizeof(**ret));
 	(*ret)->root_fd = root_fd;

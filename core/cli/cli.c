@@ -131,6 +131,7 @@ int cli_open(struct cli *cli, unsigned int flags)
 	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
 	if (rc < 0)
 		return rc;
+	cli->ctx->nested = cli->nested;
 	if (flags & CLI_ENTERS_ROOT) {
 		rc = kp_ctx_enter_root(cli->ctx, &cli->err);
 		if (rc < 0)

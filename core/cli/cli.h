@@ -52,6 +52,7 @@ struct cli {
 	const struct cli_cmd *cmd;
 	const char *root; /* --root, NULL: "/" */
 	bool quiet, verbose;
+	bool nested;	    /* --nested: a hook that may commit inside of its transaction */
 	bool elsewhere;	    /* the transaction around us works on another root */
 	struct kp_ctx *ctx; /* NULL until cli_open() */
 	struct kp_err err;

@@ -7,13 +7,18 @@ static int run(struct cli *cli, int argc, char **argv)
 {
 	static const struct option opts[] = {
 		{ "if-backend", required_argument, NULL, 'B' },
+		{ "nested", no_argument, NULL, 'N' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *backend = NULL;
 	int c, rc;
 
-	while ((c = cli_getopt(cli, argc, argv, "", opts, &rc)) >= 0)
-		backend = optarg;
+	while ((c = cli_getopt(cli, argc, argv, "", opts, &rc)) >= 0) {
+		if (c == 'N')
+			cli->nested = true;
+		else
+			backend = optarg;
+	}
 	if (c == CLI_OPT_END)
 		return rc;
 	if (optind < argc)
@@ -28,11 +33,12 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct cli_cmd cmd_drain = {
 	.name = "drain",
-	.args = "[--if-backend NAME]",
+	.args = "[--if-backend NAME] [--nested]",
 	.summary =
 		"Commit queued packages and settle: what the end of a transaction runs",
 	.options =
-		"      --if-backend NAME  do nothing unless NAME is this root's backend\n",
+		"      --if-backend NAME  do nothing unless NAME is this root's backend\n"
+		"      --nested           the running transaction lets us commit inside of it\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES |
 		 CLI_HIDDEN,

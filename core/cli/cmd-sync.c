@@ -206,6 +206,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		{ "boot", no_argument, NULL, 'B' },
 		{ "no-initramfs", no_argument, NULL, 'I' },
 		{ "if-backend", required_argument, NULL, 'b' },
+		{ "nested", no_argument, NULL, 'N' },
+		{ "no-erase", no_argument, NULL, 'E' },
 		{ NULL, 0, NULL, 0 },
 	};
 	_cleanup_(request_clear) struct request r = { 0 };
@@ -232,6 +234,12 @@ static int run(struct cli *cli, int argc, char **argv)
 		case 'I':
 			r.opts.no_initramfs = true;
 			break;
+		case 'N':
+			cli->nested = true;
+			break;
+		case 'E':
+			r.opts.no_erase = true;
+			break;
 		default:
 			r.if_backend = optarg;
 			break;
@@ -256,7 +264,9 @@ const struct cli_cmd cmd_sync = {
 		"  -j, --jobs N        run N jobs at once (default: one per processor)\n"
 		"      --boot          only what the running kernel lacks\n"
 		"      --no-initramfs  leave the initramfs as it is\n"
-		"      --if-backend B  do nothing unless B is this root's backend (for hooks)\n",
+		"      --no-erase      erase nothing: the next sync does\n"
+		"      --if-backend B  do nothing unless B is this root's backend (for hooks)\n"
+		"      --nested        the running transaction lets us commit in it (for hooks)\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES,
 };

@@ -187,7 +187,8 @@ int kp_backend_open(struct kp_ctx *ctx, bool record, struct kp_err *err)
 	if (!rc)
 		rc = name ? load(name, &b, err) : choose(ctx, &b, err);
 	if (!rc)
-		rc = b->ops->open(ctx->root_fd, &b->db, err);
+		rc = b->ops->open(ctx->root_fd, ctx->nested ? KP_OPEN_NESTED : 0, &b->db,
+				  err);
 	if (!rc && record && !name) {
 		rc = write_record(ctx, b->ops->name, err);
 		/* Then the choice is made again, as long as it stays so. */

@@ -204,6 +204,22 @@ static void look_at_disk(struct kp_ctx *ctx, struct kp_kernel *k)
 		k->headers = kp_steal(&real);
 }
 
+/* Its files may still be there, for the kernel that runs until the next boot. */
+static int drop_superseded(struct kp_ctx *ctx, struct kp_kernels *k, struct kp_err *err)
+{
+	const struct kp_backend *b = ctx->backend;
+
+	for (size_t i = 0; b && b->ops->superseded && i < k->n; i++) {
+		int r = b->ops->superseded(b->db, k->list[i].release, err);
+
+		if (r < 0)
+			return r;
+		if (r)
+			k->list[i].present = k->list[i].in_database = false;
+	}
+	return 0;
+}
+
 static int by_version(const void *a, const void *b)
 {
 	const struct kp_kernel *x = a, *y = b;
@@ -240,6 +256,9 @@ int kp_kernels_load(struct kp_ctx *ctx, char *const *extra, struct kp_kernels *r
 		goto fail;
 	for (size_t i = 0; i < k.n; i++)
 		look_at_disk(ctx, &k.list[i]);
+	r = drop_superseded(ctx, &k, err);
+	if (r < 0)
+		goto fail;
 	if (k.n)
 		qsort(k.list, k.n, sizeof(*k.list), by_version);
 	*ret = k;

@@ -20,6 +20,7 @@ struct kp_kernel {
 	char *release;
 	char *moddir; /* "/lib/modules/K" or "/usr/lib/modules/K": the literal prefix that
 			  * the kernel's own package uses; see kp_kernels_load */
+	/* Both false for one that the database says another has taken the place of. */
 	bool present; /* <moddir>/kernel or an image (/boot/vmlinuz-K, <moddir>/vmlinuz) */
 	bool in_database; /* a package owns the module tree or image, on disk or not */
 	char *headers; /* real path of <moddir>/build where it has Makefile and include/;

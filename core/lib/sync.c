@@ -209,8 +209,16 @@ static bool first_time(struct sync *s, const struct kp_plan_row *row)
 	return true;
 }
 
-/* Queue the changes of a plan. Count of changes. */
-static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
+/* Is this row to be changed in the database now? */
+static bool is_due(const struct sync *s, const struct kp_plan_row *row)
+{
+	return (row->action == KP_ACTION_INSTALL && row->wanted) ||
+	       (row->action == KP_ACTION_ERASE && !s->opts->no_erase);
+}
+
+/* Queue the changes of a plan of one kind. Count of changes. */
+static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
+			struct kp_err *err)
 {
 	int n = 0, r = 0;
 
@@ -218,8 +226,7 @@ static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		struct kp_err one = KP_ERR_INIT;
 
-		if (row->action != KP_ACTION_ERASE &&
-		    !(row->action == KP_ACTION_INSTALL && row->wanted))
+		if (row->action != kind || !is_due(s, row))
 			continue;
 		/* What was refused once in this run is not tried again in it. */
 		if (!first_time(s, row))
@@ -243,6 +250,16 @@ static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 		}
 	}
 	return n;
+}
+
+/* Queue the changes of a plan. Erases first: where a package is upgraded in place of one for
+ * an older kernel that goes by the same name, the entry that adds it drops the one that erases. */
+static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
+{
+	int erased = enqueue_kind(s, w, KP_ACTION_ERASE, err);
+	int added = erased < 0 ? erased : enqueue_kind(s, w, KP_ACTION_INSTALL, err);
+
+	return added < 0 ? added : erased + added;
 }
 
 /* Put in place what the database gets later, with depmod: the rest of the transaction, its
@@ -273,13 +290,9 @@ static bool pending(struct sync *s, const struct kp_world *w)
 {
 	if (kp_forget_due(s->ctx, w))
 		return true;
-	for (size_t i = 0; i < w->plan.n_rows; i++) {
-		const struct kp_plan_row *row = &w->plan.rows[i];
-
-		if ((row->action == KP_ACTION_INSTALL && row->wanted) ||
-		    row->action == KP_ACTION_ERASE)
+	for (size_t i = 0; i < w->plan.n_rows; i++)
+		if (is_due(s, &w->plan.rows[i]))
 			return true;
-	}
 	/* Both are there only while there is something to do, if only to sweep up. */
 	return has_state(s, "queue") || has_state(s, "unsettled");
 }

@@ -32,8 +32,8 @@ struct kp_world {
 	struct kp_queue queue;
 	struct kp_pkg_installed *packages;
 	size_t n_packages;
-	struct kp_sources unregistered;	      /* trees below source_tree */
-	struct kp_world_pair *pairs;	      /* parallel to input.pairs */
+	struct kp_sources unregistered; /* trees below source_tree */
+	struct kp_world_pair *pairs;	/* parallel to input.pairs */
 	struct kp_plan_input input;
 	struct kp_plan plan;
 };
@@ -56,6 +56,7 @@ struct kp_sync_opts {
 	int native_wait_ms; /* how long another's package transaction is waited for before the
 			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
+	bool no_erase; /* the running transaction may be about to do it itself */
 	bool boot; /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
 	void *progress_data;

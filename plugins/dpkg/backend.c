@@ -57,8 +57,10 @@ static int backend_probe(int root_fd)
 	return found ? 2 : 1;
 }
 
-static int backend_open(int root_fd, struct kp_pkgdb **ret, struct kp_err *err)
+static int backend_open(int root_fd, unsigned int flags, struct kp_pkgdb **ret,
+			struct kp_err *err)
 {
+	(void)flags;
 	(void)err;
 	*ret = kp_calloc(1, sizeof(**ret));
 	(*ret)->root_fd = root_fd;

@@ -73,7 +73,7 @@ static inline int root_setup(void **state)
 	put(r, "/var/lib/dpkg/status", DPKG_STANZA);
 	put(r, "/var/lib/dpkg/info/dpkg.list", "/.\n/usr\n/usr/bin\n/usr/bin/dpkg\n");
 	assert_int_equal(kp_mkdir_in(r->fd, "/var/lib/dpkg/updates", 0755, NULL), 0);
-	assert_int_equal(ops->open(r->fd, &r->db, NULL), 0);
+	assert_int_equal(ops->open(r->fd, 0, &r->db, NULL), 0);
 	*state = r;
 	return 0;
 }

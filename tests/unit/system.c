@@ -146,7 +146,7 @@ int test_system_setup(void **state)
 	TEST_TRY(kp_ctx_open("/", &s->ctx, err));
 	s->ctx->backend = kp_calloc(1, sizeof(*s->ctx->backend));
 	s->ctx->backend->ops = fake_ops;
-	TEST_TRY(fake_ops->open(s->ctx->root_fd, &s->ctx->backend->db, err));
+	TEST_TRY(fake_ops->open(s->ctx->root_fd, 0, &s->ctx->backend->db, err));
 	test_add_kernel(s, K1);
 	test_add_kernel(s, K2);
 	return 0;

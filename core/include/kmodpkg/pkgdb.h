@@ -23,7 +23,7 @@
 #include <kmodpkg/err.h>
 #include <kmodpkg/pkg.h>
 
-#define KP_PKGDB_ABI 1
+#define KP_PKGDB_ABI 2
 #define KP_PKGDB_SYMBOL "kp_pkgdb_ops"
 
 struct kp_pkgdb; /* the backend's own */
@@ -46,6 +46,13 @@ struct kp_owner {
 	char *package; /* NULL: nobody */
 	char *version;
 	char *path; /* the literal path as the database has it */
+};
+
+enum kp_open_flags {
+	/* Whoever started us is the glue of a running transaction, at a point of it where the
+	 * manager lets a nested transaction commit. Without it, state() never says
+	 * KP_LOCK_INSIDE_CAN_COMMIT. */
+	KP_OPEN_NESTED = 1 << 0,
 };
 
 enum kp_change_kind { KP_CHANGE_ADD, KP_CHANGE_ERASE };
@@ -73,8 +80,9 @@ struct kp_pkgdb_ops {
 	 * there; 2: and it owns a kernel below /lib/modules, /usr/lib/modules or /boot. */
 	int (*probe)(int root_fd);
 
-	/* ROOT_FD stays the caller's and outlives the handle. */
-	int (*open)(int root_fd, struct kp_pkgdb **ret, struct kp_err *err);
+	/* ROOT_FD stays the caller's and outlives the handle. FLAGS: enum kp_open_flags. */
+	int (*open)(int root_fd, unsigned int flags, struct kp_pkgdb **ret,
+		    struct kp_err *err);
 	void (*close)(struct kp_pkgdb *db);
 
 	/* *ret_holder (may be NULL): words for who holds it, to be freed, or NULL. -EXDEV: the
@@ -121,4 +129,10 @@ struct kp_pkgdb_ops {
 	 * slow; never called when there is nothing to report. */
 	int (*suggest_headers)(struct kp_pkgdb *db, const char *kernel, char **ret,
 			       struct kp_err *err);
+
+	/* Optional (NULL), for a manager whose packages are named by the kind of kernel and not
+	 * by its release: has another installed kernel taken the place of KERNEL, so that the
+	 * packages are the other's? The files of the old one may still lie around; it gets no
+	 * packages. 1: yes, 0: no. Starts no process. */
+	int (*superseded)(struct kp_pkgdb *db, const char *kernel, struct kp_err *err);
 };
