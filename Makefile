@@ -243,7 +243,8 @@ install: all
 	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
 	$(INSTALL_DATA) completions/kmodpkg.fish \
 		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
-	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
+	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf
+	install -d $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf.d
 	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
 
 # What makes dpkg call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
