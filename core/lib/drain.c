@@ -279,6 +279,19 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 	return r;
 }
 
+static bool has_state(const struct kp_ctx *ctx, const char *name)
+{
+	_cleanup_free_ char *path = kp_path_join(ctx->state_dir, name);
+
+	return kp_exists_in(ctx->root_fd, path);
+}
+
+bool kp_drain_is_due(const struct kp_ctx *ctx)
+{
+	/* Both are there only while there is something to do, if only to sweep up. */
+	return has_state(ctx, "queue") || has_state(ctx, "unsettled");
+}
+
 int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 {
 	_cleanup_close_ int lock = -1;
