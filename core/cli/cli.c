@@ -115,6 +115,13 @@ static int check_transaction(struct cli *cli)
 	return -EXDEV;
 }
 
+int cli_open_backend(struct cli *cli, unsigned int flags)
+{
+	int rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
+
+	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
+}
+
 int cli_open(struct cli *cli, unsigned int flags)
 {
 	int rc;
@@ -137,11 +144,7 @@ int cli_open(struct cli *cli, unsigned int flags)
 		if (rc < 0)
 			return rc;
 	}
-	if (flags & CLI_NEEDS_BACKEND)
-		rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
-	if (rc == 0 && (flags & CLI_MUTATES))
-		rc = check_transaction(cli);
-	return rc;
+	return flags & CLI_NEEDS_BACKEND ? cli_open_backend(cli, flags) : 0;
 }
 
 int cli_fail(struct cli *cli, int status, const char *fmt, ...)
