@@ -246,12 +246,13 @@ install: all
 	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
 	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
 
-# What makes dpkg call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
+# What makes dpkg and NAME-dkms packages call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
 # of the package (packaging/deb).
 install-dpkg:
 	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(datadir)/kmodpkg/dpkg.cfg
 	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
 		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
+	$(INSTALL_PROGRAM) hooks/dpkg/common.postinst $(DESTDIR)$(libdir)/dkms/common.postinst
 
 # ---- tests; the driver calls this Makefile for what it runs
 
