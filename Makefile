@@ -273,7 +273,7 @@ bench: all
 demo:
 	+@tests/install-deps
 	+@$(MAKE) deb
-	KMODPKG_DEB="$$(echo '$(O)'/kmodpkg_*.deb)" tests/e2e/demo
+	KMODPKG_PKG="$$(echo '$(O)'/kmodpkg_*.deb)" tests/e2e/demo
 
 deb:
 	+MAKE='$(MAKE)' O='$(O)' packaging/deb/build
