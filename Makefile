@@ -258,12 +258,13 @@ install: all
 	install -d $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf.d
 	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
 
-# What makes dpkg call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
+# What makes dpkg and NAME-dkms packages call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
 # of the package (packaging/deb).
 install-dpkg:
 	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(datadir)/kmodpkg/dpkg.cfg
 	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
 		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
+	$(INSTALL_PROGRAM) hooks/dpkg/common.postinst $(DESTDIR)$(libdir)/dkms/common.postinst
 
 # What makes rpm, and kernel-install, call us; the file triggers are part of the package
 # (packaging/kmodpkg.spec).
