@@ -102,7 +102,7 @@ int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
 
 /* A package manager that works on another root runs scripts and hooks here, which mean that
  * root's modules. */
-int cli_check_transaction(struct cli *cli)
+static int check_transaction(struct cli *cli)
 {
 	const struct kp_backend *b = cli->ctx->backend;
 	struct kp_err err = KP_ERR_INIT;
@@ -113,6 +113,13 @@ int cli_check_transaction(struct cli *cli)
 	cli->elsewhere = true;
 	cli->err = err;
 	return -EXDEV;
+}
+
+int cli_open_backend(struct cli *cli, unsigned int flags)
+{
+	int rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
+
+	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
 }
 
 int cli_open(struct cli *cli, unsigned int flags)
@@ -137,11 +144,7 @@ int cli_open(struct cli *cli, unsigned int flags)
 		if (rc < 0)
 			return rc;
 	}
-	if (flags & CLI_NEEDS_BACKEND)
-		rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
-	if (rc == 0 && (flags & CLI_MUTATES))
-		rc = cli_check_transaction(cli);
-	return rc;
+	return flags & CLI_NEEDS_BACKEND ? cli_open_backend(cli, flags) : 0;
 }
 
 int cli_conclude(struct cli *cli, int rc)

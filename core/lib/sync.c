@@ -282,13 +282,6 @@ static int place(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return r;
 }
 
-static bool has_state(struct sync *s, const char *name)
-{
-	_cleanup_free_ char *path = kp_path_join(s->ctx->state_dir, name);
-
-	return kp_exists_in(s->ctx->root_fd, path);
-}
-
 static bool pending(struct sync *s, const struct kp_world *w)
 {
 	if (kp_forget_due(s->ctx, w))
@@ -296,8 +289,7 @@ static bool pending(struct sync *s, const struct kp_world *w)
 	for (size_t i = 0; i < w->plan.n_rows; i++)
 		if (is_due(s, &w->plan.rows[i]))
 			return true;
-	/* Both are there only while there is something to do, if only to sweep up. */
-	return has_state(s, "queue") || has_state(s, "unsettled");
+	return kp_drain_is_due(s->ctx);
 }
 
 static void pause_ms(int ms)

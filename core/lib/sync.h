@@ -111,5 +111,7 @@ int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	    struct kp_sync_result *ret, struct kp_err *err);
 void kp_sync_result_clear(struct kp_sync_result *r);
 
+/* Is there anything for a drain to do? Needs no backend. */
+bool kp_drain_is_due(const struct kp_ctx *ctx);
 /* Commit the queue and settle; neither plans nor builds. What the end of a transaction runs. */
 int kp_drain(struct kp_ctx *ctx, struct kp_err *err);
