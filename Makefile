@@ -24,6 +24,7 @@ sysconfdir ?= /etc
 # Debian: $(datadir)/zsh/vendor-completions
 zshdir ?= $(datadir)/zsh/site-functions
 unitdir ?= $(prefix)/lib/systemd/system
+presetdir ?= $(prefix)/lib/systemd/system-preset
 kernelinstalldir ?= $(prefix)/lib/kernel/install.d
 # Where rpm looks for plugins and for files of macros.
 rpmplugindir ?= $(shell rpm --eval '%{__plugindir}' 2>/dev/null)
@@ -129,7 +130,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers conf-diff install install-dpkg install-rpm check check-unit check-e2e check-all \
+.PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm check check-unit check-e2e check-all \
 	fuzz bench demo deb rpm format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -138,6 +139,7 @@ all: $(PRODUCTS)
 tests: $(UNIT) $(FAKE) $(PLUGINS)
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
+rpm-plugin: $(O)/rpm-plugins/kmodpkg.so $(O)/tests/rpm-plugin/cost.so
 
 # Objects depend on the flags they are made with, so that one O can change its flags.
 FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXFLAGS) \
@@ -275,6 +277,7 @@ install-rpm: all
 		$(DESTDIR)$(rpmmacrodir)/macros.transaction_kmodpkg
 	$(INSTALL_PROGRAM) hooks/kernel-install/40-kmodpkg.install \
 		$(DESTDIR)$(kernelinstalldir)/40-kmodpkg.install
+	$(INSTALL_DATA) hooks/systemd/80-kmodpkg.preset $(DESTDIR)$(presetdir)/80-kmodpkg.preset
 
 # ---- tests; the driver calls this Makefile for what it runs
 
@@ -301,7 +304,7 @@ deb:
 	+MAKE='$(MAKE)' O='$(O)' packaging/deb/build
 
 rpm:
-	+MAKE='$(MAKE)' O='$(O)' packaging/rpm/build
+	O='$(O)' packaging/rpm/build
 
 format:
 	clang-format -i $(wildcard core/*/*.[ch] core/include/*/*.h plugins/*/*.[ch] \
