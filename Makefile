@@ -53,6 +53,9 @@ PKGS_dpkg := libarchive
 PKGS_rpm := rpm
 PKGS_alpm := libarchive
 
+# librpm has global state that outlives a dlclose() badly.
+PLUGIN_LDFLAGS_rpm := -Wl,-z,nodelete
+
 BACKENDS :=
 ifeq ($(WITH_DPKG),yes)
 BACKENDS += dpkg
@@ -186,7 +189,7 @@ LIBS_$(1) := $$(call pkg-libs,$$(PKGS_$(1)) libmd)
 $(O)/plugins/$(1).so: $(filter-out $(TRANSACTION),$(call objects,$(wildcard plugins/$(1)/*.c))) \
 		$(O)/base.a
 	$$(call say,PLUGIN)
-	$$(link) $$(PLUGIN_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
+	$$(link) $$(PLUGIN_LDFLAGS) $$(PLUGIN_LDFLAGS_$(1)) -o $$@ $$^ $$(LIBS_$(1))
 endef
 $(foreach b,$(BACKENDS),$(eval $(call plugin,$(b))))
 
