@@ -64,7 +64,7 @@ static int parse_bool(const struct place *at, const char *value, bool *ret,
 		      struct kp_err *err)
 {
 	static const char *const words[] = { "no", "yes", NULL };
-	int i, r;
+	int i = 0, r;
 
 	r = parse_word(at, value, words, "yes or no", &i, err);
 	if (!r)
@@ -148,6 +148,8 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 		return parse_bool(at, value, &config->initramfs, err);
 	if (!strcmp(key, "install_scripts"))
 		return parse_bool(at, value, &config->install_scripts, err);
+	if (!strcmp(key, "depend_on_kernel"))
+		return parse_bool(at, value, &config->depend_on_kernel, err);
 	if (!strcmp(key, "optional"))
 		return parse_names(at, value, &config->optional, err);
 	if (!strcmp(key, "required"))

@@ -44,7 +44,7 @@ new_system()
 	mount -t tmpfs -o mode=755 tmpfs "$root"/run
 	mount --bind /proc "$root"/proc
 	mount --bind /dev "$root"/dev
-	mkdir -p "$root"/var/lib/fakedb/packages "$root"/plugins "$root"/etc/dkms
+	mkdir -p "$root"/var/lib/fakedb/packages "$root"/plugins "$root"/etc/{dkms,kmodpkg}
 	cp "$FAKE" "$root"/plugins/fake.so
 	cp "$KMODPKG" "$root"/usr/sbin/kmodpkg
 	if ours; then
@@ -53,7 +53,6 @@ new_system()
 		cp "$COMMAND" "$root"/usr/sbin/dkms
 	fi
 	printf '%s\n' 'ID=debian' >"$root"/etc/os-release
-	mkdir -p "$root"/etc/kmodpkg
 	printf '%s\n' 'backend = fake' 'sign = no' >"$root"/etc/kmodpkg/kmodpkg.conf
 	echo 'try_sign_modules=false' >"$root"/etc/dkms/framework.conf
 	new_kernel "$K1"
