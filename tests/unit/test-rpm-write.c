@@ -181,7 +181,7 @@ static void test_dependency_on_the_kernel(void **state)
 	after = RUN("/usr/bin/rpm", "-qp", "--requires", path);
 	assert_non_null(strstr(after, "kernel-uname-r = 6.1-1.x\n"));
 	commit_add(path2);
-	free(RUN_FAIL("/usr/bin/rpm", "--force-debian", "-e", "kernel-core"));
+	free(RUN_FAIL("/usr/bin/rpm", "-e", "kernel-core"));
 }
 
 static void test_bad_paths(void **state)
