@@ -122,8 +122,8 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers conf-diff install install-dpkg check check-unit check-e2e check-all fuzz bench demo deb \
-	format clean FORCE
+.PHONY: all tests fuzzers conf-diff install install-dpkg install-alpm check check-unit check-e2e check-all \
+	fuzz bench demo deb pacman-pkg format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -230,6 +230,8 @@ $(O)/fuzz/fuzz-%: $(O)/fuzz/tests/fuzz/fuzz-%.o $(O)/fuzz/core.a
 
 INSTALL_PROGRAM = install -D -m 755
 INSTALL_DATA = install -D -m 644
+# The same for glue that names our command by its path.
+install-glue = sed 's,/usr/s*bin/kmodpkg,$(sbindir)/kmodpkg,' $(1) >$(O)/glue && $(INSTALL_DATA) $(O)/glue $(2)
 MAN := $(wildcard man/*.[158])
 
 install: all
@@ -244,7 +246,7 @@ install: all
 	$(INSTALL_DATA) completions/kmodpkg.fish \
 		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
 	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
-	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
+	$(call install-glue,hooks/systemd/kmodpkg.service,$(DESTDIR)$(unitdir)/kmodpkg.service)
 
 # What makes dpkg call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
 # of the package (packaging/deb).
@@ -252,6 +254,11 @@ install-dpkg:
 	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(datadir)/kmodpkg/dpkg.cfg
 	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
 		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
+
+# What makes pacman call us.
+install-alpm:
+	$(foreach h,$(notdir $(wildcard hooks/alpm/*.hook)),$(call \
+		install-glue,hooks/alpm/$(h),$(DESTDIR)$(datadir)/libalpm/hooks/$(h)) &&) :
 
 # ---- tests; the driver calls this Makefile for what it runs
 
@@ -276,6 +283,9 @@ demo:
 
 deb:
 	+MAKE='$(MAKE)' O='$(O)' packaging/deb/build
+
+pacman-pkg:
+	O='$(O)' packaging/pacman/build
 
 format:
 	clang-format -i $(wildcard core/*/*.[ch] core/include/*/*.h plugins/*/*.[ch] \
