@@ -45,12 +45,12 @@ pkg-exists = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes || echo
 WITH_DPKG ?= $(call pkg-exists,libarchive)
 WITH_APT ?= $(call pkg-exists,apt-pkg)
 WITH_RPM ?= $(call pkg-exists,rpm)
-WITH_ALPM ?= $(call pkg-exists,libalpm)
+WITH_ALPM ?= $(call pkg-exists,libarchive)
 
-# Native library of each backend. libalpm is loaded at run time.
+# Native libraries of each backend. libalpm is loaded at run time, and not needed to build.
 PKGS_dpkg := libarchive
 PKGS_rpm := rpm
-PKGS_alpm := libalpm
+PKGS_alpm := libarchive
 
 BACKENDS :=
 ifeq ($(WITH_DPKG),yes)
@@ -180,7 +180,7 @@ $(O)/make: $(MAKE_FRONT)
 define plugin
 $(O)/plugins/$(1)/%.o: EXTRA = $$(CFLAGS_$(1))
 CFLAGS_$(1) := $$(call pkg-cflags,$$(PKGS_$(1)) libmd)
-LIBS_$(1) := $$(call pkg-libs,$$(filter-out libalpm,$$(PKGS_$(1))) libmd)
+LIBS_$(1) := $$(call pkg-libs,$$(PKGS_$(1)) libmd)
 $(O)/plugins/$(1).so: $(filter-out $(TRANSACTION),$(call objects,$(wildcard plugins/$(1)/*.c))) \
 		$(O)/base.a
 	$$(call say,PLUGIN)
