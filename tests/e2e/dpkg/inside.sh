@@ -87,7 +87,7 @@ dkms_deb()
 	dir=$(mktemp -d)
 	chmod 755 "$dir"
 	dpkg-deb -R "$(source_deb "$name" "$version")" "$dir"
-	sed -i -e "s/^Package: .*/Package: $name-dkms\nDepends: dkms (>= 3.0.11)/" \
+	sed -i -e "s/^Package: .*/Package: $name-dkms\nDepends: dkms (>= 3.0.3-4~)/" \
 		-e "s/^Version: .*/&$revision/" "$dir/DEBIAN/control"
 	cat >"$dir/DEBIAN/postinst" <<-END
 		#!/bin/sh
