@@ -68,7 +68,11 @@ static int run_post_add(struct cli *cli, const char *module, const char *version
 		.dir = (char *)dir,
 	};
 
-	return kp_script_run(cli->ctx, &s, conf, KP_SCRIPT_POST_ADD, NULL, &cli->err);
+	int exit_code = CLI_FAILED;
+	int rc = kp_script_run(cli->ctx, &s, conf, KP_SCRIPT_POST_ADD, NULL, &exit_code,
+			       &cli->err);
+
+	return rc == -ECHILD ? exit_code : rc;
 }
 
 bool cli_is_registered(struct cli *cli, const char *module, const char *version)
@@ -101,14 +105,26 @@ int cli_register(struct cli *cli, const char *module, const char *version)
 	return rc ? rc : run_post_add(cli, module, version, dir, conf);
 }
 
-/* Put the copy INCOMING in the place of DIR, which may exist only with FORCE. */
+static int merge_into(struct cli *cli, const char *incoming, const char *dir)
+{
+	_cleanup_close_ int to =
+		kp_open_in(cli->ctx->root_fd, dir, O_RDONLY | O_DIRECTORY, 0);
+
+	if (to < 0)
+		return kp_err_sys(&cli->err, to, "opening %s", dir);
+	return kp_copy_tree(cli->ctx->root_fd, incoming, to, 0, 0, &cli->err);
+}
+
+/* Put the copy INCOMING in the place of DIR, which may exist if HOW allows. */
 static int move_into_place(struct cli *cli, const char *incoming, const char *dir,
-			   bool force)
+			   enum cli_add_how how)
 {
 	int root = cli->ctx->root_fd, rc;
 
 	if (kp_exists_in(root, dir)) {
-		if (!force)
+		if (how == CLI_ADD_MERGE)
+			return merge_into(cli, incoming, dir);
+		if (how != CLI_ADD_REPLACE)
 			return cli_fail(cli, CLI_FAILED,
 					"%s is there already; --force replaces it", dir);
 		rc = kp_rm_rf_in(root, dir, &cli->err);
@@ -129,7 +145,7 @@ static bool is_same_directory(struct cli *cli, int fd, const char *path)
 
 /* The copy says what it is; give it its place and register it. */
 static int take_in(struct cli *cli, struct cli_intent *i, int from, const char *incoming,
-		   bool force)
+		   enum cli_add_how how)
 {
 	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL;
 	_cleanup_free_ char *name = NULL, *dir = NULL;
@@ -144,13 +160,13 @@ static int take_in(struct cli *cli, struct cli_intent *i, int from, const char *
 			"PACKAGE_NAME \"%s\" and PACKAGE_VERSION \"%s\" have to be "
 			"plain names without slashes and white space",
 			conf->name, conf->version);
-	if (cli_is_registered(cli, conf->name, conf->version) && !force)
+	if (cli_is_registered(cli, conf->name, conf->version) && how != CLI_ADD_REPLACE)
 		return cli_fail(cli, CLI_NOT_REGISTERED, "%s/%s is registered already",
 				conf->name, conf->version);
 	name = kp_strf("%s-%s", conf->name, conf->version);
 	dir = kp_path_join(cli->ctx->source_tree, name);
 	if (!is_same_directory(cli, from, dir)) {
-		rc = move_into_place(cli, incoming, dir, force);
+		rc = move_into_place(cli, incoming, dir, how);
 		if (rc)
 			return rc;
 	}
@@ -162,7 +178,7 @@ static int take_in(struct cli *cli, struct cli_intent *i, int from, const char *
 }
 
 /* Copy the tree open at FROM to the source tree and register what it is. */
-int cli_add_tree(struct cli *cli, int from, bool force)
+int cli_add_tree(struct cli *cli, int from, enum cli_add_how how)
 {
 	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
 	_cleanup_free_ char *incoming = kp_path_join(cli->ctx->source_tree, INCOMING);
@@ -183,7 +199,7 @@ int cli_add_tree(struct cli *cli, int from, bool force)
 		return kp_err_sys(&cli->err, to, "opening %s", incoming);
 	rc = kp_copy_tree(from, "/", to, 0, 0, &cli->err);
 	if (rc == 0)
-		rc = take_in(cli, &i, from, incoming, force);
+		rc = take_in(cli, &i, from, incoming, how);
 	(void)kp_rm_rf_in(root, incoming, NULL);
 	return rc;
 }

@@ -83,6 +83,8 @@ int cli_make(struct cli *cli, struct cli_target *t, bool install)
 		.modules = words,
 		.requested = true,
 		.force = t->force,
+		.anyway = t->anyway,
+		.with = t->with,
 		.build_only = !install,
 		.jobs = t->jobs,
 		.no_initramfs = t->no_initramfs,

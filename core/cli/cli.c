@@ -102,7 +102,7 @@ int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
 
 /* A package manager that works on another root runs scripts and hooks here, which mean that
  * root's modules. */
-static int check_transaction(struct cli *cli)
+int cli_check_transaction(struct cli *cli)
 {
 	const struct kp_backend *b = cli->ctx->backend;
 	struct kp_err err = KP_ERR_INIT;
@@ -119,7 +119,7 @@ int cli_open_backend(struct cli *cli, unsigned int flags)
 {
 	int rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
 
-	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
+	return rc == 0 && (flags & CLI_MUTATES) ? cli_check_transaction(cli) : rc;
 }
 
 int cli_open(struct cli *cli, unsigned int flags)
@@ -145,6 +145,27 @@ int cli_open(struct cli *cli, unsigned int flags)
 			return rc;
 	}
 	return flags & CLI_NEEDS_BACKEND ? cli_open_backend(cli, flags) : 0;
+}
+
+int cli_conclude(struct cli *cli, int rc)
+{
+	const char *program = cli->program ? cli->program : "kmodpkg";
+
+	if (cli->elsewhere) {
+		kp_info("%s; nothing is done", cli->err.text);
+		return CLI_OK;
+	}
+	if (rc < 0 || (rc > 0 && cli->err.text[0]))
+		fprintf(stderr, "%s%s%s: %s\n", program, cli->cmd ? " " : "",
+			cli->cmd ? cli->cmd->name : "", kp_err_text(&cli->err, rc));
+	if (rc < 0)
+		rc = CLI_FAILED;
+	/* A table that did not reach the disk it was sent to is no success. */
+	if ((fflush(stdout) || ferror(stdout)) && rc == CLI_OK) {
+		fprintf(stderr, "%s: writing the output: %s\n", program, strerror(errno));
+		rc = CLI_FAILED;
+	}
+	return rc;
 }
 
 int cli_fail(struct cli *cli, int status, const char *fmt, ...)

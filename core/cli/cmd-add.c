@@ -50,7 +50,8 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (tree < 0)
 		return add_named(cli, argv[optind], force);
 	rc = cli_open(cli, cli->cmd->flags);
-	return rc < 0 ? rc : cli_add_tree(cli, tree, force);
+	return rc < 0 ? rc
+		      : cli_add_tree(cli, tree, force ? CLI_ADD_REPLACE : CLI_ADD_NEW);
 }
 
 const struct cli_cmd cmd_add = {

@@ -17,8 +17,10 @@ struct cli_target {
 	char **kernels; /* of -k; after cli_target_kernels(): all that are meant */
 	bool all_kernels;
 	bool force;
+	bool anyway; /* see struct kp_sync_opts */
 	bool no_initramfs;
 	int jobs;
+	const struct kp_sync_with *with; /* the caller's */
 };
 
 /* Options a verb takes of these, as letters: k(ernel) a(ll) f(orce) j(obs) I

@@ -93,7 +93,7 @@ static void run_script(struct drain *d, const struct kp_pkg_id *id,
 	env.source_dir = s->dir;
 	r = kp_conf_load(d->ctx, &env, &conf, &err);
 	if (r == 0)
-		r = kp_script_run(d->ctx, s, conf, which, id->kernel, &err);
+		r = kp_script_run(d->ctx, s, conf, which, id->kernel, NULL, &err);
 	/* The modules are in place, or gone, whatever the script says. */
 	if (r < 0)
 		kp_warn("%s/%s, kernel %s: %s", id->module, id->version, id->kernel,

@@ -22,6 +22,7 @@
 #define LOCK_WAIT_MS (10 * 60 * 1000) /* for another sync to commit */
 #define NATIVE_WAIT_MS (60 * 1000)    /* kp_sync_opts.native_wait_ms */
 #define NATIVE_STEP_MS 200
+#define PRE_INSTALL_EXIT 101 /* DKMS's exit code for a PRE_INSTALL that failed */
 /* Requests and changes during a run make another round; this many at most. */
 #define ROUNDS 8
 
@@ -245,6 +246,8 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
 			kp_log(KP_LOG_ERR, "%s/%s for %s: %s", row->module, row->version,
 			       row->kernel, kp_err_text(&one, r));
 			note_failure(s, row, kp_err_text(&one, r));
+			if (r == -ECHILD && !s->ret->exit_code)
+				s->ret->exit_code = PRE_INSTALL_EXIT;
 		} else {
 			n++;
 		}
