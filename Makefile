@@ -24,6 +24,7 @@ sysconfdir ?= /etc
 # Debian: $(datadir)/zsh/vendor-completions
 zshdir ?= $(datadir)/zsh/site-functions
 unitdir ?= $(prefix)/lib/systemd/system
+presetdir ?= $(prefix)/lib/systemd/system-preset
 kernelinstalldir ?= $(prefix)/lib/kernel/install.d
 # Where rpm looks for plugins and for files of macros.
 rpmplugindir ?= $(shell rpm --eval '%{__plugindir}' 2>/dev/null)
@@ -45,12 +46,15 @@ pkg-exists = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes || echo
 WITH_DPKG ?= $(call pkg-exists,libarchive)
 WITH_APT ?= $(call pkg-exists,apt-pkg)
 WITH_RPM ?= $(call pkg-exists,rpm)
-WITH_ALPM ?= $(call pkg-exists,libalpm)
+WITH_ALPM ?= $(call pkg-exists,libarchive)
 
-# Native library of each backend. libalpm is loaded at run time.
+# Native libraries of each backend. libalpm is loaded at run time, and not needed to build.
 PKGS_dpkg := libarchive
 PKGS_rpm := rpm
-PKGS_alpm := libalpm
+PKGS_alpm := libarchive
+
+# librpm has global state that outlives a dlclose() badly.
+PLUGIN_LDFLAGS_rpm := -Wl,-z,nodelete
 
 BACKENDS :=
 ifeq ($(WITH_DPKG),yes)
@@ -129,7 +133,7 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers conf-diff install install-dpkg install-rpm check check-unit check-e2e check-all \
+.PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm check check-unit check-e2e check-all \
 	fuzz bench demo deb rpm format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -138,6 +142,7 @@ all: $(PRODUCTS)
 tests: $(UNIT) $(FAKE) $(PLUGINS)
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
+rpm-plugin: $(O)/rpm-plugins/kmodpkg.so $(O)/tests/rpm-plugin/cost.so
 
 # Objects depend on the flags they are made with, so that one O can change its flags.
 FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXFLAGS) \
@@ -180,11 +185,11 @@ $(O)/make: $(MAKE_FRONT)
 define plugin
 $(O)/plugins/$(1)/%.o: EXTRA = $$(CFLAGS_$(1))
 CFLAGS_$(1) := $$(call pkg-cflags,$$(PKGS_$(1)) libmd)
-LIBS_$(1) := $$(call pkg-libs,$$(filter-out libalpm,$$(PKGS_$(1))) libmd)
+LIBS_$(1) := $$(call pkg-libs,$$(PKGS_$(1)) libmd)
 $(O)/plugins/$(1).so: $(filter-out $(TRANSACTION),$(call objects,$(wildcard plugins/$(1)/*.c))) \
 		$(O)/base.a
 	$$(call say,PLUGIN)
-	$$(link) $$(PLUGIN_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
+	$$(link) $$(PLUGIN_LDFLAGS) $$(PLUGIN_LDFLAGS_$(1)) -o $$@ $$^ $$(LIBS_$(1))
 endef
 $(foreach b,$(BACKENDS),$(eval $(call plugin,$(b))))
 
@@ -276,6 +281,7 @@ install-rpm: all
 		$(DESTDIR)$(rpmmacrodir)/macros.transaction_kmodpkg
 	$(INSTALL_PROGRAM) hooks/kernel-install/40-kmodpkg.install \
 		$(DESTDIR)$(kernelinstalldir)/40-kmodpkg.install
+	$(INSTALL_DATA) hooks/systemd/80-kmodpkg.preset $(DESTDIR)$(presetdir)/80-kmodpkg.preset
 
 # ---- tests; the driver calls this Makefile for what it runs
 
@@ -302,7 +308,7 @@ deb:
 	+MAKE='$(MAKE)' O='$(O)' packaging/deb/build
 
 rpm:
-	+MAKE='$(MAKE)' O='$(O)' packaging/rpm/build
+	O='$(O)' packaging/rpm/build
 
 format:
 	clang-format -i $(wildcard core/*/*.[ch] core/include/*/*.h plugins/*/*.[ch] \

@@ -204,6 +204,25 @@ int kp_realpath_in(int root_fd, const char *path, char **ret)
 	return 0;
 }
 
+char *kp_path_alias_in(int root_fd, const char *path)
+{
+	_cleanup_free_ char *top = NULL, *target = NULL, *dir = NULL;
+	bool below_usr = kp_str_starts(path, "/usr/");
+	const char *name = below_usr ? path + 4 : path, *rest = strchr(name + 1, '/');
+
+	if (!rest)
+		return NULL;
+	top = kp_strndup(name, (size_t)(rest - name));
+	if (kp_readlink_in(root_fd, top, &target) < 0)
+		return NULL;
+	dir = kp_path_join("/", target);
+	if (!below_usr)
+		return kp_path_join(dir, rest + 1);
+	if (!kp_str_starts(dir, "/usr") || strcmp(dir + 4, top))
+		return NULL;
+	return kp_strdup(name);
+}
+
 int kp_list_fd(int fd, char ***ret)
 {
 	_cleanup_closedir_ DIR *dir = NULL;

@@ -36,6 +36,10 @@ bool kp_is_dir_in(int root_fd, const char *path);
 int kp_readlink_in(int root_fd, const char *path, char **ret);
 /* The path without links, as seen from inside the root; *ret to be freed. */
 int kp_realpath_in(int root_fd, const char *path, char **ret);
+/* The other name that a path has because its first directory, or that below /usr, is a link:
+ * /lib -> usr/lib makes /lib/x and /usr/lib/x one file, and which of them a package ships
+ * differs. NULL: none. To be freed. */
+char *kp_path_alias_in(int root_fd, const char *path);
 /* Names in a directory, sorted by bytes, without . and ..; an absent directory gives
  * -ENOENT. *ret is a string vector to be freed. */
 int kp_list_in(int root_fd, const char *path, char ***ret);

@@ -400,8 +400,7 @@ void kp_proc_describe(const struct kp_proc_end *end, char *buf, size_t size)
 		snprintf(buf, size, "exited with %d", end->exit_code);
 }
 
-/* The parent of a process that may be any; 0: it has none in our pid namespace. */
-static int parent_of(pid_t pid, pid_t *ret)
+int kp_proc_parent(pid_t pid, pid_t *ret)
 {
 	_cleanup_free_ char *path = kp_strf("/proc/%d/stat", (int)pid), *text = NULL;
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -429,7 +428,7 @@ int kp_proc_is_ancestor(pid_t pid)
 	if (pid <= 0)
 		return 0;
 	while (above > 0 && above != pid) {
-		int rc = parent_of(above, &above);
+		int rc = kp_proc_parent(above, &above);
 
 		if (rc < 0)
 			return rc;

@@ -102,7 +102,7 @@ int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
 
 /* A package manager that works on another root runs scripts and hooks here, which mean that
  * root's modules. */
-int cli_check_transaction(struct cli *cli)
+static int check_transaction(struct cli *cli)
 {
 	const struct kp_backend *b = cli->ctx->backend;
 	struct kp_err err = KP_ERR_INIT;

@@ -84,8 +84,6 @@ int cli_open(struct cli *cli, unsigned int flags);
 /* The part of it that CLI_NEEDS_BACKEND asks for, for a verb that may find nothing to do first. */
 int cli_open_backend(struct cli *cli, unsigned int flags);
 
-/* The part of cli_open() that ends below a transaction on another root: -EXDEV. */
-int cli_check_transaction(struct cli *cli);
 /* Print what went wrong, once, and make the exit status of what a verb returned. */
 int cli_conclude(struct cli *cli, int rc);
 

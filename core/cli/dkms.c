@@ -145,15 +145,13 @@ static int open_database(struct dkms *d)
 				d->action->name);
 	if (d->foreign)
 		return 0;
-	rc = kp_backend_open(cli->ctx, geteuid() == 0 && (flags & DKMS_MUTATES),
-			     &cli->err);
+	rc = cli_open_backend(cli,
+			      geteuid() == 0 && (flags & DKMS_MUTATES) ? CLI_MUTATES : 0);
 	if (rc == -ENOENT && !(flags & DKMS_DATABASE)) {
 		kp_debug("%s", cli->err.text);
 		cli->err = (struct kp_err)KP_ERR_INIT;
 		return 0;
 	}
-	if (rc == 0 && (flags & DKMS_MUTATES))
-		rc = cli_check_transaction(cli);
 	return rc;
 }
 

@@ -148,6 +148,8 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 		return parse_bool(at, value, &config->initramfs, err);
 	if (!strcmp(key, "install_scripts"))
 		return parse_bool(at, value, &config->install_scripts, err);
+	if (!strcmp(key, "depend_on_kernel"))
+		return parse_bool(at, value, &config->depend_on_kernel, err);
 	if (!strcmp(key, "optional"))
 		return parse_names(at, value, &config->optional, err);
 	if (!strcmp(key, "required"))

@@ -33,6 +33,7 @@ struct kp_config {
 	char *sign_tool;
 	bool initramfs;	      /* refresh initramfs of touched kernels; default true */
 	bool install_scripts; /* allow PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE */
+	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
 	int timeout_minutes;   /* of one build; default 120 */
 	char **optional;       /* module names: a failure is only noted */

@@ -86,6 +86,7 @@ static int fill_package(struct kp_ctx *ctx, const struct kp_world *w,
 	pkg->summary = kp_strf("%s %s kernel modules for Linux %s", s->module, s->version,
 			       k->release);
 	pkg->mtime = package_time(ctx, s);
+	pkg->depend_on_kernel = ctx->config.depend_on_kernel;
 	return open_files(ctx, s, k, rec, pkg, err);
 }
 

@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 
-#include "archive-util.h"
+#include "../archive-util.h"
 #include "deb822.h"
 #include "dpkg.h"
 

@@ -47,30 +47,6 @@ static void search_clear(struct search *s)
 	free(s->found_want);
 }
 
-/*
- * The other name that a path has because its first directory, or that below /usr, is a
- * link: /lib -> usr/lib makes /lib/x and /usr/lib/x one file, and which of them a package
- * ships differs. NULL: none. To be freed.
- */
-static char *other_name(int root_fd, const char *path)
-{
-	_cleanup_free_ char *top = NULL, *target = NULL, *dir = NULL;
-	bool below_usr = kp_str_starts(path, "/usr/");
-	const char *name = below_usr ? path + 4 : path, *rest = strchr(name + 1, '/');
-
-	if (!rest)
-		return NULL;
-	top = kp_strndup(name, (size_t)(rest - name));
-	if (kp_readlink_in(root_fd, top, &target) < 0)
-		return NULL;
-	dir = kp_path_join("/", target);
-	if (!below_usr)
-		return kp_path_join(dir, rest + 1);
-	if (!kp_str_starts(dir, "/usr") || strcmp(dir + 4, top))
-		return NULL;
-	return kp_strdup(name);
-}
-
 /* Three lines each: the path, its new name, the package whose own file stays. */
 static int load_diversions(int root_fd, char ***ret, struct kp_err *err)
 {
@@ -191,7 +167,7 @@ int kp_dpkg_owner(int root_fd, const struct kp_dpkg_status *st, const char *cons
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
-		_cleanup_free_ char *other = other_name(root_fd, paths[i]);
+		_cleanup_free_ char *other = kp_path_alias_in(root_fd, paths[i]);
 
 		add_name(&s, paths[i], i, diversions);
 		if (other)

@@ -13,58 +13,11 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
-#include "base/fs.h"
+#include "base/payload.h"
 #include "base/str.h"
 
-#include "archive-util.h"
+#include "../archive-util.h"
 #include "dpkg.h"
-
-/* The files of a package by path, whatever order the caller has them in. */
-struct payload {
-	const struct kp_pkg *pkg;
-	const struct kp_pkg_file **files;
-	char **dirs; /* "./", "./lib/", ...: all directories above them, sorted */
-};
-
-static void payload_clear(struct payload *p)
-{
-	free(p->files);
-	kp_strv_free(p->dirs);
-}
-
-static int by_path(const void *a, const void *b)
-{
-	return strcmp((*(const struct kp_pkg_file *const *)a)->path,
-		      (*(const struct kp_pkg_file *const *)b)->path);
-}
-
-static int payload_load(struct payload *p, const struct kp_pkg *pkg, struct kp_err *err)
-{
-	p->pkg = pkg;
-	p->files = kp_calloc(pkg->n_files + 1, sizeof(*p->files));
-	for (size_t i = 0; i < pkg->n_files; i++)
-		p->files[i] = &pkg->files[i];
-	qsort(p->files, pkg->n_files, sizeof(*p->files), by_path);
-	kp_strv_add(&p->dirs, "./");
-	for (size_t i = 0; i < pkg->n_files; i++) {
-		const char *path = p->files[i]->path;
-
-		if (path[0] != '/' || !kp_relpath_ok(path + 1))
-			return kp_err_set(err, -EINVAL,
-					  "'%s' is no usable path for a package", path);
-		if (i && !strcmp(path, p->files[i - 1]->path))
-			return kp_err_set(err, -EINVAL, "'%s' is there twice", path);
-		for (const char *s = strchr(path + 1, '/'); s; s = strchr(s + 1, '/')) {
-			_cleanup_free_ char *dir =
-				kp_strf(".%.*s/", (int)(s - path), path);
-
-			if (!kp_strv_has(p->dirs, dir))
-				kp_strv_take(&p->dirs, kp_steal(&dir));
-		}
-	}
-	kp_strv_sort(p->dirs);
-	return 0;
-}
 
 /* Put an entry's header; its SIZE bytes are to follow. PATH as tar has it, with "./". */
 static int put_header(struct archive *a, const char *path, mode_t mode, uint64_t size,
@@ -98,34 +51,6 @@ static int put_member(struct archive *a, const char *path, const char *data, siz
 	int rc = put_header(a, path, S_IFREG | 0644, len, mtime, err);
 
 	return rc < 0 ? rc : put_bytes(a, data, len, err);
-}
-
-/* Call FN with all bytes of a file, which must have the size that was said. */
-static int read_file(const struct kp_pkg_file *f,
-		     int (*fn)(void *data, const void *p, size_t len, struct kp_err *err),
-		     void *data, struct kp_err *err)
-{
-	_cleanup_free_ char *buf = kp_malloc(128 * 1024);
-	uint64_t offset = 0;
-
-	for (;;) {
-		ssize_t n = pread(f->fd, buf, 128 * 1024, (off_t)offset);
-		int rc;
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return kp_err_sys(err, -errno, "read what becomes '%s'", f->path);
-		if (offset + (uint64_t)n > f->size || (!n && offset != f->size))
-			return kp_err_set(err, -EIO, "what becomes '%s' changed its size",
-					  f->path);
-		if (!n)
-			return 0;
-		rc = fn(data, buf, (size_t)n, err);
-		if (rc < 0)
-			return rc;
-		offset += (uint64_t)n;
-	}
 }
 
 static int file_to_archive(void *data, const void *p, size_t len, struct kp_err *err)
@@ -187,16 +112,21 @@ static la_ssize_t tar_to_archive(struct archive *tar, void *data, const void *p,
 
 /* ar wants a member's size before its bytes: the tar is written twice, first without the
  * files' bytes (libarchive fills in zeros) only to be counted. */
-static int put_data_tar(const struct payload *p, archive_write_callback *fn, void *data,
-			bool with_bytes, struct kp_err *err)
+static int put_data_tar(const struct kp_payload *p, archive_write_callback *fn,
+			void *data, bool with_bytes, struct kp_err *err)
 {
 	_cleanup_archive_ struct archive *tar = NULL;
 	int rc = tar_open(&tar, fn, data, err);
 
 	if (rc < 0)
 		return rc;
+	rc = put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
+	if (rc < 0)
+		return rc;
 	kp_strv_foreach(dir, p->dirs) {
-		rc = put_header(tar, *dir, S_IFDIR | 0755, 0, p->pkg->mtime, err);
+		_cleanup_free_ char *path = kp_strf("./%s", *dir);
+
+		rc = put_header(tar, path, S_IFDIR | 0755, 0, p->pkg->mtime, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -207,7 +137,7 @@ static int put_data_tar(const struct payload *p, archive_write_callback *fn, voi
 		rc = put_header(tar, path, S_IFREG | (f->mode & 07777), f->size,
 				p->pkg->mtime, err);
 		if (!rc && with_bytes)
-			rc = read_file(f, file_to_archive, tar, err);
+			rc = kp_payload_read(f, file_to_archive, tar, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -215,7 +145,8 @@ static int put_data_tar(const struct payload *p, archive_write_callback *fn, voi
 }
 
 /* The control file md5sums: what `dpkg -V` compares with. */
-static int make_md5sums(const struct payload *p, struct kp_buf *ret, struct kp_err *err)
+static int make_md5sums(const struct kp_payload *p, struct kp_buf *ret,
+			struct kp_err *err)
 {
 	for (size_t i = 0; i < p->pkg->n_files; i++) {
 		char hex[MD5_DIGEST_STRING_LENGTH];
@@ -223,7 +154,7 @@ static int make_md5sums(const struct payload *p, struct kp_buf *ret, struct kp_e
 		int rc;
 
 		MD5Init(&ctx);
-		rc = read_file(p->files[i], file_to_md5, &ctx, err);
+		rc = kp_payload_read(p->files[i], file_to_md5, &ctx, err);
 		if (rc < 0)
 			return rc;
 		MD5End(&ctx, hex);
@@ -233,9 +164,9 @@ static int make_md5sums(const struct payload *p, struct kp_buf *ret, struct kp_e
 }
 
 /* KiB, as dpkg-gencontrol counts: each file rounded up, one for each directory. */
-static uint64_t installed_size(const struct payload *p)
+static uint64_t installed_size(const struct kp_payload *p)
 {
-	uint64_t kib = kp_strv_len(p->dirs) - 1;
+	uint64_t kib = kp_strv_len(p->dirs);
 
 	for (size_t i = 0; i < p->pkg->n_files; i++)
 		kib += (p->files[i]->size + 1023) / 1024;
@@ -260,7 +191,7 @@ static int add_field(struct kp_buf *b, const char *name, const char *value,
 	return 0;
 }
 
-static int make_control(const struct payload *p, const char *name, const char *version,
+static int make_control(const struct kp_payload *p, const char *name, const char *version,
 			const char *arch, struct kp_buf *ret, struct kp_err *err)
 {
 	const char *fields[KP_DPKG_N_FIELDS];
@@ -295,7 +226,7 @@ static int make_control(const struct payload *p, const char *name, const char *v
 	return 0;
 }
 
-static int make_control_tar(const struct payload *p, const struct kp_buf *control,
+static int make_control_tar(const struct kp_payload *p, const struct kp_buf *control,
 			    struct kp_buf *ret, struct kp_err *err)
 {
 	_cleanup_archive_ struct archive *tar = NULL;
@@ -316,7 +247,7 @@ static int make_control_tar(const struct payload *p, const struct kp_buf *contro
 	return rc < 0 ? rc : tar_close(tar, err);
 }
 
-static int write_deb(const struct payload *p, const struct kp_buf *control, int fd,
+static int write_deb(const struct kp_payload *p, const struct kp_buf *control, int fd,
 		     struct kp_err *err)
 {
 	static const char format_version[] = "2.0\n";
@@ -369,7 +300,7 @@ int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 		  char **ret_file, char **ret_name, struct kp_err *err)
 {
 	_cleanup_status_ struct kp_dpkg_status st = { 0 };
-	_cleanup_(payload_clear) struct payload payload = { 0 };
+	_cleanup_(kp_payload_clear) struct kp_payload payload = { 0 };
 	_cleanup_buf_ struct kp_buf control = KP_BUF_INIT;
 	_cleanup_free_ char *name = NULL, *version = NULL, *file = NULL, *tmp = NULL;
 	_cleanup_close_ int fd = -1;
@@ -381,7 +312,7 @@ int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	if (!rc)
 		rc = native_arch(&st, &arch, err);
 	if (!rc)
-		rc = payload_load(&payload, pkg, err);
+		rc = kp_payload_load(pkg, &payload, err);
 	if (rc < 0)
 		return rc;
 	name = kp_dpkg_name(pkg->id.module, pkg->id.kernel);

@@ -13,6 +13,7 @@ static void assert_defaults(const struct kp_config *c)
 	assert_null(c->sign_tool);
 	assert_true(c->initramfs);
 	assert_true(c->install_scripts);
+	assert_false(c->depend_on_kernel);
 	assert_false(c->sandbox_required);
 	assert_int_equal(c->timeout_minutes, 120);
 	assert_null(c->optional);
@@ -54,6 +55,7 @@ static void every_key(void **state)
 			       "sign_tool = /usr/bin/kmodsign\n"
 			       "initramfs = no\n"
 			       "install_scripts = no\n"
+			       "depend_on_kernel = yes\n"
 			       "sandbox = required\n"
 			       "timeout = 5\n"
 			       "optional = a  b\tc\n"
@@ -68,6 +70,7 @@ static void every_key(void **state)
 	assert_string_equal(c.sign_tool, "/usr/bin/kmodsign");
 	assert_false(c.initramfs);
 	assert_false(c.install_scripts);
+	assert_true(c.depend_on_kernel);
 	assert_true(c.sandbox_required);
 	assert_int_equal(c.timeout_minutes, 5);
 	assert_int_equal(kp_strv_len(c.optional), 3);
@@ -189,7 +192,7 @@ static void sample_is_the_defaults(void **state)
 		kp_buf_addf(&taken, "%s\n", *p + 1);
 		n_taken++;
 	}
-	assert_int_equal(n_taken, 12);
+	assert_int_equal(n_taken, 13);
 	kp_log_set_sink(test_sink, &log);
 	assert_int_equal(parse(taken.s, "f", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);

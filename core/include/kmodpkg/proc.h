@@ -75,3 +75,6 @@ void kp_proc_describe(const struct kp_proc_end *end, char *buf, size_t size);
 /* Is PID a process above us: parent, parent's parent and so on? 1 or 0; negative errno when
  * /proc does not tell. It is our own /proc that is read, whatever root is managed. */
 int kp_proc_is_ancestor(pid_t pid);
+
+/* The parent of a process; *ret 0: it has none in our pid namespace. */
+int kp_proc_parent(pid_t pid, pid_t *ret);

@@ -1,0 +1,376 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Changing the database: one transaction for all changes. Where that is refused, one for each
+ * change, so that a bad one does not sink the others.
+ *
+ * What libalpm refuses late and badly is looked for first: that a path belongs to another
+ * package. A file that nobody owns at exactly the path of one of ours is taken over by an
+ * overwrite option, and that option would give away files of other packages too.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+
+#include "pacman.h"
+
+/* A change, and what the database is to say when it is done. */
+struct task {
+	struct kp_change *change;
+	struct kp_alpm_package pkg; /* ERASE: the name only */
+	/* Packages of ours that go by an older name and have its files. */
+	char **replaces;
+};
+
+struct tasks {
+	struct task *list;
+	size_t n;
+};
+
+static void tasks_clear(struct tasks *t)
+{
+	for (size_t i = 0; i < t->n; i++) {
+		kp_alpm_package_clear(&t->list[i].pkg);
+		kp_strv_free(t->list[i].replaces);
+	}
+	free(t->list);
+}
+
+static bool is_add(const struct task *t)
+{
+	return t->change->kind == KP_CHANGE_ADD;
+}
+
+static bool is_due(const struct task *t)
+{
+	return t->change->result == KP_CHANGE_PENDING;
+}
+
+static int refuse(struct task *t, int code, const char *text)
+{
+	t->change->result = KP_CHANGE_FAILED;
+	return kp_err_set(&t->change->err, code, "%s", text);
+}
+
+static bool is_done(const struct kp_local *local, const struct task *t)
+{
+	const struct kp_local_pkg *pkg = kp_local_find(local, t->pkg.name);
+	_cleanup_free_ char *text = NULL, *desc = NULL;
+
+	if (!is_add(t))
+		return !pkg;
+	if (!pkg || strcmp(pkg->version, t->pkg.version) != 0 ||
+	    kp_local_read(local, pkg, "desc", &text, NULL, NULL) < 0)
+		return false;
+	desc = kp_desc_get(text, "DESC");
+	return kp_str_eq(desc, t->pkg.desc);
+}
+
+/* Is an entry of that name there that we did not make? A broken one may be replaced. */
+static bool is_foreign(const struct kp_local *local, const char *name)
+{
+	const struct kp_local_pkg *pkg = kp_local_find(local, name);
+	struct kp_alpm_identity identity;
+	int rc;
+
+	if (!pkg)
+		return false;
+	rc = kp_alpm_identity_load(local, pkg, &identity, NULL);
+	if (!rc)
+		kp_alpm_identity_clear(&identity);
+	return rc == -ENOENT;
+}
+
+/* Find out what each change is about; changes that must not be tried get their result. */
+static void tasks_load(struct kp_pkgdb *db, const struct kp_local *local,
+		       struct kp_change *changes, size_t n, struct tasks *ret)
+{
+	ret->list = kp_calloc(n, sizeof(*ret->list));
+	for (size_t i = 0; i < n; i++) {
+		struct task *t = &ret->list[ret->n++];
+		struct kp_change *c = &changes[i];
+
+		t->change = c;
+		c->result = KP_CHANGE_PENDING;
+		if (c->kind == KP_CHANGE_ERASE)
+			t->pkg.name = kp_strdup(c->name);
+		else if (kp_alpm_package_load(db->root_fd, c->file, &t->pkg, &c->err) < 0)
+			c->result = KP_CHANGE_FAILED;
+		if (!is_due(t))
+			continue;
+		if (!is_add(t) && is_done(local, t))
+			c->result = KP_CHANGE_DONE;
+		else if (is_foreign(local, t->pkg.name))
+			refuse(t, -EEXIST,
+			       "a package of that name is installed that was not "
+			       "made by kmodpkg");
+	}
+}
+
+/* Is OWNER a package of ours for the same module and kernel, by another name? */
+static bool is_same_by_other_name(const struct kp_local *local, const struct task *t,
+				  const char *owner)
+{
+	const struct kp_local_pkg *pkg = kp_local_find(local, owner);
+	struct kp_alpm_identity old = { 0 }, new = { 0 };
+	bool same = false;
+
+	if (pkg && kp_alpm_identity_load(local, pkg, &old, NULL) == 0 &&
+	    kp_alpm_desc_parse(t->pkg.name, t->pkg.desc, &new) == 0)
+		same = !strcmp(old.id.module, new.id.module) &&
+		       !strcmp(old.id.kernel, new.id.kernel);
+	kp_alpm_identity_clear(&old);
+	kp_alpm_identity_clear(&new);
+	return same;
+}
+
+static bool is_erased(const struct tasks *tasks, const char *name)
+{
+	for (size_t i = 0; i < tasks->n; i++)
+		if (!is_add(&tasks->list[i]) && is_due(&tasks->list[i]) &&
+		    !strcmp(tasks->list[i].pkg.name, name))
+			return true;
+	return false;
+}
+
+static void check_owner(const struct kp_local *local, struct tasks *tasks, struct task *t,
+			const struct kp_owner *owner)
+{
+	_cleanup_free_ char *text = NULL;
+
+	if (!owner->package || !strcmp(owner->package, t->pkg.name) ||
+	    is_erased(tasks, owner->package) || kp_strv_has(t->replaces, owner->package))
+		return;
+	if (is_same_by_other_name(local, t, owner->package)) {
+		kp_strv_add(&t->replaces, owner->package);
+		return;
+	}
+	text = kp_strf("%s belongs to package %s", owner->path, owner->package);
+	refuse(t, -EEXIST, text);
+}
+
+/* libalpm's option to overwrite a path would let two new packages have it. */
+static void check_others(struct tasks *tasks, struct task *t)
+{
+	for (struct task *other = tasks->list; other < t; other++)
+		kp_strv_foreach(path, t->pkg.files) {
+			_cleanup_free_ char *text = NULL;
+
+			if (!is_add(other) || !is_due(other) || !is_due(t) ||
+			    !kp_strv_has(other->pkg.files, *path))
+				continue;
+			text = kp_strf("%s is in package %s too", *path, other->pkg.name);
+			refuse(t, -EEXIST, text);
+		}
+}
+
+/* All paths of all packages in one pass over the database. */
+static int check_paths(struct kp_pkgdb *db, const struct kp_local *local,
+		       struct tasks *tasks, struct kp_err *err)
+{
+	_cleanup_strv_ char **paths = NULL;
+	struct kp_owner *owners;
+	size_t n, at = 0;
+	int rc;
+
+	for (size_t i = 0; i < tasks->n; i++)
+		kp_strv_foreach(path, tasks->list[i].pkg.files)
+			kp_strv_add(&paths, *path);
+	n = kp_strv_len(paths);
+	if (!n)
+		return 0;
+	owners = kp_calloc(n, sizeof(*owners));
+	rc = kp_local_owner(db, local, (const char *const *)paths, n, owners, err);
+	for (size_t i = 0; i < tasks->n && !rc; i++) {
+		struct task *t = &tasks->list[i];
+
+		kp_strv_foreach(path, t->pkg.files) {
+			if (is_due(t))
+				check_owner(local, tasks, t, &owners[at]);
+			at++;
+		}
+		check_others(tasks, t);
+	}
+	kp_local_owners_free(owners, n);
+	return rc;
+}
+
+static void transaction_clear(struct kp_alpm_transaction *t)
+{
+	kp_strv_free(t->files);
+	kp_strv_free(t->overwrite);
+	kp_strv_free(t->removes);
+}
+
+static void add_task(struct kp_alpm_transaction *tr, const struct task *t)
+{
+	if (!is_add(t)) {
+		kp_strv_add(&tr->removes, t->pkg.name);
+		return;
+	}
+	kp_strv_add(&tr->files, t->change->file);
+	kp_strv_foreach(path, t->pkg.files)
+		kp_strv_add(&tr->overwrite, *path);
+	kp_strv_foreach(name, t->replaces)
+		kp_strv_add(&tr->removes, *name);
+}
+
+/* Did libalpm do what it said it did? */
+static int judge(struct kp_pkgdb *db, struct task *t, struct kp_err *err)
+{
+	_cleanup_local_ struct kp_local local = { .fd = -1 };
+	int rc = kp_local_open(db, &local, err);
+
+	if (rc < 0)
+		return rc;
+	if (is_done(&local, t))
+		t->change->result = KP_CHANGE_DONE;
+	else
+		refuse(t, -EIO, "pacman says that it is done, and its database does not");
+	return 0;
+}
+
+/* libalpm registers a package also when its files could not be written. What is not whole must
+ * not be taken for installed. */
+static void take_back(struct kp_pkgdb *db, const struct task *t, bool nested)
+{
+	_cleanup_(transaction_clear) struct kp_alpm_transaction tr = { 0 };
+	_cleanup_local_ struct kp_local local = { .fd = -1 };
+	struct kp_err err = KP_ERR_INIT;
+
+	if (!is_add(t) || kp_local_open(db, &local, NULL) < 0 || !is_done(&local, t))
+		return;
+	kp_strv_add(&tr.removes, t->pkg.name);
+	if (kp_alpm_transaction_run(db, &tr, nested, &err) < 0)
+		kp_warn("%s: %s", t->pkg.name, err.text);
+}
+
+static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
+		      struct kp_err *err)
+{
+	_cleanup_(transaction_clear) struct kp_alpm_transaction tr = { 0 };
+	struct kp_err why = KP_ERR_INIT;
+	int rc;
+
+	add_task(&tr, t);
+	rc = kp_alpm_transaction_run(db, &tr, nested, &why);
+	if (!rc)
+		return judge(db, t, err);
+	if (rc == -EPERM || kp_err_is_disk(rc))
+		take_back(db, t, nested);
+	if (rc != -EPERM)
+		return kp_err_set(err, rc, "%s", why.text);
+	refuse(t, rc, why.text);
+	return 0;
+}
+
+static int commit_all(struct kp_pkgdb *db, struct tasks *tasks, bool nested,
+		      struct kp_err *err)
+{
+	_cleanup_(transaction_clear) struct kp_alpm_transaction tr = { 0 };
+	bool any = false;
+	int rc;
+
+	for (size_t i = 0; i < tasks->n; i++) {
+		if (!is_due(&tasks->list[i]))
+			continue;
+		add_task(&tr, &tasks->list[i]);
+		any = true;
+	}
+	if (!any)
+		return 0;
+	rc = kp_alpm_transaction_run(db, &tr, nested, err);
+	if (rc != 0 && rc != -EPERM && !kp_err_is_disk(rc))
+		return rc;
+	for (size_t i = 0; i < tasks->n; i++) {
+		struct task *t = &tasks->list[i];
+		int one;
+
+		if (!is_due(t))
+			continue;
+		one = rc ? commit_one(db, t, nested, err) : judge(db, t, err);
+		if (one < 0)
+			return one;
+	}
+	return 0;
+}
+
+static int check_writable(struct kp_pkgdb *db, struct kp_err *err)
+{
+	_cleanup_close_ int fd =
+		kp_open_in(db->root_fd, db->dbpath, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return kp_err_sys(err, fd, "open '%s'", db->dbpath);
+	if (faccessat(fd, ".", W_OK, 0) < 0)
+		return kp_err_sys(err, -errno, "write to '%s'", db->dbpath);
+	return 0;
+}
+
+static int check_state(struct kp_pkgdb *db, bool *ret_nested, struct kp_err *err)
+{
+	_cleanup_free_ char *holder = NULL;
+	enum kp_lock_state state;
+	int rc = kp_alpm_lock_state(db, &state, &holder, err);
+
+	if (rc < 0)
+		return rc;
+	if (state == KP_LOCK_BUSY)
+		return kp_err_set(err, -EBUSY, "pacman's database is held by %s", holder);
+	if (state == KP_LOCK_INSIDE_MUST_DEFER)
+		return kp_err_set(err, -EBUSY, "pacman's database cannot be changed now");
+	*ret_nested = state == KP_LOCK_INSIDE_CAN_COMMIT;
+	return 0;
+}
+
+static bool any_done(const struct kp_change *changes, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (changes[i].result != KP_CHANGE_PENDING)
+			return true;
+	return false;
+}
+
+int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
+		   struct kp_err *err)
+{
+	_cleanup_(tasks_clear) struct tasks tasks = { 0 };
+	_cleanup_local_ struct kp_local local = { .fd = -1 };
+	struct kp_err why = KP_ERR_INIT;
+	bool nested = false;
+	int rc;
+
+	if (!n)
+		return 0;
+	rc = check_state(db, &nested, err);
+	if (!rc)
+		rc = check_writable(db, err);
+	if (!rc)
+		rc = kp_local_open(db, &local, err);
+	if (rc < 0)
+		return rc;
+	tasks_load(db, &local, changes, n, &tasks);
+	rc = check_paths(db, &local, &tasks, err);
+	if (rc < 0)
+		return rc;
+	rc = commit_all(db, &tasks, nested, &why);
+	if (rc == -EOPNOTSUPP) {
+		/* state() says from now on that we must defer. */
+		kp_warn("%s; the modules are put in place and get their packages later",
+			why.text);
+		db->cannot_nest = true;
+		rc = -EBUSY;
+	}
+	/* Busy says that nothing was changed. What has been done is done, the rest stays
+	 * pending. */
+	if (rc == -EBUSY && any_done(changes, n))
+		return 0;
+	return rc < 0 ? kp_err_set(err, rc, "%s", why.text) : 0;
+}

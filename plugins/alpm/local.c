@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * pacman's local database: a directory per package, named NAME-VERSION-RELEASE, in it the
+ * texts desc and files. These have sections, "%KEY%" and the lines that follow up to an empty
+ * one (lib/libalpm/be_local.c; alpm-db-desc(5), alpm-db-files(5)).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+
+#include "pacman.h"
+
+#define VERSION_FILE "ALPM_DB_VERSION"
+#define VERSION "9"
+
+/* Neither a version nor a release has a '-' in it. */
+static bool split(struct kp_local_pkg *pkg)
+{
+	char *end = strrchr(pkg->dir, '-');
+
+	while (end && end > pkg->dir && *--end != '-')
+		;
+	if (!end || end == pkg->dir || end[1] == '-')
+		return false;
+	*end = '\0';
+	pkg->name = pkg->dir;
+	pkg->version = end + 1;
+	return true;
+}
+
+static void put_together(const struct kp_local_pkg *pkg, struct kp_buf *ret,
+			 const char *file)
+{
+	kp_buf_addf(ret, "%s-%s/%s", pkg->name, pkg->version, file);
+}
+
+static int check_version(struct kp_pkgdb *db, const struct kp_local *local,
+			 struct kp_err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	int rc = kp_read_in(local->fd, VERSION_FILE, 4096, &text, NULL);
+
+	/* libalpm makes the file when it is first needed. */
+	if (rc == -ENOENT && !local->n)
+		return 0;
+	if (rc < 0) {
+		kp_err_sys(err, rc, "read '%s/local/%s'", db->dbpath, VERSION_FILE);
+		return -EIO;
+	}
+	if (strcmp(kp_str_strip(text), VERSION) != 0)
+		return kp_err_set(err, -EIO,
+				  "the database in %s is of version %s, this program "
+				  "knows version %s",
+				  db->dbpath, text, VERSION);
+	return 0;
+}
+
+int kp_local_open(struct kp_pkgdb *db, struct kp_local *ret, struct kp_err *err)
+{
+	_cleanup_free_ char *path = kp_path_join(db->dbpath, "local");
+	_cleanup_local_ struct kp_local local = { .fd = -1 };
+	_cleanup_strv_ char **names = NULL;
+	int rc;
+
+	local.fd = kp_open_in(db->root_fd, path, O_RDONLY | O_DIRECTORY, 0);
+	rc = local.fd < 0 ? local.fd : kp_list_fd(local.fd, &names);
+	if (rc < 0 && rc != -ENOENT) {
+		kp_err_sys(err, rc, "read '%s'", path);
+		return -EIO;
+	}
+	kp_strv_foreach(name, names) {
+		struct kp_local_pkg pkg = { .dir = kp_strdup(*name) };
+
+		if (!split(&pkg)) {
+			free(pkg.dir);
+			continue;
+		}
+		KP_GROW(local.pkgs, local.n, local.alloc);
+		local.pkgs[local.n++] = pkg;
+	}
+	rc = local.fd < 0 ? 0 : check_version(db, &local, err);
+	if (rc < 0)
+		return rc;
+	*ret = local;
+	local = (struct kp_local){ .fd = -1 };
+	return 0;
+}
+
+void kp_local_close(struct kp_local *local)
+{
+	for (size_t i = 0; i < local->n; i++)
+		free(local->pkgs[i].dir);
+	free(local->pkgs);
+	if (local->fd >= 0)
+		close(local->fd);
+	*local = (struct kp_local){ .fd = -1 };
+}
+
+const struct kp_local_pkg *kp_local_find(const struct kp_local *local, const char *name)
+{
+	for (size_t i = 0; i < local->n; i++)
+		if (!strcmp(local->pkgs[i].name, name))
+			return &local->pkgs[i];
+	return NULL;
+}
+
+int kp_local_read(const struct kp_local *local, const struct kp_local_pkg *pkg,
+		  const char *file, char **ret, size_t *ret_len, struct kp_err *err)
+{
+	_cleanup_buf_ struct kp_buf path = KP_BUF_INIT;
+	int rc;
+
+	put_together(pkg, &path, file);
+	rc = kp_read_in(local->fd, path.s, 0, ret, ret_len);
+	if (rc == -ENOENT || rc >= 0)
+		return rc;
+	kp_err_sys(err, rc, "read '%s' of pacman's database", path.s);
+	return -EIO;
+}
+
+const char *kp_desc_find(const char *text, const char *key)
+{
+	size_t len = strlen(key);
+
+	for (const char *p = text; p; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (p[0] == '%' && !strncmp(p + 1, key, len) && p[len + 1] == '%' &&
+		    p[len + 2] == '\n')
+			return p + len + 3;
+		if (!*p)
+			break;
+	}
+	return NULL;
+}
+
+int kp_desc_next(const char **p, const char **ret, size_t *ret_len)
+{
+	const char *end = strchrnul(*p, '\n');
+
+	if (end == *p)
+		return 0;
+	*ret = *p;
+	*ret_len = (size_t)(end - *p);
+	*p = *end ? end + 1 : end;
+	return 1;
+}
+
+char *kp_desc_get(const char *text, const char *key)
+{
+	const char *p = kp_desc_find(text, key), *line;
+	size_t len;
+
+	return p && kp_desc_next(&p, &line, &len) ? kp_strndup(line, len) : NULL;
+}

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Writing a package file (alpm-package(7), BUILDINFO left out): a tar with .PKGINFO, .MTREE,
+ * directories and files, compressed by zstd.
+ *
+ * .MTREE is what pacman -Qkk compares with; libalpm 13 knows files by their MD5 alone, later
+ * ones by their SHA-256. Same input, same bytes: entries are sorted, owned by root, and have the
+ * caller's time.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/payload.h"
+#include "base/str.h"
+
+#include "../archive-util.h"
+#include "pacman.h"
+
+struct package {
+	struct kp_payload payload;
+	struct kp_alpm_identity identity;
+	char *name, *version, *desc;
+};
+
+static void package_clear(struct package *p)
+{
+	kp_payload_clear(&p->payload);
+	kp_alpm_identity_clear(&p->identity);
+	free(p->name);
+	free(p->version);
+	free(p->desc);
+}
+
+/* Put an entry's header; its SIZE bytes are to follow. */
+static int put_header(struct archive *a, const char *path, mode_t mode, uint64_t size,
+		      int64_t mtime, struct kp_err *err)
+{
+	_cleanup_entry_ struct archive_entry *e = archive_entry_new2(a);
+
+	archive_entry_set_pathname(e, path);
+	archive_entry_set_mode(e, mode);
+	archive_entry_set_size(e, (la_int64_t)size);
+	archive_entry_set_mtime(e, mtime, 0);
+	archive_entry_set_uid(e, 0);
+	archive_entry_set_gid(e, 0);
+	archive_entry_set_uname(e, "root");
+	archive_entry_set_gname(e, "root");
+	if (archive_write_header(a, e) != ARCHIVE_OK)
+		return archive_err(a, err, path);
+	return 0;
+}
+
+static int put_bytes(void *archive, const void *data, size_t len, struct kp_err *err)
+{
+	if (archive_write_data(archive, data, len) != (la_ssize_t)len)
+		return archive_err(archive, err, "write package");
+	return 0;
+}
+
+static int put_member(struct archive *a, const char *path, const struct kp_buf *data,
+		      int64_t mtime, struct kp_err *err)
+{
+	int rc = put_header(a, path, S_IFREG | 0644, data->len, mtime, err);
+
+	return rc < 0 ? rc : put_bytes(a, data->s, data->len, err);
+}
+
+static int put_files(const struct kp_payload *p, struct archive *a, const char *prefix,
+		     struct kp_err *err)
+{
+	kp_strv_foreach(dir, p->dirs) {
+		_cleanup_free_ char *path = kp_strf("%s%s", prefix, *dir);
+		int rc;
+
+		/* mtree has no slash at the end of a directory's name. */
+		if (*prefix)
+			path[strlen(path) - 1] = '\0';
+		rc = put_header(a, path, S_IFDIR | 0755, 0, p->pkg->mtime, err);
+		if (rc < 0)
+			return rc;
+	}
+	for (size_t i = 0; i < p->pkg->n_files; i++) {
+		const struct kp_pkg_file *f = p->files[i];
+		_cleanup_free_ char *path = kp_strf("%s%s", prefix, f->path + 1);
+		int rc = put_header(a, path, S_IFREG | (f->mode & 07777), f->size,
+				    p->pkg->mtime, err);
+
+		if (!rc)
+			rc = kp_payload_read(f, put_bytes, a, err);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static void make_pkginfo(const struct package *p, struct kp_buf *ret)
+{
+	kp_buf_addf(ret,
+		    "pkgname = %s\n"
+		    "pkgbase = %s\n"
+		    "xdata = pkgtype=pkg\n"
+		    "pkgver = %s\n"
+		    "pkgdesc = %s\n"
+		    "builddate = %lld\n"
+		    "packager = kmodpkg on this machine\n"
+		    "size = %llu\n"
+		    "arch = %s\n",
+		    p->name, p->name, p->version, p->desc,
+		    (long long)p->payload.pkg->mtime,
+		    (unsigned long long)kp_payload_size(&p->payload),
+		    p->payload.pkg->id.arch);
+}
+
+static la_ssize_t to_buf(struct archive *a, void *data, const void *p, size_t len)
+{
+	(void)a;
+	kp_buf_add(data, p, len);
+	return (la_ssize_t)len;
+}
+
+static int make_mtree(const struct package *p, const struct kp_buf *pkginfo,
+		      struct kp_buf *ret, struct kp_err *err)
+{
+	_cleanup_archive_ struct archive *a = archive_write_new();
+	int rc;
+
+	if (archive_write_set_format_mtree(a) != ARCHIVE_OK ||
+	    archive_write_add_filter_gzip(a) != ARCHIVE_OK ||
+	    archive_write_set_options(a, "!all,use-set,type,uid,gid,mode,time,size,md5,"
+					 "sha256,link,gzip:!timestamp") != ARCHIVE_OK ||
+	    archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
+	    archive_write_open(a, ret, NULL, to_buf, NULL) != ARCHIVE_OK)
+		return archive_err(a, err, "begin .MTREE");
+	rc = put_member(a, "./.PKGINFO", pkginfo, p->payload.pkg->mtime, err);
+	if (!rc)
+		rc = put_files(&p->payload, a, "./", err);
+	if (!rc && archive_write_close(a) != ARCHIVE_OK)
+		rc = archive_err(a, err, "end .MTREE");
+	return rc;
+}
+
+static int write_package(const struct package *p, int fd, struct kp_err *err)
+{
+	_cleanup_archive_ struct archive *a = archive_write_new();
+	_cleanup_buf_ struct kp_buf pkginfo = KP_BUF_INIT, mtree = KP_BUF_INIT;
+	int64_t mtime = p->payload.pkg->mtime;
+	int rc;
+
+	make_pkginfo(p, &pkginfo);
+	rc = make_mtree(p, &pkginfo, &mtree, err);
+	if (rc < 0)
+		return rc;
+	/* It is installed at once and thrown away. */
+	if (archive_write_set_format_pax_restricted(a) != ARCHIVE_OK ||
+	    archive_write_add_filter_zstd(a) != ARCHIVE_OK ||
+	    archive_write_set_filter_option(a, "zstd", "compression-level", "1") !=
+		    ARCHIVE_OK ||
+	    archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
+	    archive_write_open_fd(a, fd) != ARCHIVE_OK)
+		return archive_err(a, err, "begin package");
+	rc = put_member(a, ".PKGINFO", &pkginfo, mtime, err);
+	if (!rc)
+		rc = put_member(a, ".MTREE", &mtree, mtime, err);
+	if (!rc)
+		rc = put_files(&p->payload, a, "", err);
+	if (rc < 0)
+		return rc;
+	if (archive_write_close(a) != ARCHIVE_OK)
+		return archive_err(a, err, "end package");
+	return fsync(fd) < 0 ? kp_err_sys(err, -errno, "write package") : 0;
+}
+
+/* Where the kernel has no pkgbase file (its headers alone are installed), what is there from when
+ * it had one keeps its name. */
+static char *find_pkgbase(struct kp_pkgdb *db, const struct kp_local *local,
+			  const struct kp_pkg_id *id)
+{
+	char *pkgbase = kp_alpm_pkgbase(db->root_fd, id->kernel);
+
+	for (size_t i = 0; i < local->n && !pkgbase; i++) {
+		struct kp_alpm_identity identity;
+
+		if (kp_alpm_identity_load(local, &local->pkgs[i], &identity, NULL) < 0)
+			continue;
+		if (!strcmp(identity.id.module, id->module) &&
+		    !strcmp(identity.id.kernel, id->kernel))
+			pkgbase = kp_steal(&identity.pkgbase);
+		kp_alpm_identity_clear(&identity);
+	}
+	return pkgbase ?: kp_strdup(id->kernel);
+}
+
+static int check_name(const struct kp_local *local, const struct package *p,
+		      struct kp_err *err)
+{
+	const struct kp_local_pkg *there = kp_local_find(local, p->name);
+	struct kp_alpm_identity identity;
+	int rc;
+
+	if (strlen(p->name) + 1 + strlen(p->version) > NAME_MAX)
+		return kp_err_set(err, -ENAMETOOLONG, "'%s-%s' is too long for pacman",
+				  p->name, p->version);
+	if (!there)
+		return 0;
+	rc = kp_alpm_identity_load(local, there, &identity, NULL);
+	if (!rc)
+		kp_alpm_identity_clear(&identity);
+	if (rc == -ENOENT)
+		return kp_err_set(
+			err, -EEXIST,
+			"package %s %s is installed and was not made by kmodpkg; "
+			"remove it to let kmodpkg install its own",
+			p->name, there->version);
+	return 0;
+}
+
+static int prepare(struct kp_pkgdb *db, const struct kp_pkg *pkg, struct package *ret,
+		   struct kp_err *err)
+{
+	_cleanup_local_ struct kp_local local = { .fd = -1 };
+	int rc = kp_local_open(db, &local, err);
+
+	if (!rc)
+		rc = kp_payload_load(pkg, &ret->payload, err);
+	if (rc < 0)
+		return rc;
+	kp_pkg_id_copy(&ret->identity.id, &pkg->id);
+	ret->identity.pkgbase = find_pkgbase(db, &local, &pkg->id);
+	ret->name = kp_alpm_name(pkg->id.module, ret->identity.pkgbase);
+	ret->version = kp_alpm_version(pkg->id.version, pkg->id.kernel);
+	rc = check_name(&local, ret, err);
+	return rc < 0 ? rc
+		      : kp_alpm_desc_make(pkg->summary, &ret->identity, &ret->desc, err);
+}
+
+int kp_alpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
+		  char **ret_file, char **ret_name, struct kp_err *err)
+{
+	_cleanup_(package_clear) struct package p = { 0 };
+	_cleanup_free_ char *file = NULL, *tmp = NULL;
+	_cleanup_close_ int fd = -1;
+	int rc = prepare(db, pkg, &p, err);
+
+	if (rc < 0)
+		return rc;
+	file = kp_strf("%s.pkg.tar.zst", p.name);
+	tmp = kp_strf("%s.new", p.name);
+	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+		    0644);
+	if (fd < 0)
+		return kp_err_sys(err, -errno, "create '%s'", tmp);
+	rc = write_package(&p, fd, err);
+	if (!rc && renameat(dir_fd, tmp, dir_fd, file) < 0)
+		rc = kp_err_sys(err, -errno, "rename '%s'", tmp);
+	if (rc < 0) {
+		unlinkat(dir_fd, tmp, 0);
+		kp_err_prefix(err, "package %s", p.name);
+		return rc;
+	}
+	*ret_file = kp_steal(&file);
+	*ret_name = kp_steal(&p.name);
+	return 0;
+}
