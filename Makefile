@@ -252,6 +252,7 @@ MAN := $(wildcard man/*.[158])
 
 install: all
 	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
+	ln -sf kmodpkg $(DESTDIR)$(sbindir)/dkms
 	$(if $(MAKE_FRONT),$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make)
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \

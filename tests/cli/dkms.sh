@@ -48,7 +48,7 @@ new_system()
 	chmod 1777 "$root"/tmp
 	mount --bind /proc "$root"/proc
 	mount --bind /dev "$root"/dev
-	mkdir -p "$root"/var/lib/fakedb/packages "$root"/plugins "$root"/etc/dkms
+	mkdir -p "$root"/var/lib/fakedb/packages "$root"/plugins "$root"/etc/{dkms,kmodpkg}
 	cp "$FAKE" "$root"/plugins/fake.so
 	cp "$KMODPKG" "$root"/usr/sbin/kmodpkg
 	if ours; then
@@ -57,7 +57,7 @@ new_system()
 		cp "$COMMAND" "$root"/usr/sbin/dkms
 	fi
 	printf '%s\n' 'ID=debian' >"$root"/etc/os-release
-	printf '%s\n' 'backend = fake' 'sign = no' >"$root"/etc/kmodpkg.conf
+	printf '%s\n' 'backend = fake' 'sign = no' >"$root"/etc/kmodpkg/kmodpkg.conf
 	echo 'try_sign_modules=false' >"$root"/etc/dkms/framework.conf
 	new_kernel "$K1"
 	new_kernel "$K2"
