@@ -98,6 +98,8 @@ static inline void open_db(struct root *r, unsigned int flags)
 /* A test's setup: a database with nothing in it, and a kernel that nobody owns. */
 static inline int root_setup(void **state)
 {
+	static const char *const dirs[] = { "/proc", "/var/cache", "/etc/gnupg",
+					    "/etc/hooks" };
 	struct root *r = kp_calloc(1, sizeof(*r));
 
 	r->dir = test_root_new();
@@ -106,8 +108,10 @@ static inline int root_setup(void **state)
 	put(r, MODULES KERNEL "/pkgbase", "linux\n");
 	put(r, MODULES KERNEL "/vmlinuz", "image");
 	put(r, "/var/log/pacman.log", "");
+	put(r, "/etc/test.conf", "[options]\nSigLevel = Never\n");
 	put(r, "/dev/null", "");
-	assert_int_equal(kp_mkdir_in(r->fd, "/proc", 0755, NULL), 0);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++)
+		assert_int_equal(kp_mkdir_in(r->fd, dirs[i], 0755, NULL), 0);
 	open_db(r, 0);
 	*state = r;
 	return 0;
@@ -228,7 +232,7 @@ static inline int pacman(struct root *r, char **ret_out, const char *const *args
 	for (const char *const *a = args; *a; a++)
 		kp_strv_add(&argv, *a);
 	kp_strv_add(&argv, "--noconfirm");
-	kp_strv_add(&argv, "--config=/dev/null");
+	kp_strv_addf(&argv, "--config=%s/etc/test.conf", r->dir.path);
 	kp_strv_addf(&argv, "--root=%s", r->dir.path);
 	kp_strv_addf(&argv, "--dbpath=%s/var/lib/pacman", r->dir.path);
 	kp_strv_addf(&argv, "--cachedir=%s/var/cache", r->dir.path);
