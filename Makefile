@@ -24,6 +24,11 @@ sysconfdir ?= /etc
 # Debian: $(datadir)/zsh/vendor-completions
 zshdir ?= $(datadir)/zsh/site-functions
 unitdir ?= $(prefix)/lib/systemd/system
+presetdir ?= $(prefix)/lib/systemd/system-preset
+kernelinstalldir ?= $(prefix)/lib/kernel/install.d
+# Where rpm looks for plugins and for files of macros.
+rpmplugindir ?= $(shell rpm --eval '%{__plugindir}' 2>/dev/null)
+rpmmacrodir ?= $(prefix)/lib/rpm/macros.d
 plugindir = $(libdir)/kmodpkg
 
 PKG_CONFIG ?= pkg-config
@@ -48,6 +53,9 @@ PKGS_dpkg := libarchive
 PKGS_rpm := rpm
 PKGS_alpm := libarchive
 
+# librpm has global state that outlives a dlclose() badly.
+PLUGIN_LDFLAGS_rpm := -Wl,-z,nodelete
+
 BACKENDS :=
 ifeq ($(WITH_DPKG),yes)
 BACKENDS += dpkg
@@ -65,7 +73,7 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 	-Wformat=2 -Wundef
 KP_CPPFLAGS := -D_GNU_SOURCE -Icore -Icore/include -DKP_VERSION='"$(VERSION)"' \
 	-DKP_PLUGIN_DIR='"$(plugindir)"' -DKP_LIBEXEC_DIR='"$(libexecdir)/kmodpkg"' \
-	-DKP_SYSCONF_DIR='"$(sysconfdir)"'
+	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"'
 KP_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden
 KP_CXXFLAGS := -std=c++17 -Wall -Wextra -fPIC -fvisibility=hidden
 KP_LDFLAGS := -Wl,--as-needed
@@ -102,8 +110,8 @@ LIB := $(call objects,$(wildcard core/lib/*.c))
 CLI := $(call objects,$(wildcard core/cli/*.c))
 MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
 APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
-TRANSACTION := $(call objects,$(wildcard plugins/rpm/transaction.c))
-BACKENDS := $(foreach b,$(BACKENDS),$(if $(wildcard plugins/$(b)/*.c),$(b)))
+TRANSACTION := $(call objects,plugins/rpm/transaction.c)
+BACKENDS := $(foreach b,$(BACKENDS),$(if $(filter-out %/transaction.c,$(wildcard plugins/$(b)/*.c)),$(b)))
 
 PLUGINS := $(BACKENDS:%=$(O)/plugins/%.so)
 ifneq ($(filter dpkg,$(BACKENDS)),)
@@ -111,7 +119,10 @@ ifeq ($(WITH_APT),yes)
 PLUGINS += $(if $(APT),$(O)/plugins/apt.so)
 endif
 endif
-RPM_PLUGIN := $(if $(filter rpm,$(BACKENDS)),$(if $(TRANSACTION),$(O)/rpm-plugins/kmodpkg.so))
+# rpm has no sanitizer's run-time library for it.
+ifeq ($(WITH_RPM)$(SANITIZE),yes)
+RPM_PLUGIN := $(O)/rpm-plugins/kmodpkg.so
+endif
 
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test-*.c))
 # What unit tests share.
@@ -122,8 +133,8 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers conf-diff install install-dpkg check check-unit check-e2e check-all fuzz bench demo deb \
-	format clean FORCE
+.PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm check check-unit check-e2e check-all \
+	fuzz bench demo deb rpm format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -131,6 +142,7 @@ all: $(PRODUCTS)
 tests: $(UNIT) $(FAKE) $(PLUGINS)
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
+rpm-plugin: $(O)/rpm-plugins/kmodpkg.so $(O)/tests/rpm-plugin/cost.so
 
 # Objects depend on the flags they are made with, so that one O can change its flags.
 FLAGS = $(CC) $(CXX) $(KP_CPPFLAGS) $(CPPFLAGS) $(KP_CFLAGS) $(CFLAGS) $(KP_CXXFLAGS) \
@@ -177,7 +189,7 @@ LIBS_$(1) := $$(call pkg-libs,$$(PKGS_$(1)) libmd)
 $(O)/plugins/$(1).so: $(filter-out $(TRANSACTION),$(call objects,$(wildcard plugins/$(1)/*.c))) \
 		$(O)/base.a
 	$$(call say,PLUGIN)
-	$$(link) $$(PLUGIN_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1))
+	$$(link) $$(PLUGIN_LDFLAGS) $$(PLUGIN_LDFLAGS_$(1)) -o $$@ $$^ $$(LIBS_$(1))
 endef
 $(foreach b,$(BACKENDS),$(eval $(call plugin,$(b))))
 
@@ -191,14 +203,18 @@ $(O)/plugins/apt.so: $(APT)
 		-o $@ $^ $(APT_LIBS)
 endif
 
-# Runs inside of rpm and is loaded by it: no library but libc, symbols come from rpm.
+# Runs inside of rpm and is loaded by it: no library but libc, which the file says itself.
 $(O)/rpm-plugins/kmodpkg.so: $(TRANSACTION)
 	$(call say,PLUGIN)mkdir -p $(@D)
-	$(link) -shared -o $@ $^
+	$(link) $(PLUGIN_LDFLAGS) -Wl,-z,relro,-z,now -o $@ $^
 
 $(O)/tests/fake.so: $(O)/tests/fake-backend.o $(O)/base.a
 	$(call say,PLUGIN)
 	$(link) $(PLUGIN_LDFLAGS) -o $@ $^ $(call pkg-libs,libmd jansson)
+
+$(O)/tests/rpm-plugin/cost.so: $(O)/tests/rpm-plugin/cost.o
+	$(call say,PLUGIN)
+	$(link) $(PLUGIN_LDFLAGS) -o $@ $^
 
 $(O)/tests/help.a: $(UNIT_HELP)
 	$(archive)
@@ -243,15 +259,28 @@ install: all
 	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
 	$(INSTALL_DATA) completions/kmodpkg.fish \
 		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
-	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg.conf
+	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf
+	install -d $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf.d
 	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
 
-# What makes dpkg call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
+# What makes dpkg and NAME-dkms packages call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
 # of the package (packaging/deb).
 install-dpkg:
 	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(datadir)/kmodpkg/dpkg.cfg
 	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
 		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
+	$(INSTALL_PROGRAM) hooks/dpkg/common.postinst $(DESTDIR)$(libdir)/dkms/common.postinst
+
+# What makes rpm, and kernel-install, call us; the file triggers are part of the package
+# (packaging/kmodpkg.spec).
+install-rpm: all
+	$(if $(rpmplugindir),,$(error say where rpm has its plugins: rpmplugindir=DIR))
+	$(INSTALL_PROGRAM) $(O)/rpm-plugins/kmodpkg.so $(DESTDIR)$(rpmplugindir)/kmodpkg.so
+	$(INSTALL_DATA) hooks/rpm/macros.transaction_kmodpkg \
+		$(DESTDIR)$(rpmmacrodir)/macros.transaction_kmodpkg
+	$(INSTALL_PROGRAM) hooks/kernel-install/40-kmodpkg.install \
+		$(DESTDIR)$(kernelinstalldir)/40-kmodpkg.install
+	$(INSTALL_DATA) hooks/systemd/80-kmodpkg.preset $(DESTDIR)$(presetdir)/80-kmodpkg.preset
 
 # ---- tests; the driver calls this Makefile for what it runs
 
@@ -272,10 +301,13 @@ bench: all
 demo:
 	+@tests/install-deps
 	+@$(MAKE) deb
-	KMODPKG_DEB="$$(echo '$(O)'/kmodpkg_*.deb)" tests/e2e/demo
+	KMODPKG_PKG="$$(echo '$(O)'/kmodpkg_*.deb)" tests/e2e/demo
 
 deb:
 	+MAKE='$(MAKE)' O='$(O)' packaging/deb/build
+
+rpm:
+	O='$(O)' packaging/rpm/build
 
 format:
 	clang-format -i $(wildcard core/*/*.[ch] core/include/*/*.h plugins/*/*.[ch] \

@@ -14,7 +14,8 @@ static struct {
 	kp_log_sink *sink;
 	void *data;
 	char **warned; /* texts of kp_warn_once() */
-} state = { .level = KP_LOG_INFO };
+	const char *program;
+} state = { .level = KP_LOG_INFO, .program = "kmodpkg" };
 
 void kp_log_set_level(enum kp_log_level level)
 {
@@ -32,6 +33,11 @@ void kp_log_set_sink(kp_log_sink *sink, void *data)
 	state.data = data;
 	kp_strv_free(state.warned);
 	state.warned = NULL;
+}
+
+void kp_log_set_program(const char *name)
+{
+	state.program = name;
 }
 
 void kp_log_set_syslog_prefix(int on)
@@ -63,7 +69,7 @@ void kp_log(enum kp_log_level level, const char *fmt, ...)
 	if (state.syslog_prefix)
 		line = kp_strf("<%d>%s%s\n", (int)level, mark, text);
 	else
-		line = kp_strf("kmodpkg: %s%s\n", mark, text);
+		line = kp_strf("%s: %s%s\n", state.program, mark, text);
 	/* A lost message must not fail the work it tells of. */
 	(void)!write(STDERR_FILENO, line, strlen(line));
 }

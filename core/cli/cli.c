@@ -115,6 +115,13 @@ static int check_transaction(struct cli *cli)
 	return -EXDEV;
 }
 
+int cli_open_backend(struct cli *cli, unsigned int flags)
+{
+	int rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
+
+	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
+}
+
 int cli_open(struct cli *cli, unsigned int flags)
 {
 	int rc;
@@ -137,10 +144,27 @@ int cli_open(struct cli *cli, unsigned int flags)
 		if (rc < 0)
 			return rc;
 	}
-	if (flags & CLI_NEEDS_BACKEND)
-		rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
-	if (rc == 0 && (flags & CLI_MUTATES))
-		rc = check_transaction(cli);
+	return flags & CLI_NEEDS_BACKEND ? cli_open_backend(cli, flags) : 0;
+}
+
+int cli_conclude(struct cli *cli, int rc)
+{
+	const char *program = cli->program ? cli->program : "kmodpkg";
+
+	if (cli->elsewhere) {
+		kp_info("%s; nothing is done", cli->err.text);
+		return CLI_OK;
+	}
+	if (rc < 0 || (rc > 0 && cli->err.text[0]))
+		fprintf(stderr, "%s%s%s: %s\n", program, cli->cmd ? " " : "",
+			cli->cmd ? cli->cmd->name : "", kp_err_text(&cli->err, rc));
+	if (rc < 0)
+		rc = CLI_FAILED;
+	/* A table that did not reach the disk it was sent to is no success. */
+	if ((fflush(stdout) || ferror(stdout)) && rc == CLI_OK) {
+		fprintf(stderr, "%s: writing the output: %s\n", program, strerror(errno));
+		rc = CLI_FAILED;
+	}
 	return rc;
 }
 

@@ -49,11 +49,12 @@ enum cli_flags {
 struct cli_cmd;
 
 struct cli {
+	const char *program; /* in front of errors; NULL: "kmodpkg" */
 	const struct cli_cmd *cmd;
 	const char *root; /* --root, NULL: "/" */
 	bool quiet, verbose;
-	bool nested;	    /* --nested: a hook that may commit inside of its transaction */
-	bool elsewhere;	    /* the transaction around us works on another root */
+	bool nested;	/* --nested: a hook that may commit inside of its transaction */
+	bool elsewhere; /* the transaction around us works on another root */
 	struct kp_ctx *ctx; /* NULL until cli_open() */
 	struct kp_err err;
 };
@@ -80,6 +81,11 @@ int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
 /* Open the context as FLAGS say (usually cli->cmd->flags); 0 or a negative errno. What would
  * change something below a transaction on another root ends here, with status 0. */
 int cli_open(struct cli *cli, unsigned int flags);
+/* The part of it that CLI_NEEDS_BACKEND asks for, for a verb that may find nothing to do first. */
+int cli_open_backend(struct cli *cli, unsigned int flags);
+
+/* Print what went wrong, once, and make the exit status of what a verb returned. */
+int cli_conclude(struct cli *cli, int rc);
 
 /* Set the words of cli->err and return STATUS. */
 int cli_fail(struct cli *cli, int status, const char *fmt, ...)

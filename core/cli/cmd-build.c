@@ -1,36 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include "base/str.h"
 #include "cli/target.h"
-#include "cli/work.h"
-
-static int build(struct cli *cli, struct cli_target *t)
-{
-	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
-	_cleanup_strv_ char **words = cli_target_words(t);
-	struct kp_sync_opts opts = {
-		.modules = words,
-		.requested = true,
-		.force = t->force,
-		.build_only = true,
-		.jobs = t->jobs,
-	};
-	int rc;
-
-	rc = cli_open(cli, cli->cmd->flags);
-	if (rc < 0)
-		return rc;
-	rc = cli_target_source(cli, t, true);
-	if (rc)
-		return rc;
-	rc = cli_target_kernels(cli, t);
-	if (rc)
-		return rc;
-	opts.kernels = t->kernels;
-	rc = cli_sync(cli, &opts, &result);
-	if (rc < 0)
-		return rc;
-	return cli_target_outcome(cli, t, &opts, &result);
-}
 
 static int run(struct cli *cli, int argc, char **argv)
 {
@@ -39,7 +8,8 @@ static int run(struct cli *cli, int argc, char **argv)
 
 	if (cli_target_parse(cli, argc, argv, "kafj", &t, &rc) < 0)
 		return rc;
-	return build(cli, &t);
+	rc = cli_open(cli, cli->cmd->flags);
+	return rc < 0 ? rc : cli_make(cli, &t, false);
 }
 
 const struct cli_cmd cmd_build = {

@@ -24,6 +24,10 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (optind < argc)
 		return cli_usage(cli, "it takes no argument");
 	rc = cli_open(cli, cli->cmd->flags);
+	/* Most transactions leave nothing to do: then no package manager's library is loaded. */
+	if (rc < 0 || !kp_drain_is_due(cli->ctx))
+		return rc;
+	rc = cli_open_backend(cli, cli->cmd->flags);
 	if (rc < 0)
 		return rc;
 	if (backend && !kp_backend_is(cli->ctx, backend))
@@ -40,6 +44,5 @@ const struct cli_cmd cmd_drain = {
 		"      --if-backend NAME  do nothing unless NAME is this root's backend\n"
 		"      --nested           the running transaction lets us commit inside of it\n",
 	.run = run,
-	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES |
-		 CLI_HIDDEN,
+	.flags = CLI_NEEDS_CTX | CLI_ENTERS_ROOT | CLI_MUTATES | CLI_HIDDEN,
 };

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <kmodpkg/log.h>
+
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
@@ -35,28 +37,24 @@ static int make_absolute(struct cli *cli, char *const *files, char ***ret)
 
 static int print_owners(struct cli *cli, char *const *files, char *const *paths)
 {
-	size_t n = kp_strv_len(paths), unowned = 0;
+	size_t n = kp_strv_len(paths);
 	struct kp_owner *owners;
-	const char *first = NULL;
-	int rc;
+	int rc, status = CLI_OK;
 
 	rc = kp_backend_owners(cli->ctx, paths, &owners, &cli->err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++) {
-		if (owners[i].package)
+		if (owners[i].package) {
 			printf("%s: %s %s\n", files[i], owners[i].package,
 			       owners[i].version ? owners[i].version : "");
-		else if (!unowned++)
-			first = files[i];
+			continue;
+		}
+		kp_log(KP_LOG_ERR, "%s: owned by no package", files[i]);
+		status = CLI_FAILED;
 	}
 	kp_owners_free(owners, n);
-	if (unowned > 1)
-		return cli_fail(cli, CLI_FAILED, "%s and %zu more: owned by no package",
-				first, unowned - 1);
-	if (unowned)
-		return cli_fail(cli, CLI_FAILED, "%s: owned by no package", first);
-	return CLI_OK;
+	return status;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -84,9 +82,8 @@ const struct cli_cmd cmd_owner = {
 	.args = "FILE...",
 	.summary = "Print the package, with its version, that owns a file",
 	.options =
-		"A line for each file: \"FILE: PACKAGE VERSION\". Exit status 1 when one of "
-		"them\n"
-		"is owned by no package. For a module by name: "
+		"A line for each file: \"FILE: PACKAGE VERSION\". Exit status 1 when one of them\n"
+		"is owned by no package, which is said of each. For a module by name:\n"
 		"kmodpkg owner $(modinfo -n NAME)\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND,

@@ -51,6 +51,30 @@ static bool matches(const struct filter *f, const struct kp_plan_row *row)
 	return !f->n_modules;
 }
 
+/* A name that was mistyped must not look like a module without problems. */
+static int check_names(struct cli *cli, const struct kp_world *w, const struct filter *f)
+{
+	_cleanup_strv_ char **unknown = NULL;
+	_cleanup_free_ char *all = NULL;
+
+	for (size_t i = 0; i < f->n_modules; i++) {
+		const char *module = f->modules[i].module;
+		const char *version = f->modules[i].version;
+		bool known = false;
+
+		for (size_t j = 0; !known && j < w->plan.n_rows; j++)
+			known = kp_str_eq(w->plan.rows[j].module, module) &&
+				(!version || kp_str_eq(w->plan.rows[j].version, version));
+		if (!known)
+			kp_strv_addf(&unknown, "%s%s%s", module, version ? "/" : "",
+				     version ? version : "");
+	}
+	if (!unknown)
+		return CLI_OK;
+	all = kp_strv_join(unknown, ", ");
+	return cli_fail(cli, CLI_NOT_REGISTERED, "%s: not registered", all);
+}
+
 /* What is wrong with the system as a whole, or with something that has no row. */
 static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 {
@@ -181,6 +205,8 @@ static void print_table(struct cli *cli, const struct kp_world *w, const struct 
 		cli_table_add(&t, row->note);
 	}
 	if (t.n_cells == t.n_columns) {
+		if (f->n_modules && !f->kernels)
+			return; /* check_names() says it */
 		kp_info(w->plan.n_rows ? "no module matches"
 				       : "no module source is registered");
 		return;
@@ -232,7 +258,7 @@ static int status(struct cli *cli, const struct filter *f, bool json)
 		return rc;
 	if (json) {
 		print_json(cli, &world, f, problems);
-		return CLI_OK;
+		return check_names(cli, &world, f);
 	}
 	print_table(cli, &world, f);
 	/* The table before what follows on stderr. */
@@ -241,7 +267,7 @@ static int status(struct cli *cli, const struct filter *f, bool json)
 	kp_strv_foreach(p, problems)
 		kp_warn("%s", *p);
 	suggest_headers(cli, &world, f);
-	return CLI_OK;
+	return check_names(cli, &world, f);
 }
 
 static int run(struct cli *cli, int argc, char **argv)

@@ -11,6 +11,7 @@
 
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/dkms.h"
 #include "lib/artifact.h"
 #include "lib/backend.h"
 
@@ -52,26 +53,6 @@ static const struct cli_cmd *find_verb(const char *name)
 	return NULL;
 }
 
-/* Print what went wrong, once, and make the exit status of what a verb returned. */
-static int conclude(struct cli *cli, int rc)
-{
-	if (cli->elsewhere) {
-		kp_info("%s; nothing is done", cli->err.text);
-		return CLI_OK;
-	}
-	if (rc < 0 || (rc > 0 && cli->err.text[0]))
-		fprintf(stderr, "kmodpkg%s%s: %s\n", cli->cmd ? " " : "",
-			cli->cmd ? cli->cmd->name : "", kp_err_text(&cli->err, rc));
-	if (rc < 0)
-		rc = CLI_FAILED;
-	/* A table that did not reach the disk it was sent to is no success. */
-	if ((fflush(stdout) || ferror(stdout)) && rc == CLI_OK) {
-		fprintf(stderr, "kmodpkg: writing the output: %s\n", strerror(errno));
-		rc = CLI_FAILED;
-	}
-	return rc;
-}
-
 /* Is our stderr the journal? systemd names its device and inode (systemd.exec(5)). */
 static bool logs_to_journal(void)
 {
@@ -82,6 +63,22 @@ static bool logs_to_journal(void)
 	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
 	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
 	       st.st_ino == inode;
+}
+
+/* The link that makes this the DKMS-compatible command. */
+static bool is_dkms(const char *name)
+{
+	return name && (kp_str_eq(name, "dkms") || kp_str_ends(name, "/dkms"));
+}
+
+static int finish(struct cli *cli, int rc)
+{
+	int status = cli_conclude(cli, rc);
+
+	if (cli->ctx)
+		kp_backend_close(cli->ctx);
+	kp_ctx_close(cli->ctx);
+	return status;
 }
 
 int main(int argc, char **argv)
@@ -100,28 +97,27 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
 		return kp_artifact_check_main(argc, argv);
 	kp_log_set_syslog_prefix(logs_to_journal());
+	if (is_dkms(argv[0]))
+		return finish(&cli, dkms_main(&cli, argc, argv));
 	while ((c = cli_getopt(&cli, argc, argv, "+", opts, &status)) >= 0) {
 		if (c == 'V')
 			printf("kmodpkg %s\n", KP_VERSION);
 		else
 			print_usage(stdout);
-		return conclude(&cli, CLI_OK);
+		return cli_conclude(&cli, CLI_OK);
 	}
 	if (c == CLI_OPT_END)
-		return conclude(&cli, status);
+		return cli_conclude(&cli, status);
 	if (optind == argc) {
 		print_usage(stderr);
 		return CLI_USAGE;
 	}
 	cli.cmd = find_verb(argv[optind]);
 	if (!cli.cmd)
-		return conclude(&cli, cli_usage(&cli, "unknown verb '%s'", argv[optind]));
+		return cli_conclude(&cli,
+				    cli_usage(&cli, "unknown verb '%s'", argv[optind]));
 	argc -= optind;
 	argv += optind;
 	optind = 0; /* getopt starts anew */
-	status = conclude(&cli, cli.cmd->run(&cli, argc, argv));
-	if (cli.ctx)
-		kp_backend_close(cli.ctx);
-	kp_ctx_close(cli.ctx);
-	return status;
+	return finish(&cli, cli.cmd->run(&cli, argc, argv));
 }

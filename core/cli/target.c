@@ -181,7 +181,7 @@ static int no_headers(struct cli *cli, const char *kernel)
 	const struct kp_backend *b = cli->ctx->backend;
 	_cleanup_free_ char *command = NULL;
 
-	if (b->ops->suggest_headers &&
+	if (b && b->ops->suggest_headers &&
 	    b->ops->suggest_headers(b->db, kernel, &command, NULL))
 		command = NULL;
 	if (command)
@@ -244,6 +244,8 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 			status = row ? row_outcome(cli, &w, row, opts->build_only)
 				     : no_headers(cli, *k);
 	}
+	if (status == CLI_FAILED && result->exit_code)
+		status = result->exit_code;
 	if (status == CLI_OK && cli_did_nothing(result))
 		kp_info("%s is %s already", opts->modules[0],
 			opts->build_only ? "built" : "installed");

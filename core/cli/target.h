@@ -17,8 +17,10 @@ struct cli_target {
 	char **kernels; /* of -k; after cli_target_kernels(): all that are meant */
 	bool all_kernels;
 	bool force;
+	bool anyway; /* see struct kp_sync_opts */
 	bool no_initramfs;
 	int jobs;
+	const struct kp_sync_with *with; /* the caller's */
 };
 
 /* Options a verb takes of these, as letters: k(ernel) a(ll) f(orce) j(obs) I
@@ -38,9 +40,6 @@ int cli_target_kernels(struct cli *cli, struct cli_target *t);
 bool cli_target_is(const struct cli_target *t, const char *module, const char *version);
 /* Say that it is not registered: CLI_NOT_REGISTERED with words. */
 int cli_target_unknown(struct cli *cli, const struct cli_target *t);
-/* Hold it for t->kernels (cmd-uninstall.c). 0, or what run() returns. */
-int cli_target_hold(struct cli *cli, const struct cli_target *t);
-
 /* "M" or "M/V", as a vector for struct kp_sync_opts, to be freed. */
 char **cli_target_words(const struct cli_target *t);
 
@@ -50,3 +49,12 @@ char **cli_target_words(const struct cli_target *t);
 int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 		       const struct kp_sync_opts *opts,
 		       const struct kp_sync_result *result);
+
+/* change.c: what the verbs do once the system is open. All return what run() returns. */
+/* Build it for the kernels that are meant, and INSTALL: with its package. Registers a tree in
+ * source_tree. */
+int cli_make(struct cli *cli, struct cli_target *t, bool install);
+/* Erase its packages for the kernels that are meant and hold it there. */
+int cli_uninstall(struct cli *cli, struct cli_target *t);
+/* The same for t->kernels, and drop the builds; without kernels: unregister it. */
+int cli_remove(struct cli *cli, struct cli_target *t);

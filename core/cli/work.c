@@ -48,7 +48,7 @@ bool cli_in_transaction(struct cli *cli)
 	struct kp_backend *b = cli->ctx->backend;
 	enum kp_lock_state state;
 
-	return b->ops->state(b->db, &state, NULL, NULL) == 0 &&
+	return b && b->ops->state(b->db, &state, NULL, NULL) == 0 &&
 	       (state == KP_LOCK_INSIDE_CAN_COMMIT || state == KP_LOCK_INSIDE_MUST_DEFER);
 }
 

@@ -38,3 +38,15 @@ bool cli_in_transaction(struct cli *cli);
 /* Register the tree <source_tree>/MODULE-VERSION, forget that it was removed, run its
  * POST_ADD. 0, or what a verb's run() returns. */
 int cli_register(struct cli *cli, const char *module, const char *version);
+bool cli_is_registered(struct cli *cli, const char *module, const char *version);
+/* Open the directory that WORD means, itself or its dkms.conf, as the caller sees it; -1:
+ * there is none with a dkms.conf. */
+int cli_open_tree(const char *word);
+/* What adding a tree does to one that is in its place and to a registration. */
+enum cli_add_how {
+	CLI_ADD_NEW,	 /* both are errors */
+	CLI_ADD_MERGE,	 /* files are put over the tree; a registration is an error */
+	CLI_ADD_REPLACE, /* both are replaced */
+};
+/* Copy the tree open at FROM to source_tree and register it as what its conf says. */
+int cli_add_tree(struct cli *cli, int from, enum cli_add_how how);

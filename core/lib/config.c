@@ -148,6 +148,8 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 		return parse_bool(at, value, &config->initramfs, err);
 	if (!strcmp(key, "install_scripts"))
 		return parse_bool(at, value, &config->install_scripts, err);
+	if (!strcmp(key, "depend_on_kernel"))
+		return parse_bool(at, value, &config->depend_on_kernel, err);
 	if (!strcmp(key, "optional"))
 		return parse_names(at, value, &config->optional, err);
 	if (!strcmp(key, "required"))
@@ -186,16 +188,20 @@ static int parse_line(struct place *at, char *line, struct kp_config *config,
 	return set_value(at, kp_str_strip(equals + 1), config, err);
 }
 
-int kp_config_parse(const char *text, const char *file, struct kp_config *config,
-		    struct kp_err *err)
+void kp_config_init(struct kp_config *config)
 {
-	struct place at = { .file = file };
-
 	*config = (struct kp_config){
 		.initramfs = true,
 		.install_scripts = true,
 		.timeout_minutes = TIMEOUT_MINUTES,
 	};
+}
+
+int kp_config_parse(const char *text, const char *file, struct kp_config *config,
+		    struct kp_err *err)
+{
+	struct place at = { .file = file };
+
 	while (*text) {
 		size_t n = strcspn(text, "\n");
 		_cleanup_free_ char *line = kp_strndup(text, n);
@@ -203,10 +209,8 @@ int kp_config_parse(const char *text, const char *file, struct kp_config *config
 
 		at.line++;
 		r = parse_line(&at, line, config, err);
-		if (r) {
-			kp_config_clear(config);
+		if (r)
 			return r;
-		}
 		text += n;
 		text += *text == '\n';
 	}

@@ -11,25 +11,51 @@
 #include "base/str.h"
 #include "lib/ctx.h"
 
-#define CONFIG_FILE "/etc/kmodpkg.conf"
+#define CONFIG_FILE "/etc/kmodpkg/kmodpkg.conf"
+#define CONFIG_DIR CONFIG_FILE ".d"
 #define CONFIG_MAX (256 * 1024)
 #define OS_RELEASE_MAX (64 * 1024)
 
-static int load_config(struct kp_ctx *ctx, struct kp_err *err)
+static int load_config_file(struct kp_ctx *ctx, const char *file, struct kp_err *err)
 {
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 	int r;
 
-	r = kp_read_in(ctx->root_fd, CONFIG_FILE, CONFIG_MAX, &text, &len);
+	r = kp_read_in(ctx->root_fd, file, CONFIG_MAX, &text, &len);
 	if (r == -ENOENT)
-		return kp_config_parse("", CONFIG_FILE, &ctx->config, err);
+		return 0;
 	if (r < 0)
-		return kp_err_sys(err, r, "reading %s", CONFIG_FILE);
+		return kp_err_sys(err, r, "reading %s", file);
 	if (strlen(text) != len)
 		return kp_err_set(err, -EINVAL, "%s: expected text, found a NUL byte",
-				  CONFIG_FILE);
-	return kp_config_parse(text, CONFIG_FILE, &ctx->config, err);
+				  file);
+	return kp_config_parse(text, file, &ctx->config, err);
+}
+
+static int load_config(struct kp_ctx *ctx, struct kp_err *err)
+{
+	_cleanup_strv_ char **names = NULL;
+	int r;
+
+	kp_config_init(&ctx->config);
+	r = load_config_file(ctx, CONFIG_FILE, err);
+	if (r < 0)
+		return r;
+	r = kp_list_in(ctx->root_fd, CONFIG_DIR, &names);
+	if (r < 0 && r != -ENOENT)
+		return kp_err_sys(err, r, "reading %s", CONFIG_DIR);
+	kp_strv_foreach(p, names) {
+		_cleanup_free_ char *file = kp_path_join(CONFIG_DIR, *p);
+
+		/* Not what editors and package managers leave beside them. */
+		if (**p == '.' || !kp_str_ends(*p, ".conf"))
+			continue;
+		r = load_config_file(ctx, file, err);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* The value as a shell would have it, of the forms that os-release(5) allows: bare,

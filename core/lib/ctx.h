@@ -22,7 +22,8 @@ enum kp_sign_mode {
 	KP_SIGN_NO,
 };
 
-/* /etc/kmodpkg.conf: "key = value" lines, '#' comments; an unknown key is a warning. */
+/* /etc/kmodpkg/kmodpkg.conf, then kmodpkg.conf.d/NAME.conf beside it in the order of their
+ * names: "key = value" lines, '#' comments; an unknown key is a warning. */
 struct kp_config {
 	int jobs;      /* 0: one per online processor */
 	char *backend; /* NULL: probe; recorded by the first run */
@@ -32,6 +33,7 @@ struct kp_config {
 	char *sign_tool;
 	bool initramfs;	      /* refresh initramfs of touched kernels; default true */
 	bool install_scripts; /* allow PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE */
+	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
 	int timeout_minutes;   /* of one build; default 120 */
 	char **optional;       /* module names: a failure is only noted */
@@ -67,9 +69,11 @@ int kp_ctx_enter_root(struct kp_ctx *ctx, struct kp_err *err);
 /* Does ID or ID_LIKE of os-release name one of these (space separated) words? */
 bool kp_ctx_distro_is(const struct kp_ctx *ctx, const char *words);
 
-/* Parse configuration text into *config (initialised with defaults by the callee; empty
- * after an error). The last of several lines with one key counts, an empty path or list
- * stands for the default. Fuzzed. Problems with a line name file and line. */
+/* The defaults; to be cleared. */
+void kp_config_init(struct kp_config *config);
+/* Read configuration text over what *config holds. The last of several lines with one key
+ * counts, an empty path or list stands for the default. Fuzzed. Problems with a line name file
+ * and line. */
 int kp_config_parse(const char *text, const char *file, struct kp_config *config,
 		    struct kp_err *err);
 void kp_config_clear(struct kp_config *config);

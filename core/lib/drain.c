@@ -93,7 +93,7 @@ static void run_script(struct drain *d, const struct kp_pkg_id *id,
 	env.source_dir = s->dir;
 	r = kp_conf_load(d->ctx, &env, &conf, &err);
 	if (r == 0)
-		r = kp_script_run(d->ctx, s, conf, which, id->kernel, &err);
+		r = kp_script_run(d->ctx, s, conf, which, id->kernel, NULL, &err);
 	/* The modules are in place, or gone, whatever the script says. */
 	if (r < 0)
 		kp_warn("%s/%s, kernel %s: %s", id->module, id->version, id->kernel,
@@ -201,18 +201,15 @@ static int finish(struct drain *d, const struct kp_queue *q, struct kp_change *c
 	return r;
 }
 
-/* An entry whose kernel was settled since it was written, with other changes. */
+/* An entry whose kernel was settled since it was written, or in part, with other changes. A
+ * mark that is due as it is keeps its time: an initramfs made since has what was placed. */
 static int mark_again(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_err *err)
 {
-	_cleanup_strv_ char **marked = NULL;
-	int r = kp_unsettled_list(ctx, &marked, err);
+	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < q->n; i++) {
-		if (kp_strv_has(marked, q->list[i].id.kernel))
-			continue;
-		r = kp_unsettled_mark(ctx, q->list[i].id.kernel, err);
-		kp_strv_add(&marked, q->list[i].id.kernel);
-	}
+	for (size_t i = 0; r == 0 && i < q->n; i++)
+		if (kp_unsettled_get(ctx, q->list[i].id.kernel) != KP_MARK_DUE)
+			r = kp_unsettled_mark(ctx, q->list[i].id.kernel, err);
 	return r;
 }
 
@@ -244,7 +241,7 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
 	struct kp_sync_result own = { 0 };
 	_cleanup_strv_ char **marked = NULL;
-	bool refresh = ctx->config.initramfs;
+	enum kp_settle_initramfs initramfs = KP_INITRAMFS_NOW;
 	int r;
 
 	r = kp_queue_load(ctx, &q, err);
@@ -260,15 +257,17 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 	r = kp_unsettled_list(ctx, &marked, err);
 	if (r < 0)
 		return r;
-	ctx->config.initramfs = refresh && !(flags & KP_DRAIN_NO_INITRAMFS);
+	if (flags & KP_DRAIN_NO_INITRAMFS)
+		/* The transaction around us makes it, and its end looks whether it has. */
+		initramfs = ctx->nested ? KP_INITRAMFS_LATER : KP_INITRAMFS_NEVER;
 	kp_strv_foreach(k, marked) {
 		struct kp_err serr = KP_ERR_INIT;
 		int s;
 
-		if ((flags & KP_DRAIN_ONCE) && kp_unsettled_failed(ctx, *k))
+		if ((flags & KP_DRAIN_ONCE) &&
+		    kp_unsettled_get(ctx, *k) == KP_MARK_FAILED)
 			continue;
-		s = kp_settle(ctx, *k, &serr);
-
+		s = kp_settle(ctx, *k, initramfs, &serr);
 		if (s < 0 && r == 0) {
 			r = s;
 			if (err)
@@ -277,8 +276,20 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 			kp_warn("%s", kp_err_text(&serr, s));
 		}
 	}
-	ctx->config.initramfs = refresh;
 	return r;
+}
+
+static bool has_state(const struct kp_ctx *ctx, const char *name)
+{
+	_cleanup_free_ char *path = kp_path_join(ctx->state_dir, name);
+
+	return kp_exists_in(ctx->root_fd, path);
+}
+
+bool kp_drain_is_due(const struct kp_ctx *ctx)
+{
+	/* Both are there only while there is something to do, if only to sweep up. */
+	return has_state(ctx, "queue") || has_state(ctx, "unsettled");
 }
 
 int kp_drain(struct kp_ctx *ctx, struct kp_err *err)

@@ -52,8 +52,23 @@ static char **dead_of(struct kp_ctx *ctx, const struct kp_world *w,
 	return dead;
 }
 
+/* What depmod wrote for a kernel that is gone. There are package managers' hooks that call it
+ * for every release they are told of, also where nothing of ours ever was; nobody else takes
+ * it away. */
+static bool has_litter(const struct kp_ctx *ctx, const struct kp_kernel *k)
+{
+	_cleanup_free_ char *dep = kp_path_join(k->moddir, "modules.dep");
+
+	/* Not k->present: of a kernel that another has replaced it is false. */
+	return !k->in_database && !k->headers && kp_exists_in(ctx->root_fd, dep) &&
+	       !kp_kernel_is_present(ctx, k->release);
+}
+
 bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w)
 {
+	for (size_t i = 0; i < w->kernels.n; i++)
+		if (has_litter(ctx, &w->kernels.list[i]))
+			return true;
 	for (size_t i = 0; i < w->sources.n; i++) {
 		_cleanup_strv_ char **dead = dead_of(ctx, w, &w->sources.list[i]);
 
@@ -61,6 +76,16 @@ bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w)
 			return true;
 	}
 	return false;
+}
+
+static int mark_litter(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < w->kernels.n; i++)
+		if (has_litter(ctx, &w->kernels.list[i]))
+			r = kp_unsettled_mark(ctx, w->kernels.list[i].release, err);
+	return r;
 }
 
 int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err)
@@ -79,5 +104,5 @@ int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *
 			kp_forget_build(ctx, s->module, s->version, *kernel);
 		}
 	}
-	return 0;
+	return mark_litter(ctx, w, err);
 }

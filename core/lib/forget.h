@@ -3,7 +3,8 @@
  * What is kept of builds for kernels that are gone: published files, records, logs, the view.
  *
  * Where the package manager itself removes a generated package together with its kernel
- * (autoremove), nothing of ours was asked to erase it: a sync finds the records left over.
+ * (autoremove), nothing of ours was asked to erase it: a sync finds the records left over. And
+ * what depmod wrote for such kernels, whoever called it.
  */
 #pragma once
 
@@ -16,5 +17,5 @@ void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version
 bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w);
 /* Drop the builds of registered sources for each kernel that is gone from disk and database, with
  * its headers, and has no package; mark the kernel, so that settling removes the rest of its
- * directory. Needs our lock. */
+ * directory. Mark as well each kernel of which only depmod's output is left. Needs our lock. */
 int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err);

@@ -12,12 +12,13 @@
 
 int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 		  const struct kp_conf *conf, enum kp_conf_script which,
-		  const char *kernel, struct kp_err *err)
+		  const char *kernel, int *ret_exit, struct kp_err *err)
 {
 	_cleanup_strv_ char **words = NULL, **env = NULL;
 	_cleanup_free_ char *dir = NULL, *path = NULL;
 	const char *name = kp_conf_script_name(which);
 	struct kp_proc proc = { 0 };
+	struct kp_proc_end end;
 	int r;
 
 	if (kp_str_empty(conf->scripts[which]))
@@ -61,7 +62,9 @@ int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 	proc.argv = (const char *const *)words;
 	proc.env = (const char *const *)env;
 	proc.cwd = dir;
-	r = kp_proc_run(&proc, NULL, err);
+	r = kp_proc_run(&proc, &end, err);
+	if (r == -ECHILD && ret_exit)
+		*ret_exit = end.signal ? 128 + end.signal : end.exit_code;
 	if (r < 0)
 		kp_err_prefix(err, "%s", name);
 	return r;

@@ -86,15 +86,31 @@ static int fill_package(struct kp_ctx *ctx, const struct kp_world *w,
 	pkg->summary = kp_strf("%s %s kernel modules for Linux %s", s->module, s->version,
 			       k->release);
 	pkg->mtime = package_time(ctx, s);
+	pkg->depend_on_kernel = ctx->config.depend_on_kernel;
 	return open_files(ctx, s, k, rec, pkg, err);
+}
+
+/* It may forbid the installation, unless a person wants it anyway. */
+static int pre_install(struct kp_ctx *ctx, const struct kp_world *w,
+		       const struct kp_plan_row *row, struct kp_err *err)
+{
+	const struct kp_plan_pair *x = &w->input.pairs[row->pair];
+	struct kp_err why = KP_ERR_INIT;
+	int r;
+
+	r = kp_script_run(ctx, &w->sources.list[x->source], w->pairs[row->pair].conf,
+			  KP_SCRIPT_PRE_INSTALL, row->kernel, NULL, &why);
+	if (r == -ECHILD && w->input.anyway && x->requested) {
+		kp_warn("%s/%s, kernel %s: %s, installing it anyway", row->module,
+			row->version, row->kernel, kp_err_text(&why, r));
+		return 0;
+	}
+	return r < 0 ? kp_err_set(err, r, "%s", kp_err_text(&why, r)) : 0;
 }
 
 int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		   struct kp_err *err)
 {
-	const struct kp_plan_pair *x = &w->input.pairs[row->pair];
-	const struct kp_world_pair *wp = &w->pairs[row->pair];
-	const struct kp_source *s = &w->sources.list[x->source];
 	_cleanup_(pkg_clear) struct kp_pkg pkg = { 0 };
 	_cleanup_(
 		kp_queue_entry_clear) struct kp_queue_entry e = { .kind = KP_CHANGE_ADD };
@@ -108,8 +124,7 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	if (r == 0)
 		r = kp_place_check(ctx, w, row->module, e.paths, err);
 	if (r == 0)
-		r = kp_script_run(ctx, s, wp->conf, KP_SCRIPT_PRE_INSTALL, row->kernel,
-				  err);
+		r = pre_install(ctx, w, row, err);
 	if (r == 0)
 		r = kp_unsettled_mark(ctx, row->kernel, err);
 	if (r == 0)

@@ -12,7 +12,8 @@
 #include "lib/sync.h"
 
 /* Queue the package of a row whose published build is to be installed. PRE_INSTALL is run
- * first. -EEXIST with words: another package owns one of the paths. */
+ * first. -EEXIST with words: another package owns one of the paths; -ECHILD: PRE_INSTALL
+ * refused. */
 int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		   struct kp_err *err);
 /* Does another package own one of these paths? Then -EEXIST with words. */
@@ -49,7 +50,8 @@ bool kp_view_has(struct kp_ctx *ctx, const char *module, const char *kernel);
 
 /* Run one of the conf's install scripts, the only code of a source that runs as root; looked up
  * in /etc/dkms/MODULE/ first. 0 also when there is none, it is not executable (a warning) or
- * the configuration forbids scripts (a message). -ECHILD: it failed. */
+ * the configuration forbids scripts (a message). -ECHILD: it failed; *ret_exit (may be NULL) is its
+ * exit code, or 128 and the signal that ended it. */
 int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 		  const struct kp_conf *conf, enum kp_conf_script which,
-		  const char *kernel, struct kp_err *err);
+		  const char *kernel, int *ret_exit, struct kp_err *err);

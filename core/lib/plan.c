@@ -218,6 +218,8 @@ static bool resolve_depends(struct planner *p, size_t index)
 			keys[n++] = p->in->packages[pkg].key;
 			continue;
 		}
+		if (p->in->anyway && x->requested)
+			continue;
 		set_note(row, dep ? kp_strf("needs %s, which is %s", *d,
 					    kp_state_name(dep->state))
 				  : kp_strf("needs %s (BUILD_DEPENDS), which is not "

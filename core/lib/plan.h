@@ -76,6 +76,7 @@ struct kp_plan_input {
 	const char *const *only_modules; /* NULL: all; rows of others get no action */
 	const char *const *only_kernels;
 	bool force; /* rebuild what is requested even when the key is the same */
+	bool anyway; /* build what is requested without those of its BUILD_DEPENDS that lack */
 };
 
 enum kp_state {

@@ -17,6 +17,7 @@
 
 /* Modes of a mark. A change of mode needs no room on a disk that is full, and leaves its time. */
 #define MODE_DUE 0644
+#define MODE_INITRAMFS 0640 /* depmod is done */
 #define MODE_FAILED 0600
 
 static char *marks_dir(const struct kp_ctx *ctx)
@@ -71,22 +72,29 @@ int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
 	return 0;
 }
 
-bool kp_unsettled_failed(struct kp_ctx *ctx, const char *kernel)
+static enum kp_mark mark_of(const struct stat *st)
+{
+	mode_t mode = st->st_mode & 07777;
+
+	return mode == MODE_FAILED	? KP_MARK_FAILED
+	       : mode == MODE_INITRAMFS ? KP_MARK_INITRAMFS
+					: KP_MARK_DUE;
+}
+
+enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel)
 {
 	_cleanup_free_ char *path = mark_path(ctx, kernel);
 	struct stat st;
 
-	return !kp_lstat_in(ctx->root_fd, path, &st) &&
-	       (st.st_mode & 07777) == MODE_FAILED;
+	return kp_lstat_in(ctx->root_fd, path, &st) ? KP_MARK_NONE : mark_of(&st);
 }
 
-/* Lest the end of every transaction tries it again. */
-static void note_failure(struct kp_ctx *ctx, const char *path)
+static void set_mode(struct kp_ctx *ctx, const char *path, mode_t mode)
 {
 	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NOFOLLOW, 0);
 
 	if (fd >= 0)
-		(void)!fchmod(fd, MODE_FAILED);
+		(void)!fchmod(fd, mode);
 }
 
 /* All files below DIR that are no directories, as absolute paths. */
@@ -225,7 +233,27 @@ static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
 	return kp_unsettled_sweep(ctx, err);
 }
 
-int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
+/* 1: the initramfs is left to somebody who comes later. */
+static int settle_present(struct kp_ctx *ctx, const char *kernel, const char *path,
+			  const struct stat *mark, enum kp_settle_initramfs initramfs,
+			  struct kp_err *err)
+{
+	int r = 0;
+
+	if (mark_of(mark) != KP_MARK_INITRAMFS)
+		r = kp_settle_depmod(ctx, kernel, err);
+	if (r < 0 || !ctx->config.initramfs || initramfs == KP_INITRAMFS_NEVER)
+		return r;
+	if (initramfs == KP_INITRAMFS_NOW)
+		return kp_initramfs_refresh(ctx, kernel, &mark->st_mtim, err);
+	if (!kp_initramfs_is_due(ctx, kernel, &mark->st_mtim))
+		return 0;
+	set_mode(ctx, path, MODE_INITRAMFS);
+	return 1;
+}
+
+int kp_settle(struct kp_ctx *ctx, const char *kernel, enum kp_settle_initramfs initramfs,
+	      struct kp_err *err)
 {
 	_cleanup_free_ char *path = NULL;
 	struct stat mark;
@@ -238,16 +266,14 @@ int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 	r = kp_lstat_in(ctx->root_fd, path, &mark);
 	if (r < 0)
 		return r == -ENOENT ? 0 : kp_err_sys(err, r, "look at '%s'", path);
-	if (kp_kernel_is_present(ctx, kernel)) {
-		r = kp_settle_depmod(ctx, kernel, err);
-		if (!r && ctx->config.initramfs)
-			r = kp_initramfs_refresh(ctx, kernel, &mark.st_mtim, err);
-	} else {
+	if (kp_kernel_is_present(ctx, kernel))
+		r = settle_present(ctx, kernel, path, &mark, initramfs, err);
+	else
 		r = settle_dead(ctx, kernel, err);
-	}
 	if (r < 0) {
-		note_failure(ctx, path);
+		/* Lest the end of every transaction tries it again. */
+		set_mode(ctx, path, MODE_FAILED);
 		return r;
 	}
-	return remove_mark(ctx, path, err);
+	return r ? 0 : remove_mark(ctx, path, err);
 }

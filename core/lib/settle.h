@@ -5,7 +5,8 @@
  * Before anything is placed or committed for a kernel, kp_unsettled_mark() writes
  * <state_dir>/unsettled/KERNEL; kp_settle() runs depmod once and refreshes the initramfs once, and
  * removes the mark. Every sync settles every mark it finds, so a crash in between heals. The
- * unsettled/ directory exists exactly while there are marks.
+ * unsettled/ directory exists exactly while there are marks. The mode of a mark says what
+ * was done already.
  */
 #pragma once
 
@@ -17,8 +18,13 @@
 int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
 /* Kernels that are marked: a string vector; NULL when none. */
 int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err);
-/* Was it tried to settle this kernel since it was marked, in vain? */
-bool kp_unsettled_failed(struct kp_ctx *ctx, const char *kernel);
+enum kp_mark {
+	KP_MARK_NONE,
+	KP_MARK_DUE,
+	KP_MARK_INITRAMFS, /* depmod is done */
+	KP_MARK_FAILED,	   /* it was tried, in vain */
+};
+enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel);
 
 /* Remove what a process that died left, and the directory if there are no marks. Needs our
  * lock. */
@@ -29,11 +35,21 @@ int kp_unsettled_sweep(struct kp_ctx *ctx, struct kp_err *err);
  * not present. */
 int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
 
+enum kp_settle_initramfs {
+	KP_INITRAMFS_NOW,
+	/* Somebody is going to make it: if it is older than the mark, the mark stays, and the next
+	 * kp_settle() looks whether it still is. */
+	KP_INITRAMFS_LATER,
+	KP_INITRAMFS_NEVER,
+};
+
 /*
- * Settle one kernel: if it is still there, depmod, then its initramfs by the distribution's tool
- * if one exists for it and is older than the mark (initramfs.h); if the kernel is gone, remove
- * depmod's known output files and the empty directories of a dead release below which no package
- * owns a file. Removes the mark when all worked. A failed depmod or initramfs tool, a database
- * that cannot be read: error, the mark stays and says so. Without a mark nothing is done. Needs our lock.
+ * Settle one kernel: if it is still there, depmod (once per mark), then its initramfs by the
+ * distribution's tool if one exists for it and is older than the mark (initramfs.h); if the
+ * kernel is gone, remove depmod's known output files and the empty directories of a dead release
+ * below which no package owns a file. Removes the mark when all worked. A failed depmod or
+ * initramfs tool, a database that cannot be read: error, the mark stays and says so. Without a
+ * mark nothing is done. Needs our lock.
  */
-int kp_settle(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
+int kp_settle(struct kp_ctx *ctx, const char *kernel, enum kp_settle_initramfs initramfs,
+	      struct kp_err *err);

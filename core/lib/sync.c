@@ -22,6 +22,7 @@
 #define LOCK_WAIT_MS (10 * 60 * 1000) /* for another sync to commit */
 #define NATIVE_WAIT_MS (60 * 1000)    /* kp_sync_opts.native_wait_ms */
 #define NATIVE_STEP_MS 200
+#define PRE_INSTALL_EXIT 101 /* DKMS's exit code for a PRE_INSTALL that failed */
 /* Requests and changes during a run make another round; this many at most. */
 #define ROUNDS 8
 
@@ -245,6 +246,8 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
 			kp_log(KP_LOG_ERR, "%s/%s for %s: %s", row->module, row->version,
 			       row->kernel, kp_err_text(&one, r));
 			note_failure(s, row, kp_err_text(&one, r));
+			if (r == -ECHILD && !s->ret->exit_code)
+				s->ret->exit_code = PRE_INSTALL_EXIT;
 		} else {
 			n++;
 		}
@@ -279,13 +282,6 @@ static int place(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return r;
 }
 
-static bool has_state(struct sync *s, const char *name)
-{
-	_cleanup_free_ char *path = kp_path_join(s->ctx->state_dir, name);
-
-	return kp_exists_in(s->ctx->root_fd, path);
-}
-
 static bool pending(struct sync *s, const struct kp_world *w)
 {
 	if (kp_forget_due(s->ctx, w))
@@ -293,8 +289,7 @@ static bool pending(struct sync *s, const struct kp_world *w)
 	for (size_t i = 0; i < w->plan.n_rows; i++)
 		if (is_due(s, &w->plan.rows[i]))
 			return true;
-	/* Both are there only while there is something to do, if only to sweep up. */
-	return has_state(s, "queue") || has_state(s, "unsettled");
+	return kp_drain_is_due(s->ctx);
 }
 
 static void pause_ms(int ms)

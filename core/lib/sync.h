@@ -45,11 +45,22 @@ struct kp_world_pair {
 	char *key;
 };
 
+/* What a person names for one run in place of what the system has; for requested pairs. Absolute
+ * paths; NULL: none. */
+struct kp_sync_with {
+	const char *conf_file; /* instead of the source's dkms.conf */
+	const char *kernel_source_dir; /* instead of the kernel's build/ */
+	const char *kernel_config;
+	char *const *directives; /* NAME=VALUE */
+};
+
 struct kp_sync_opts {
 	char *const *modules; /* only these ("M" or "M/V"); NULL: all */
 	char *const *kernels; /* only these; NULL: all */
 	bool requested;	      /* a person asked: retry failures, ignore AUTOINSTALL */
 	bool force;	      /* rebuild although nothing changed */
+	bool anyway; /* build what lacks its BUILD_DEPENDS, install what PRE_INSTALL refuses */
+	const struct kp_sync_with *with; /* NULL: nothing */
 	bool build_only;      /* publish, do not install */
 	bool dry_run;
 	int jobs;
@@ -57,6 +68,7 @@ struct kp_sync_opts {
 			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
 	bool no_erase; /* the running transaction may be about to do it itself */
+	bool leave; /* KERNELS are about to go: erase what is there for them */
 	bool boot; /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
 	void *progress_data;
@@ -67,6 +79,7 @@ struct kp_sync_result {
 	size_t remembered; /* failed before with the same key, not tried again */
 	bool registered;   /* a source registered itself */
 	char **no_headers; /* kernels for which something selected lacks only the headers */
+	int exit_code;	   /* of the first that failed, as DKMS has it; 0: it has none */
 	char **failures;   /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
 };
 
@@ -74,7 +87,8 @@ struct kp_sync_result {
 int kp_lock_main(struct kp_ctx *ctx, const char *what, int timeout_ms, int *ret_fd,
 		 struct kp_err *err);
 
-/* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. */
+/* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. Without
+ * a backend (ctx->backend NULL) there are no packages; only build_only can be synced then. */
 int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);
 /* Does a sync register this unregistered tree by itself? */
@@ -97,5 +111,7 @@ int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	    struct kp_sync_result *ret, struct kp_err *err);
 void kp_sync_result_clear(struct kp_sync_result *r);
 
+/* Is there anything for a drain to do? Needs no backend. */
+bool kp_drain_is_due(const struct kp_ctx *ctx);
 /* Commit the queue and settle; neither plans nor builds. What the end of a transaction runs. */
 int kp_drain(struct kp_ctx *ctx, struct kp_err *err);

@@ -63,6 +63,38 @@ static void add_pinned(const char *module, const char *version, const char *kern
 		add_name(data, kernel);
 }
 
+/* A person says where the headers of the kernels are that are asked for. */
+static void use_named_headers(struct loader *l)
+{
+	const struct kp_sync_with *with = l->opts->with;
+	_cleanup_free_ char *makefile = NULL, *include = NULL, *real = NULL;
+
+	if (!with || !with->kernel_source_dir)
+		return;
+	makefile = kp_path_join(with->kernel_source_dir, "Makefile");
+	include = kp_path_join(with->kernel_source_dir, "include");
+	if (kp_exists_in(l->ctx->root_fd, makefile) &&
+	    kp_is_dir_in(l->ctx->root_fd, include))
+		(void)kp_realpath_in(l->ctx->root_fd, with->kernel_source_dir, &real);
+	kp_strv_foreach(name, l->opts->kernels) {
+		struct kp_kernel *k = kp_kernels_find(&l->w->kernels, *name);
+
+		if (!k)
+			continue;
+		free(k->headers);
+		k->headers = kp_strdup(real);
+	}
+}
+
+static void leave_kernel(struct kp_kernel *k)
+{
+	if (!k)
+		return;
+	k->present = k->in_database = false;
+	free(k->headers);
+	k->headers = NULL;
+}
+
 static int load_kernels(struct loader *l, struct kp_err *err)
 {
 	_cleanup_strv_ char **extra = NULL;
@@ -88,6 +120,9 @@ static int load_kernels(struct loader *l, struct kp_err *err)
 	r = kp_kernels_load(l->ctx, extra, &l->w->kernels, err);
 	if (r < 0)
 		return r;
+	use_named_headers(l);
+	kp_strv_foreach(name, l->opts->leave ? l->opts->kernels : NULL)
+		leave_kernel(kp_kernels_find(&l->w->kernels, *name));
 	r = kp_key_kernels(l->ctx, &l->w->kernels, err);
 	if (r < 0)
 		return r;
@@ -118,9 +153,17 @@ static void load_conf(struct loader *l, const struct kp_source *s,
 		.kernel_source_dir = build,
 		.source_dir = s->dir,
 	};
+	const struct kp_sync_with *with = x->requested ? l->opts->with : NULL;
 	struct kp_err err = KP_ERR_INIT;
 	int r;
 
+	if (with) {
+		env.conf_file = with->conf_file;
+		env.kernel_config = with->kernel_config;
+		env.directives = with->directives;
+		if (with->kernel_source_dir)
+			env.kernel_source_dir = with->kernel_source_dir;
+	}
 	r = kp_conf_load(l->ctx, &env, &wp->conf, &err);
 	if (r < 0) {
 		wp->problem = kp_strdup(kp_err_text(&err, r));
@@ -230,7 +273,7 @@ bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir)
 	struct stat st;
 
 	/* Not merely something that cannot be read. */
-	if (kp_lstat_in(ctx->root_fd, conf, &st) != -ENOENT)
+	if (!b || kp_lstat_in(ctx->root_fd, conf, &st) != -ENOENT)
 		return false;
 	gone = b->ops->owner(b->db, paths, KP_ARRAY_SIZE(paths), owners, NULL) == 0;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(paths); i++) {
@@ -338,7 +381,8 @@ static int load(struct loader *l, struct kp_err *err)
 	r = kp_queue_load(l->ctx, &w->queue, err);
 	if (r < 0)
 		return r;
-	r = b->ops->list(b->db, &w->packages, &w->n_packages, err);
+	if (b)
+		r = b->ops->list(b->db, &w->packages, &w->n_packages, err);
 	if (r < 0)
 		return r;
 	r = kp_sources_load(l->ctx, &w->sources, err);
@@ -381,6 +425,7 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	w.input.only_modules = (const char *const *)opts->modules;
 	w.input.only_kernels = (const char *const *)opts->kernels;
 	w.input.force = opts->force;
+	w.input.anyway = opts->anyway;
 	kp_plan_make(&w.input, &w.plan);
 	*ret = w;
 	return 0;

@@ -19,12 +19,12 @@ fail()
 new_root()
 {
 	rm -rf "$root"
-	mkdir -p "$root"/{etc,usr/src,var/lib/dkms,var/lib/fakedb/packages,run,plugins}
+	mkdir -p "$root"/{etc/kmodpkg,usr/src,var/lib/dkms,var/lib/fakedb/packages,run,plugins}
 	mkdir -p "$root"/lib/modules/{6.1.0-1-test,6.1.0-2-test}/kernel
 	mkdir -p "$root"/lib/modules/6.1.0-2-test/build/include
 	echo all: >"$root"/lib/modules/6.1.0-2-test/build/Makefile
 	echo CONFIG_MODULES=y >"$root"/lib/modules/6.1.0-2-test/build/.config
-	echo 'backend = fake' >"$root"/etc/kmodpkg.conf
+	echo 'backend = fake' >"$root"/etc/kmodpkg/kmodpkg.conf
 	cp "$FAKE" "$root"/plugins/fake.so
 	new_source hello 1.0
 	register hello 1.0

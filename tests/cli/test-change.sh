@@ -186,7 +186,7 @@ test_post_add()
 	expect_status 0
 	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD /usr/src/hello-2.0/script is not executable, skipping'
 	run_in remove hello/2.0
-	echo 'install_scripts = no' >>"$root"/etc/kmodpkg.conf
+	echo 'install_scripts = no' >>"$root"/etc/kmodpkg/kmodpkg.conf
 	run_in add hello/2.0
 	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD is not run: install_scripts is off in the configuration'
 }

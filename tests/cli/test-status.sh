@@ -59,17 +59,31 @@ test_status_says_where_headers_come_from()
 test_status_filters()
 {
 	many_sources
-	run status -k 6.1.0-2-test hello other/1.0 manual/9
+	run status -k 6.1.0-2-test hello other/1.0
 	expect_status 0
 	expect out <<-'END'
 	MODULE  VERSION  KERNEL        STATE     PACKAGE  NOTE
 	hello   1.0      6.1.0-2-test  added     -
 	other   1.0      6.1.0-2-test  excluded  -        kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
 	END
-	run status nosuch
+	run status -k 6.9-not-here hello
 	expect_status 0
-	expect_empty out
 	expect err <<<'kmodpkg: no module matches'
+}
+
+# A name that was mistyped is no module that has nothing wrong.
+test_status_of_unknown_modules()
+{
+	many_sources
+	run status nosuch
+	expect_error 3 'kmodpkg status: nosuch: not registered'
+	run status hello manual/9 nosuch
+	expect_status 3
+	expect_line out 'hello   1.0      6.1.0-2-test  added       -'
+	expect err <<<'kmodpkg status: manual/9, nosuch: not registered'
+	run status --json nosuch
+	expect_status 3
+	grep -q '"modules": \[\]' "$T"/out || fail "$(cat "$T"/out)"
 }
 
 test_status_of_nothing()
@@ -265,9 +279,12 @@ test_owner()
 	run owner /etc/nothing /bin//ls /etc/more
 	expect_status 1
 	expect out <<<'/bin//ls: coreutils 9.1'
-	expect err <<<'kmodpkg owner: /etc/nothing and 1 more: owned by no package'
+	expect err <<-'END'
+	kmodpkg: error: /etc/nothing: owned by no package
+	kmodpkg: error: /etc/more: owned by no package
+	END
 	run owner $'/etc/\e[2J'
-	expect_error 1 'kmodpkg owner: /etc/?[2J: owned by no package'
+	expect_error 1 'kmodpkg: error: /etc/?[2J: owned by no package'
 }
 
 test_log()

@@ -162,11 +162,11 @@ test_output_that_cannot_be_written()
 
 test_no_backend()
 {
-	rm "$root"/etc/kmodpkg.conf
+	rm "$root"/etc/kmodpkg/kmodpkg.conf
 	status=0
 	KMODPKG_PLUGIN_DIR=/nonexistent "$KMODPKG" --root "$root" status >"$T"/out 2>"$T"/err || status=$?
 	expect_error 1 "kmodpkg status: no backend for a package manager is installed in '/nonexistent'"
-	echo 'sign = perhaps' >"$root"/etc/kmodpkg.conf
+	echo 'sign = perhaps' >"$root"/etc/kmodpkg/kmodpkg.conf
 	run status
 	expect_status 1
 	expect_empty out

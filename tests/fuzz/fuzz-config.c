@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* /etc/kmodpkg.conf: what is accepted keeps its promises. */
+/* kmodpkg.conf: what is accepted keeps its promises. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -36,6 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct kp_config config;
 
 	kp_log_set_level(KP_LOG_ERR);
+	kp_config_init(&config);
 	if (kp_config_parse(text, "f", &config, &err) == 0)
 		check(&config);
 	else if (!err.text[0])

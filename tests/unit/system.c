@@ -141,7 +141,7 @@ int test_system_setup(void **state)
 	enter_copy(s);
 	kp_log_set_sink(test_sink, &s->log);
 	test_put(&s->root, "/etc/os-release", "ID=debian\n");
-	test_put(&s->root, "/etc/kmodpkg.conf", "sign = no\n");
+	test_put(&s->root, "/etc/kmodpkg/kmodpkg.conf", "sign = no\n");
 	TEST_TRY(kp_mkdir_in(s->root.fd, TEST_FAKEDB "/packages", 0755, err));
 	TEST_TRY(kp_ctx_open("/", &s->ctx, err));
 	s->ctx->backend = kp_calloc(1, sizeof(*s->ctx->backend));

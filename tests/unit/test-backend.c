@@ -72,7 +72,7 @@ static int reopen(struct fixture *f, bool record, struct kp_err *err)
 
 static void configure_fake(struct fixture *f)
 {
-	test_put(&f->root, "/etc/kmodpkg.conf", "backend = fake\n");
+	test_put(&f->root, "/etc/kmodpkg/kmodpkg.conf", "backend = fake\n");
 	assert_int_equal(kp_mkdir_in(f->root.fd, "/var/lib/fakedb", 0755, NULL), 0);
 }
 
@@ -115,12 +115,12 @@ static void test_not_installed(void **state)
 	struct fixture *f = *state;
 	struct kp_err err;
 
-	test_put(&f->root, "/etc/kmodpkg.conf", "backend = none\n");
+	test_put(&f->root, "/etc/kmodpkg/kmodpkg.conf", "backend = none\n");
 	assert_int_equal(reopen(f, true, &err), -ENOENT);
 	assert_non_null(strstr(err.text, "/none.so"));
 
 	/* nothing configured, no backend of the known names on disk */
-	test_put(&f->root, "/etc/kmodpkg.conf", "");
+	test_put(&f->root, "/etc/kmodpkg/kmodpkg.conf", "");
 	assert_int_equal(reopen(f, true, &err), -ENOENT);
 	assert_non_null(strstr(err.text, f->plugins.path));
 	assert_false(kp_exists_in(f->root.fd, "/var/lib/kmodpkg/backend"));
@@ -140,7 +140,7 @@ static void test_broken(void **state)
 
 	/* one that lies in the way of choosing is an error as well, not a silent other
 	 * choice */
-	test_put(&f->root, "/etc/kmodpkg.conf", "");
+	test_put(&f->root, "/etc/kmodpkg/kmodpkg.conf", "");
 	test_put(&f->plugins, "/rpm.so", "this is no shared object");
 	assert_int_equal(reopen(f, true, &err), -ELIBACC);
 	assert_non_null(strstr(err.text, "/rpm.so"));
@@ -159,7 +159,7 @@ static void test_not_a_backend(void **state)
 	assert_non_null(strstr(err.text, "/fake.so"));
 
 	/* a backend under another's name */
-	test_put(&f->root, "/etc/kmodpkg.conf", "backend = other\n");
+	test_put(&f->root, "/etc/kmodpkg/kmodpkg.conf", "backend = other\n");
 	{
 		_cleanup_free_ char *fake = build_path("tests/fake.so");
 

@@ -13,10 +13,18 @@ static void assert_defaults(const struct kp_config *c)
 	assert_null(c->sign_tool);
 	assert_true(c->initramfs);
 	assert_true(c->install_scripts);
+	assert_false(c->depend_on_kernel);
 	assert_false(c->sandbox_required);
 	assert_int_equal(c->timeout_minutes, 120);
 	assert_null(c->optional);
 	assert_null(c->required);
+}
+
+static int parse(const char *text, const char *file, struct kp_config *c,
+		 struct kp_err *err)
+{
+	kp_config_init(c);
+	return kp_config_parse(text, file, c, err);
 }
 
 static void nothing_gives_defaults(void **state)
@@ -28,7 +36,7 @@ static void nothing_gives_defaults(void **state)
 	for (size_t i = 0; i < KP_ARRAY_SIZE(texts); i++) {
 		struct kp_config c;
 
-		assert_int_equal(kp_config_parse(texts[i], "f", &c, NULL), 0);
+		assert_int_equal(parse(texts[i], "f", &c, NULL), 0);
 		assert_defaults(&c);
 		kp_config_clear(&c);
 	}
@@ -39,19 +47,20 @@ static void every_key(void **state)
 	struct kp_config c;
 
 	(void)state;
-	assert_int_equal(kp_config_parse("jobs = 3 # three\n"
-					 "backend=fake\n"
-					 "\t sign =  yes \r\n"
-					 "sign_key = pkcs11:token=a;object=b#c\n"
-					 "sign_cert = /etc/keys/a b.der\n"
-					 "sign_tool = /usr/bin/kmodsign\n"
-					 "initramfs = no\n"
-					 "install_scripts = no\n"
-					 "sandbox = required\n"
-					 "timeout = 5\n"
-					 "optional = a  b\tc\n"
-					 "required = zfs",
-					 "f", &c, NULL),
+	assert_int_equal(parse("jobs = 3 # three\n"
+			       "backend=fake\n"
+			       "\t sign =  yes \r\n"
+			       "sign_key = pkcs11:token=a;object=b#c\n"
+			       "sign_cert = /etc/keys/a b.der\n"
+			       "sign_tool = /usr/bin/kmodsign\n"
+			       "initramfs = no\n"
+			       "install_scripts = no\n"
+			       "depend_on_kernel = yes\n"
+			       "sandbox = required\n"
+			       "timeout = 5\n"
+			       "optional = a  b\tc\n"
+			       "required = zfs",
+			       "f", &c, NULL),
 			 0);
 	assert_int_equal(c.jobs, 3);
 	assert_string_equal(c.backend, "fake");
@@ -61,6 +70,7 @@ static void every_key(void **state)
 	assert_string_equal(c.sign_tool, "/usr/bin/kmodsign");
 	assert_false(c.initramfs);
 	assert_false(c.install_scripts);
+	assert_true(c.depend_on_kernel);
 	assert_true(c.sandbox_required);
 	assert_int_equal(c.timeout_minutes, 5);
 	assert_int_equal(kp_strv_len(c.optional), 3);
@@ -74,13 +84,27 @@ static void the_last_line_counts_and_empty_is_the_default(void **state)
 	struct kp_config c;
 
 	(void)state;
-	assert_int_equal(kp_config_parse("jobs = 3\njobs = 0\nbackend = x\nbackend =\n"
-					 "sign_key = /k\nsign_key = \noptional = a b\n"
-					 "optional = # none\nsandbox = required\n"
-					 "sandbox = available\n",
-					 "f", &c, NULL),
+	assert_int_equal(parse("jobs = 3\njobs = 0\nbackend = x\nbackend =\n"
+			       "sign_key = /k\nsign_key = \noptional = a b\n"
+			       "optional = # none\nsandbox = required\n"
+			       "sandbox = available\n",
+			       "f", &c, NULL),
 			 0);
 	assert_defaults(&c);
+	kp_config_clear(&c);
+}
+
+static void a_second_text_is_read_over_the_first(void **state)
+{
+	struct kp_config c;
+
+	(void)state;
+	assert_int_equal(parse("jobs = 3\nbackend = x\noptional = a b\n", "f", &c, NULL),
+			 0);
+	assert_int_equal(kp_config_parse("backend = y\noptional =\n", "g", &c, NULL), 0);
+	assert_int_equal(c.jobs, 3);
+	assert_string_equal(c.backend, "y");
+	assert_null(c.optional);
 	kp_config_clear(&c);
 }
 
@@ -123,7 +147,7 @@ static void errors_name_line_and_what_is_expected(void **state)
 		struct kp_err err = KP_ERR_INIT;
 		struct kp_config c;
 
-		assert_int_equal(kp_config_parse(bad[i].text, "/c", &c, &err), -EINVAL);
+		assert_int_equal(parse(bad[i].text, "/c", &c, &err), -EINVAL);
 		assert_string_equal(err.text, bad[i].message);
 		kp_config_clear(&c);
 	}
@@ -136,7 +160,7 @@ static void unknown_keys_are_a_warning(void **state)
 
 	(void)state;
 	kp_log_set_sink(test_sink, &log);
-	assert_int_equal(kp_config_parse("colour = red\njobs = 2\n", "/c", &c, NULL), 0);
+	assert_int_equal(parse("colour = red\njobs = 2\n", "/c", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);
 	assert_string_equal(log.s, "warning: /c:1: unknown key \"colour\", ignoring\n");
 	assert_int_equal(c.jobs, 2);
@@ -156,7 +180,7 @@ static void sample_is_the_defaults(void **state)
 	(void)state;
 	assert_true(fd >= 0);
 	assert_int_equal(kp_read_fd(fd, 0, &text, NULL), 0);
-	assert_int_equal(kp_config_parse(text, "f", &c, NULL), 0);
+	assert_int_equal(parse(text, "f", &c, NULL), 0);
 	assert_defaults(&c);
 	kp_config_clear(&c);
 
@@ -168,9 +192,9 @@ static void sample_is_the_defaults(void **state)
 		kp_buf_addf(&taken, "%s\n", *p + 1);
 		n_taken++;
 	}
-	assert_int_equal(n_taken, 12);
+	assert_int_equal(n_taken, 13);
 	kp_log_set_sink(test_sink, &log);
-	assert_int_equal(kp_config_parse(taken.s, "f", &c, NULL), 0);
+	assert_int_equal(parse(taken.s, "f", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);
 	assert_null(log.s);
 	assert_defaults(&c);
@@ -183,6 +207,7 @@ int main(void)
 		cmocka_unit_test(nothing_gives_defaults),
 		cmocka_unit_test(every_key),
 		cmocka_unit_test(the_last_line_counts_and_empty_is_the_default),
+		cmocka_unit_test(a_second_text_is_read_over_the_first),
 		cmocka_unit_test(errors_name_line_and_what_is_expected),
 		cmocka_unit_test(unknown_keys_are_a_warning),
 		cmocka_unit_test(sample_is_the_defaults),

@@ -80,9 +80,17 @@ static void configuration_is_read(void **state)
 	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = NULL;
 
 	(void)state;
-	test_put(&root, "/etc/kmodpkg.conf", "jobs = 7\n");
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf",
+		 "jobs = 7\ntimeout = 7\nbackend = a\n");
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf.d/20-b.conf", "timeout = 9\n");
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf.d/10-a.conf",
+		 "timeout = 8\nbackend = b\n");
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf.d/30-c.conf.dpkg-old", "jobs = 1\n");
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf.d/.30-c.conf", "jobs = 1\n");
 	ctx = open_ctx(&root);
 	assert_int_equal(ctx->config.jobs, 7);
+	assert_int_equal(ctx->config.timeout_minutes, 9);
+	assert_string_equal(ctx->config.backend, "b");
 }
 
 static void bad_configuration_is_an_error(void **state)
@@ -92,20 +100,28 @@ static void bad_configuration_is_an_error(void **state)
 	struct kp_ctx *ctx = NULL;
 
 	(void)state;
-	test_put(&root, "/etc/kmodpkg.conf", "\nsign = perhaps\n");
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf", "\nsign = perhaps\n");
+	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
+	assert_string_equal(
+		err.text,
+		"/etc/kmodpkg/kmodpkg.conf:2: sign = \"perhaps\": expected auto, "
+		"yes or no");
+	assert_int_equal(kp_write_in(root.fd, "/etc/kmodpkg/kmodpkg.conf", "jobs\0=1", 7,
+				     0644, &err),
+			 0);
 	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
 	assert_string_equal(err.text,
-			    "/etc/kmodpkg.conf:2: sign = \"perhaps\": expected auto, "
-			    "yes or no");
-	assert_int_equal(
-		kp_write_in(root.fd, "/etc/kmodpkg.conf", "jobs\0=1", 7, 0644, &err), 0);
+			    "/etc/kmodpkg/kmodpkg.conf: expected text, found a NUL byte");
+	assert_int_equal(kp_unlink_in(root.fd, "/etc/kmodpkg/kmodpkg.conf"), 0);
+	assert_int_equal(kp_mkdir_in(root.fd, "/etc/kmodpkg/kmodpkg.conf", 0755, NULL),
+			 0);
 	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
-	assert_string_equal(err.text,
-			    "/etc/kmodpkg.conf: expected text, found a NUL byte");
-	assert_int_equal(kp_unlink_in(root.fd, "/etc/kmodpkg.conf"), 0);
-	assert_int_equal(kp_mkdir_in(root.fd, "/etc/kmodpkg.conf", 0755, NULL), 0);
+	assert_true(kp_str_starts(err.text, "reading /etc/kmodpkg/kmodpkg.conf: "));
+	assert_int_equal(kp_rmdir_in(root.fd, "/etc/kmodpkg/kmodpkg.conf"), 0);
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf.d/x.conf", "jobs = 1\n\nhm\n");
 	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
-	assert_true(kp_str_starts(err.text, "reading /etc/kmodpkg.conf: "));
+	assert_string_equal(err.text, "/etc/kmodpkg/kmodpkg.conf.d/x.conf:3: expected "
+				      "\"key = value\", found \"hm\"");
 	assert_null(ctx);
 }
 

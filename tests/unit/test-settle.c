@@ -1,119 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/*
- * Marks, depmod, initramfs, and what is cleaned up after a kernel that is gone.
- *
- * What starts programs runs in a copy of this system: an overlay that main() enters
- * before the tests, with the real depmod. The tools that make an initramfs are scripts
- * that note their arguments; the real ones run in the end-to-end tests. Without the right
- * to mount, those tests are skipped.
- */
-#include <sched.h>
-#include <sys/mount.h>
-
-#include <kmodpkg/proc.h>
-
-#include "lib/backend.h"
-#include "lib/settle.h"
-#include "test.h"
-
-#define K "6.1.0-9-test"
-#define TREE "/lib/modules/" K
-#define INITRD "/boot/initrd.img-" K
-
-static bool in_overlay;
-
-struct fixture {
-	struct test_root root; /* a directory, or the overlay's "/" */
-	struct kp_ctx ctx;
-	struct kp_backend backend;
-};
-
-static char *const *owned; /* paths that a package owns */
-static int owner_rc;
-
-static int owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
-		 struct kp_owner *ret, struct kp_err *err)
-{
-	(void)db;
-	if (owner_rc < 0)
-		return kp_err_set(err, owner_rc, "database is broken");
-	for (size_t i = 0; i < n; i++)
-		if (kp_strv_has(owned, paths[i]))
-			ret[i].package = kp_strdup("somebody");
-	return 0;
-}
-
-static const struct kp_pkgdb_ops ops = { .name = "table", .owner = owner };
-
-static struct fixture *make_fixture(void)
-{
-	struct fixture *f = kp_calloc(1, sizeof(*f));
-
-	f->backend.ops = &ops;
-	f->ctx = (struct kp_ctx){ .root_fd = -1,
-				  .install_tree = (char *)"/lib/modules",
-				  .state_dir = (char *)"/var/lib/kmodpkg",
-				  .config = { .initramfs = true },
-				  .backend = &f->backend };
-	owned = NULL;
-	owner_rc = 0;
-	return f;
-}
-
-static int setup(void **state)
-{
-	struct fixture *f = make_fixture();
-
-	f->root = test_root_new();
-	f->ctx.root_fd = f->root.fd;
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fixture *f = *state;
-
-	test_root_free(&f->root);
-	free(f);
-	return 0;
-}
-
-static void put(struct fixture *f, const char *path, const char *text)
-{
-	test_put(&f->root, path, text);
-}
-
-static bool exists(struct fixture *f, const char *path)
-{
-	struct stat st;
-
-	return !kp_lstat_in(f->ctx.root_fd, path, &st);
-}
-
-static void mark(struct fixture *f, const char *kernel)
-{
-	struct kp_err err = KP_ERR_INIT;
-
-	if (kp_unsettled_mark(&f->ctx, kernel, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static void settle(struct fixture *f, const char *kernel)
-{
-	struct kp_err err = KP_ERR_INIT;
-
-	if (kp_settle(&f->ctx, kernel, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static bool is_marked(struct fixture *f, const char *kernel)
-{
-	_cleanup_strv_ char **marks = NULL;
-
-	assert_int_equal(kp_unsettled_list(&f->ctx, &marks, NULL), 0);
-	return kp_strv_has(marks, kernel);
-}
+/* Marks, depmod, initramfs, and what is cleaned up after a kernel that is gone. */
+#include "settle-fixture.h"
 
 static void marks(void **state)
 {
@@ -170,7 +57,7 @@ static void bad_names(void **state)
 
 	assert_int_equal(kp_unsettled_mark(&f->ctx, "../x", &err), -EINVAL);
 	assert_int_equal(kp_unsettled_mark(&f->ctx, "", &err), -EINVAL);
-	assert_int_equal(kp_settle(&f->ctx, "..", &err), -EINVAL);
+	assert_int_equal(kp_settle(&f->ctx, "..", KP_INITRAMFS_NOW, &err), -EINVAL);
 	assert_int_equal(kp_settle_depmod(&f->ctx, "-a /", &err), -EINVAL);
 }
 
@@ -242,95 +129,13 @@ static void dead_kernel_unknown_owner(void **state)
 	put_outputs(f);
 	mark(f, K);
 	owner_rc = -EIO;
-	assert_int_equal(kp_settle(&f->ctx, K, &err), -EIO);
+	assert_int_equal(kp_settle(&f->ctx, K, KP_INITRAMFS_NOW, &err), -EIO);
 	assert_true(exists(f, TREE "/modules.dep"));
 	assert_true(is_marked(f, K));
 	f->ctx.backend = NULL;
 	settle(f, K);
 	assert_true(exists(f, TREE "/modules.dep"));
 }
-
-/* ---- in the overlay ---- */
-
-/* Notes its arguments; ends as the file /fail says, where there is one. */
-#define NOTE(name) "#!/bin/sh\necho " name " \"$@\" >>/noted\n[ ! -e /fail ] || exit 5\n"
-
-/* An object that depmod can read. */
-static void put_module(struct fixture *f, const char *path)
-{
-	const char *argv[] = { "/usr/bin/cc", "-c", "-x",	 "c",
-			       "-o",	      path, "/dev/null", NULL };
-	struct kp_proc proc = { .argv = argv };
-	struct kp_err err = KP_ERR_INIT;
-
-	put(f, path, "");
-	if (kp_proc_run(&proc, NULL, &err) < 0)
-		fail_msg("%s", err.text);
-}
-
-static int live_setup(void **state)
-{
-	struct fixture *f = make_fixture();
-
-	f->root = (struct test_root){ .path = kp_strdup("/"),
-				      .fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) };
-	f->ctx.root_fd = f->root.fd;
-	*state = f;
-	if (!in_overlay)
-		return 0;
-	put_module(f, TREE "/kernel/a.ko");
-	put(f, TREE "/modules.order", "kernel/a.ko\n");
-	put(f, TREE "/modules.builtin", "");
-	put(f, TREE "/modules.builtin.modinfo", "");
-	put(f, "/usr/sbin/update-initramfs", NOTE("update-initramfs"));
-	assert_int_equal(chmod("/usr/sbin/update-initramfs", 0755), 0);
-	return 0;
-}
-
-static int live_teardown(void **state)
-{
-	static const char *const made[] = { TREE,
-					    INITRD,
-					    "/boot/initramfs-" K ".img",
-					    "/noted",
-					    "/fail",
-					    "/var/lib/kmodpkg",
-					    "/usr/sbin/update-initramfs",
-					    "/usr/sbin/dracut",
-					    "/boot/initrd-" K };
-	struct fixture *f = *state;
-
-	for (size_t i = 0; in_overlay && i < KP_ARRAY_SIZE(made); i++)
-		kp_rm_rf_in(f->ctx.root_fd, made[i], NULL);
-	close(f->root.fd);
-	free(f->root.path);
-	free(f);
-	return 0;
-}
-
-static void assert_noted(struct fixture *f, const char *expect)
-{
-	_cleanup_free_ char *text =
-		exists(f, "/noted") ? test_get(&f->root, "/noted") : kp_strdup("");
-
-	assert_string_equal(text, expect);
-}
-
-/* An image of a given age: older than every mark, or younger. */
-static void put_image(struct fixture *f, const char *path, bool old)
-{
-	const struct timespec times[2] = { { .tv_sec = old ? 1000000 : 4000000000 },
-					   { .tv_sec = old ? 1000000 : 4000000000 } };
-
-	put(f, path, "image");
-	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
-}
-
-#define OVERLAY_ONLY()                                                                   \
-	do {                                                                             \
-		if (!in_overlay)                                                         \
-			skip();                                                          \
-	} while (0)
 
 static void live_kernel(void **state)
 {
@@ -389,32 +194,59 @@ static void switched_off(void **state)
 	assert_false(is_marked(f, K));
 }
 
-static void dracut(void **state)
+static void settle_later(struct fixture *f)
 {
-	static const char *const images[] = { INITRD, "/boot/initramfs-" K ".img",
-					      "/boot/initrd-" K };
+	struct kp_err err = KP_ERR_INIT;
+
+	if (kp_settle(&f->ctx, K, KP_INITRAMFS_LATER, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
+static void initramfs_is_left_to_others(void **state)
+{
 	struct fixture *f = *state;
 
 	OVERLAY_ONLY();
-	put(f, "/usr/sbin/dracut", NOTE("dracut"));
-	assert_int_equal(chmod("/usr/sbin/dracut", 0755), 0);
-	/* Where the distribution has an update-initramfs, that is what is used. */
 	put_image(f, INITRD, true);
 	mark(f, K);
+	settle_later(f);
+	assert_noted(f, "");
+	assert_true(exists(f, TREE "/modules.dep"));
+	assert_int_equal(kp_unsettled_get(&f->ctx, K), KP_MARK_INITRAMFS);
+	/* Nobody made it. depmod is not done twice. */
+	assert_int_equal(kp_unlink_in(f->ctx.root_fd, TREE "/modules.dep"), 0);
 	settle(f, K);
 	assert_noted(f, "update-initramfs -u -k " K "\n");
-	assert_int_equal(unlink("/usr/sbin/update-initramfs"), 0);
-	for (size_t i = 0; i < KP_ARRAY_SIZE(images); i++) {
-		_cleanup_free_ char *expect =
-			kp_strf("dracut -q --force %s " K "\n", images[i]);
+	assert_false(exists(f, TREE "/modules.dep"));
+	assert_false(is_marked(f, K));
+	/* Somebody did. */
+	put_image(f, INITRD, true);
+	mark(f, K);
+	settle_later(f);
+	put_image(f, INITRD, false);
+	settle(f, K);
+	assert_noted(f, "update-initramfs -u -k " K "\n");
+	assert_false(is_marked(f, K));
+}
 
-		unlink("/noted");
-		put_image(f, images[i], true);
-		mark(f, K);
-		settle(f, K);
-		assert_noted(f, expect);
-		assert_int_equal(unlink(images[i]), 0);
-	}
+static void no_initramfs_to_leave(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err = KP_ERR_INIT;
+
+	OVERLAY_ONLY();
+	mark(f, K);
+	settle_later(f);
+	assert_false(is_marked(f, K));
+	put_image(f, INITRD, true);
+	mark(f, K);
+	assert_int_equal(kp_settle(&f->ctx, K, KP_INITRAMFS_NEVER, &err), 0);
+	assert_false(is_marked(f, K));
+	f->ctx.config.initramfs = false;
+	mark(f, K);
+	settle_later(f);
+	assert_false(is_marked(f, K));
+	assert_noted(f, "");
 }
 
 static void initramfs_fails(void **state)
@@ -426,13 +258,13 @@ static void initramfs_fails(void **state)
 	put_image(f, INITRD, true);
 	put(f, "/fail", "");
 	mark(f, K);
-	assert_int_equal(kp_settle(&f->ctx, K, &err), -ECHILD);
+	assert_int_equal(kp_settle(&f->ctx, K, KP_INITRAMFS_NOW, &err), -ECHILD);
 	assert_non_null(strstr(err.text, INITRD));
 	assert_non_null(strstr(err.text, "exit code 5"));
 	assert_true(is_marked(f, K));
-	assert_true(kp_unsettled_failed(&f->ctx, K));
+	assert_int_equal(kp_unsettled_get(&f->ctx, K), KP_MARK_FAILED);
 	mark(f, K);
-	assert_false(kp_unsettled_failed(&f->ctx, K));
+	assert_int_equal(kp_unsettled_get(&f->ctx, K), KP_MARK_DUE);
 	assert_int_equal(unlink("/fail"), 0);
 	settle(f, K);
 	assert_false(is_marked(f, K));
@@ -448,7 +280,7 @@ static void depmod_fails(void **state)
 	put(f, TREE "/modules.dep/x", "");
 	put_image(f, INITRD, true);
 	mark(f, K);
-	assert_int_equal(kp_settle(&f->ctx, K, &err), -ECHILD);
+	assert_int_equal(kp_settle(&f->ctx, K, KP_INITRAMFS_NOW, &err), -ECHILD);
 	assert_non_null(strstr(err.text, "depmod"));
 	assert_noted(f, "");
 	assert_true(is_marked(f, K));
@@ -483,25 +315,6 @@ static void image_without_a_tree(void **state)
 	assert_int_equal(unlink("/boot/vmlinuz-" K), 0);
 }
 
-/* Enter an overlay of the whole system, in mounts of our own; all of it is gone when we
- * end. */
-static bool enter_overlay(void)
-{
-	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||
-	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-	    mount("tmpfs", "/tmp", "tmpfs", 0, NULL) < 0 || mkdir("/tmp/u", 0755) < 0 ||
-	    mkdir("/tmp/w", 0755) < 0 || mkdir("/tmp/m", 0755) < 0 ||
-	    mount("overlay", "/tmp/m", "overlay", 0,
-		  "lowerdir=/,upperdir=/tmp/u,workdir=/tmp/w") < 0 ||
-	    mount("/dev", "/tmp/m/dev", NULL, MS_BIND, NULL) < 0 ||
-	    mount("/proc", "/tmp/m/proc", NULL, MS_BIND, NULL) < 0)
-		return false;
-	return !chroot("/tmp/m") && !chdir("/") && !chmod("/tmp", 01777);
-}
-
-#define TEST(t) cmocka_unit_test_setup_teardown(t, setup, teardown)
-#define LIVE(t) cmocka_unit_test_setup_teardown(t, live_setup, live_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -516,7 +329,8 @@ int main(void)
 		LIVE(young_image),
 		LIVE(no_image),
 		LIVE(switched_off),
-		LIVE(dracut),
+		LIVE(initramfs_is_left_to_others),
+		LIVE(no_initramfs_to_leave),
 		LIVE(initramfs_fails),
 		LIVE(depmod_fails),
 		LIVE(no_depmod_for_the_dead),

@@ -71,48 +71,6 @@ static void a_sync_drains_as_well(void **state)
 	assert_whole(s);
 }
 
-static void set_initramfs_tool(struct test_system *s, const char *exit_code)
-{
-	_cleanup_free_ char *text =
-		kp_strf("#!/bin/sh\necho \"$@\" >>/noted\nexit %s\n", exit_code);
-
-	test_put(&s->root, "/usr/sbin/update-initramfs", text);
-	assert_int_equal(chmod("/usr/sbin/update-initramfs", 0755), 0);
-}
-
-static void assert_noted(struct test_system *s, const char *text)
-{
-	_cleanup_free_ char *noted = test_get(&s->root, "/noted");
-
-	assert_string_equal(noted, text);
-}
-
-/* A drain comes after every call of dpkg: what failed is not tried, and told of, each time. */
-static void a_drain_settles_in_vain_once(void **state)
-{
-	static const char initrd[] = "/boot/initrd.img-" K1, call[] = "-u -k " K1 "\n";
-	const struct timespec old[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
-	struct test_system *s = test_system(state);
-
-	publish(s);
-	test_put(&s->root, initrd, "");
-	assert_int_equal(utimensat(AT_FDCWD, initrd, old, 0), 0);
-	set_initramfs_tool(s, "1");
-	test_fake(s, "lock", "must-defer");
-	test_sync(s);
-	test_fake(s, "lock", "can-commit");
-	assert_int_equal(kp_drain(s->ctx, &s->err), -ECHILD);
-	assert_noted(s, call);
-	test_drain(s);
-	assert_noted(s, call);
-	assert_true(test_exists(s, "/var/lib/kmodpkg/unsettled/" K1));
-	/* A sync tries, and so does a drain after another change. */
-	set_initramfs_tool(s, "0");
-	test_sync(s);
-	assert_noted(s, "-u -k " K1 "\n-u -k " K1 "\n");
-	assert_whole(s);
-}
-
 static void erase_is_deferred(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -552,7 +510,6 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(inside_a_transaction),
 		SYSTEM_TEST(a_sync_drains_as_well),
-		SYSTEM_TEST(a_drain_settles_in_vain_once),
 		SYSTEM_TEST(erase_is_deferred),
 		SYSTEM_TEST(erased_before_it_was_owned),
 		SYSTEM_TEST(upgrade_while_queued),

@@ -117,6 +117,27 @@ static void builds_of_hidden_kernels_stay(void **state)
 }
 
 /* A kernel goes that waits in the queue for its first package. */
+/* A hook of the package manager's ran depmod for a kernel that was just removed. */
+static void litter_of_depmod(void **state)
+{
+	static const char old[] = "/lib/modules/5.10.0-1-test";
+	struct test_system *s = test_system(state);
+
+	test_put(&s->root, "/lib/modules/5.10.0-1-test/modules.dep", "");
+	test_put(&s->root, "/lib/modules/5.10.0-1-test/modules.alias.bin", "");
+	/* As long as somebody owns something there, it is not ours to judge. */
+	test_put(&s->root, "/lib/modules/5.10.0-1-test/notes", "");
+	test_own(s, "notes", "/lib/modules/5.10.0-1-test/notes");
+	test_sync(s);
+	assert_true(test_exists(s, "/lib/modules/5.10.0-1-test/modules.dep"));
+	test_disown(s, "notes");
+	assert_int_equal(unlink("/lib/modules/5.10.0-1-test/notes"), 0);
+	test_sync(s);
+	assert_false(test_exists(s, old));
+	test_assert_settled(s);
+	assert_true(test_exists(s, "/lib/modules/" K1 "/modules.order"));
+}
+
 static void kernel_gone_while_queued(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -424,6 +445,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(kernel_gone_deferred),
 		SYSTEM_TEST(package_goes_with_its_kernel),
 		SYSTEM_TEST(builds_of_hidden_kernels_stay),
+		SYSTEM_TEST(litter_of_depmod),
 		SYSTEM_TEST(kernel_gone_while_queued),
 		SYSTEM_TEST(kernel_in_the_database_only),
 		SYSTEM_TEST(headers_gone),

@@ -27,6 +27,9 @@ enum kp_log_level kp_log_get_level(void);
 typedef void kp_log_sink(enum kp_log_level level, const char *line, void *data);
 void kp_log_set_sink(kp_log_sink *sink, void *data);
 
+/* The word in front of each line on stderr, "kmodpkg" unless told otherwise; not copied. */
+void kp_log_set_program(const char *name);
+
 /* Write "<N>" syslog prefixes (for a service whose stderr is the journal). */
 void kp_log_set_syslog_prefix(int on);
 

@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -37,6 +38,7 @@ struct kp_pkg {
 	struct kp_pkg_id id;
 	const char *summary; /* one line */
 	int64_t mtime;	     /* seconds; of every member, for reproducible packages */
+	bool depend_on_kernel; /* a hard dependency, where the manager has one for that */
 	struct kp_pkg_file *files;
 	size_t n_files;
 };

@@ -68,7 +68,7 @@ harness_sources()
 	install_kernel "$K1"
 	run apt-get install "$(source_deb kmodpkg-hello)" "$(source_deb kmodpkg-multi)" \
 		"$(source_deb kmodpkg-user)" "$(source_deb kmodpkg-broken)"
-	assert_dpkg_clean
+	assert_database
 	build kmodpkg-hello 1.0 "$K1"
 	build kmodpkg-multi 1.0 "$K1"
 	build kmodpkg-user 1.0 "$K1" KBUILD_EXTRA_SYMBOLS=/tmp/build/kmodpkg-multi/Module.symvers
@@ -129,7 +129,7 @@ harness_assertions()
 	# shellcheck disable=SC2046
 	run apt-get purge $(kernel_packages "$K2")
 	assert_kernel_gone "$K2"
-	assert_dpkg_clean
+	assert_database
 }
 
 # What can be wrong with a module that is there, one thing after the other.

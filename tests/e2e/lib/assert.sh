@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash
-# Assertions about a Debian system, run inside of it. Sourced.
+# Assertions about the system, run inside of it. Sourced.
 #
 # Each says in one line what is wrong and ends the scenario. Those that can find several faults
-# name them all.
+# name them all. What they ask of the package manager, MANAGER/assert.sh answers:
+#	MODULE_DIR		where modules are placed, below the kernel's directory
+#	kernel_dir K		that directory, as the kernel's package has it
+#	generated_packages K	those of ours for a kernel, one name per line, sorted
+#	generated_name SOURCE K	the name of one
+#	package_version NAME	the version of an installed package
+#	owner_of PATH		the name of the package that owns it, nothing if there is none
+#	owned_paths K		what packages own below a kernel's directory, as /lib/modules/...
+#	verify_package NAME	what is wrong with a package's files, nothing if all is right
+#	assert_database		the package database is in order and nothing is pending
+#	initramfs_list K	what is in a kernel's initramfs
 
 fail()
 {
@@ -17,38 +27,15 @@ fail_on()
 	[ -z "$2" ] || fail "$1: ${2//$'\n'/ }"
 }
 
-# kernel_dir K: where the kernel's package has its modules. The path counts as it is written:
-# dpkg does not know that /lib is a link.
-kernel_dir()
-{
-	local dir
-	for dir in "/usr/lib/modules/$1" "/lib/modules/$1"; do
-		if dpkg-query -S "$dir/kernel" >/dev/null 2>&1; then
-			echo "$dir"
-			return
-		fi
-	done
-	fail "no package owns the kernel directory of $1"
-}
-
 # module_file K NAME: the path of a module of ours, in whatever compression.
 module_file()
 {
 	local dir files
-	dir=$(kernel_dir "$1")
-	files=("$dir/updates/dkms/$2".ko*)
-	[ -e "${files[0]}" ] || fail "$1 has no $2 in $dir/updates/dkms"
+	dir=$(kernel_dir "$1")/$MODULE_DIR
+	files=("$dir/$2".ko*)
+	[ -e "${files[0]}" ] || fail "$1 has no $2 in $dir"
 	[ ${#files[@]} -eq 1 ] || fail "$1 has $2 more than once: ${files[*]}"
 	echo "${files[0]}"
-}
-
-# Generated packages of kernel K that dpkg has in any state, one name per line. Packages of that
-# form which are the kernel's own (linux-modules-K) do not count, nor do names that dpkg only
-# remembers.
-generated_packages()
-{
-	dpkg-query -W -f '${db:Status-Status} ${Package}\n' "*-modules-$1" 2>/dev/null |
-		sed -n '/^not-installed /d; / linux-/d; s/^[^ ]* //p'
 }
 
 # The release of each kernel whose image is installed.
@@ -71,19 +58,19 @@ source_of()
 	esac
 }
 
-# Every .ko below updates is owned, under its literal path, by a generated package of that kernel.
+# Every .ko in the place for ours is owned by a generated package of that kernel.
 assert_owned()
 {
-	local k=$1 dir ko owner faults=''
-	dir=$(kernel_dir "$k")
-	[ -d "$dir/updates" ] || return 0
+	local k=$1 dir ko owner ours faults=''
+	dir=$(kernel_dir "$k")/${MODULE_DIR%%/*}
+	[ -d "$dir" ] || return 0
+	ours=$(generated_packages "$k")
 	while IFS= read -r ko; do
-		owner=$(dpkg-query -S "$ko" 2>/dev/null) || owner=nobody
-		case $owner in
-		*"-modules-$k: $ko") ;;
-		*) faults+="${faults:+$'\n'}$ko (owner: ${owner%%:*})" ;;
-		esac
-	done < <(find "$dir/updates" -name '*.ko*')
+		owner=$(owner_of "$ko")
+		if [ -z "$owner" ] || ! grep -qxF "$owner" <<<"$ours"; then
+			faults+="${faults:+$'\n'}$ko (owner: ${owner:-nobody})"
+		fi
+	done < <(find "$dir" -name '*.ko*')
 	fail_on "modules of $k that no generated package owns" "$faults"
 }
 
@@ -95,9 +82,7 @@ assert_no_strays()
 	faults=$(cd "$dir" && find . -mindepth 1 ! -regex \
 		'\./modules\.\(dep\|alias\|symbols\|builtin\|builtin\.alias\)\(\.bin\)?' \
 		! -regex '\./modules\.\(softdep\|weakdep\|devname\)' |
-		sed "s,^\.,/lib/modules/$k," | sort |
-		comm -23 - <(cat /var/lib/dpkg/info/*.list | sed -n "s,^/usr,,;\\,^/lib/modules/$k/,p" |
-			sort -u))
+		sed "s,^\.,/lib/modules/$k," | sort | comm -23 - <(owned_paths "$k" | sort -u))
 	fail_on "files of $k that no package owns" "$faults"
 }
 
@@ -111,48 +96,25 @@ assert_kernel_gone()
 	fail_on "files of the removed $k are left" "$(find /boot -name "*$k*")"
 }
 
-# dpkg is content with every generated package of K.
+# The package manager is content with every generated package of K.
 assert_verified()
 {
 	local package
 	for package in $(generated_packages "$1"); do
-		fail_on "dpkg -V $package" "$(dpkg -V "$package" 2>&1)"
+		fail_on "verifying $package" "$(verify_package "$package")"
 	done
-}
-
-# Every package is installed and configured, nothing is pending; what is removed but not purged
-# may be so, as long as it is not a generated package: those leave nothing behind.
-assert_dpkg_clean()
-{
-	fail_on "packages in a bad state" "$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' |
-		grep -vE '^[ih]i |^rc ' | tr -s ' ')"
-	fail_on "generated packages left as config-files" \
-		"$(dpkg-query -W -f '${db:Status-Abbrev}${Package}\n' '*-modules-*' 2>/dev/null |
-			grep '^rc ')"
-	fail_on "dpkg --audit" "$(dpkg --audit 2>&1)"
-	apt-get check >/tmp/e2e-apt-check 2>&1 || fail "apt-get check: $(tail -n 1 /tmp/e2e-apt-check)"
 }
 
 # All that has to hold at the end of whatever happened.
 assert_system()
 {
 	local k
-	assert_dpkg_clean
+	assert_database
 	for k in $(installed_kernels); do
 		assert_owned "$k"
 		assert_verified "$k"
 		assert_no_strays "$k"
 	done
-}
-
-# List what is in a kernel's initramfs.
-initramfs_list()
-{
-	if command -v lsinitramfs >/dev/null; then
-		lsinitramfs "/boot/initrd.img-$1"
-	else
-		lsinitrd "/boot/initrd.img-$1"
-	fi
 }
 
 # assert_modules K NAME...: these modules of ours, and no others, are there for K: the file has
@@ -163,7 +125,7 @@ assert_modules()
 	local k=$1 dir name ko found magic listing
 	shift
 	dir=$(kernel_dir "$k")
-	found=$(find "$dir" -path '*/updates/*' -name '*.ko*' -printf '%f\n' | sed 's/\.ko.*//' | sort)
+	found=$(find "$dir" -path "$dir/${MODULE_DIR%%/*}/*" -name '*.ko*' -printf '%f\n' | sed 's/\.ko.*//' | sort)
 	[ "$found" = "$(printf '%s\n' "$@" | sort)" ] ||
 		fail "modules of $k: expected '$*', found '${found//$'\n'/ }'"
 	fail_on "nothing was expected, but $k has" "$([ $# -gt 0 ] || generated_packages "$k")"
@@ -174,7 +136,7 @@ assert_modules()
 		assert_compression "$k" "$ko"
 		magic=$(modinfo -F vermagic "$ko")
 		[[ $magic == "$k "* ]] || fail "vermagic of $ko is '$magic'"
-		grep -q "^updates/dkms/${ko##*/}:" "$dir/modules.dep" ||
+		grep -q "^$MODULE_DIR/${ko##*/}:" "$dir/modules.dep" ||
 			fail "modules.dep of $k does not list $name"
 		[[ $(modinfo -k "$k" -n "$name") == *"${ko#/usr}" ]] ||
 			fail "for $k, modinfo finds $name at $(modinfo -k "$k" -n "$name")"
@@ -190,9 +152,10 @@ NOT_IN_INITRAMFS='kmodpkg_sub'
 assert_module_owner()
 {
 	local k=$1 name=$2 ko=$3 owner want
-	want="$(source_of "$name")-modules-$k"
-	owner=$(dpkg-query -S "$ko" 2>/dev/null) || fail "no package owns $ko"
-	[ "${owner%%:*}" = "$want" ] || fail "$ko belongs to ${owner%%:*}, not to $want"
+	want=$(generated_name "$(source_of "$name")" "$k")
+	owner=$(owner_of "$ko")
+	[ -n "$owner" ] || fail "no package owns $ko"
+	[ "$owner" = "$want" ] || fail "$ko belongs to $owner, not to $want"
 }
 
 # A module is compressed as the kernel compresses its own.
@@ -234,14 +197,17 @@ assert_initramfs_made()
 # are installed for K, each of a version that begins with the source's.
 assert_generated()
 {
-	local k=$1 version=$2 got
+	local k=$1 version=$2 source got names=''
 	shift 2
+	for source; do
+		names+=$(generated_name "$source" "$k")$'\n'
+	done
 	got=$(generated_packages "$k")
-	[ "$got" = "$(printf "%s-modules-$k\n" "$@" | sort)" ] ||
+	[ "$got" = "$(printf '%s' "$names" | sort)" ] ||
 		fail "generated packages of $k: expected '$*', found '${got//$'\n'/ }'"
 	for got in $got; do
-		got=$(dpkg-query -W -f '${Package} ${Version}' "$got")
-		[[ ${got#* } == "$version"* ]] || fail "$got is not version $version"
+		[[ $(package_version "$got") == "$version"* ]] ||
+			fail "$got $(package_version "$got") is not version $version"
 	done
 }
 

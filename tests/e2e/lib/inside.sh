@@ -3,9 +3,10 @@
 # What scenarios are written with, besides the assertions. Sourced, inside a root.
 #
 # K1 and K2 are the releases of two small kernels, the older one first; KFULL is the release of one
-# with all that Debian's kernels have; SUITE is the Debian release;
-# KMODPKG the path of kmodpkg's own package.
+# with all that Debian's kernels have; SUITE is the Debian release, MANAGER the package manager;
+# KMODPKG the paths of kmodpkg's own packages, DEBS the directory with those of module sources.
 
+# shellcheck disable=SC2034 # for MANAGER/inside.sh
 DEBS=/run/debs
 RUN_OUTPUT=/tmp/e2e-run
 GATE=/usr/src/.e2e-gate
@@ -42,63 +43,6 @@ run_fails()
 	show_output
 	[ $rc -ne 0 ] || fail "'$*' succeeded"
 	[ $rc -lt 124 ] || fail "'$*' ended with status $rc"
-}
-
-# source_deb NAME [VERSION]: the package of one of the tests' module sources.
-source_deb()
-{
-	case $1 in
-	v4l2loopback) find /srv/e2e/repo -name 'v4l2loopback-src_*.deb' ;;
-	*) echo "$DEBS/${1}_${2:-1.0}_all.deb" ;;
-	esac
-}
-
-# kernel_debs K image|headers: the files of the packages that make up a kernel or its headers, for
-# use with plain dpkg.
-kernel_debs()
-{
-	cat "/srv/e2e/debs/$1.$2"
-}
-
-# kernel_packages K [image|headers]: the names of those of them that belong to K alone, which are
-# all that have to go for the kernel to be gone.
-kernel_packages()
-{
-	local kind deb
-	for kind in ${2:-image headers}; do
-		while read -r deb; do
-			deb=${deb##*/}
-			[[ $deb != *"-$1_"* ]] || echo "${deb%%_*}"
-		done <"/srv/e2e/debs/$1.$kind"
-	done
-}
-
-# small_deb OUTDIR NAME VERSION [FIELD]...: make a package without files, OUTDIR/NAME_VERSION_all.deb.
-# Its postinst is POSTINST, if that is set.
-small_deb()
-{
-	local out=$1 name=$2 version=$3 dir
-	shift 3
-	dir=$(mktemp -d)
-	chmod 755 "$dir"
-	mkdir "$dir/DEBIAN"
-	{
-		printf '%s\n' "Package: $name" "Version: $version" 'Architecture: all' \
-			'Maintainer: kmodpkg tests <root@localhost>' "$@" 'Description: for tests'
-	} >"$dir/DEBIAN/control"
-	if [ -n "${POSTINST:-}" ]; then
-		printf '#!/bin/sh\nset -e\n%s\n' "$POSTINST" >"$dir/DEBIAN/postinst"
-		chmod 755 "$dir/DEBIAN/postinst"
-	fi
-	dpkg-deb --root-owner-group -Znone -b "$dir" "$out" >/dev/null
-	rm -r "$dir"
-}
-
-# Register a source as a person does who has no package of it. Nothing is built until a sync.
-add_by_hand()
-{
-	dpkg-deb -x "$(source_deb "$@")" /
-	run kmodpkg add "$1/${2:-1.0}"
 }
 
 # The gate: builds of kmodpkg-hello stop in their middle until it is opened.

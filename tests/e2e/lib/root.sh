@@ -4,7 +4,9 @@
 #
 # Everything that costs time is made once and kept in a cache, in layers:
 #	base	the release with tool chain, initramfs generator, kernels downloaded but not
-#		installed (prepare.sh); made from the network
+#		installed (prepare.sh); made from the network. For a package manager other than
+#		dpkg, with a layer on it that turns it into a system of that one's
+#		(MANAGER/prepare.sh), made from the network too
 #	layers	changes on top of it, each made by a command (root_layer), none needs the network
 #		but the one that installs kmodpkg
 # A root is an overlay on these, in mount, pid and network namespaces of its own. It takes a few
@@ -111,10 +113,11 @@ root_drop()
 	done
 }
 
-# Make sure that a release's base is there; ROOT_BASE is its directory.
+# root_prepare SUITE [MANAGER]: make sure that a release's base is there; ROOT_BASE is the lower
+# of a root that has it, as it is or turned into a system of MANAGER's.
 root_prepare()
 {
-	local suite=$1 dir lock old
+	local suite=$1 manager=${2:-dpkg} dir lock old
 	dir=$CACHE/$suite/base-$(root_hash "$E2E"/lib/{bootstrap,prepare,prepare-initramfs,relabel,repo}.sh \
 		"$E2E/modules/pack")
 	mkdir -p "$CACHE/$suite"
@@ -138,8 +141,11 @@ root_prepare()
 	fi
 	root_hold "$dir"
 	exec {lock}>&-
-	# shellcheck disable=SC2034 # read by whoever sourced this
 	ROOT_BASE=$dir
+	[ "$manager" != dpkg ] || return 0
+	root_layer "$suite" "$manager-base" "$(root_hash "$E2E/$manager"/prepare*)" "$ROOT_BASE" -n \
+		/bin/bash "/run/e2e/$manager/prepare.sh" "$suite" || exit 1
+	ROOT_BASE=$ROOT_LAYER
 }
 
 # root_layer SUITE NAME KEY LOWER [OPTION...] COMMAND...: make sure that the layer which COMMAND
@@ -159,7 +165,9 @@ root_layer()
 		fi
 		shift
 	done
-	dir=$CACHE/$suite/layer-$name-$(root_hash "$key" "$lower" "$*")
+	# The base's time as well: it is made anew in the same place when it is old.
+	dir=$CACHE/$suite/layer-$name-$(root_hash "$key" "lower: $lower" "$*" \
+		"$(stat -c %Y "${lower##*:}")")
 	exec {lock}>"$CACHE/$suite/lock"
 	flock "$lock"
 	if [ ! -d "$dir" ]; then
@@ -179,6 +187,5 @@ root_layer()
 	fi
 	root_hold "$dir"
 	exec {lock}>&-
-	# shellcheck disable=SC2034
 	ROOT_LAYER=$dir/upper:$lower
 }

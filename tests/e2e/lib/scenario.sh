@@ -14,6 +14,10 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/assert.sh"
 # shellcheck source=SCRIPTDIR/inside.sh
 . "$here/inside.sh"
+# shellcheck source=/dev/null
+. "$here/../$MANAGER/assert.sh"
+# shellcheck source=/dev/null
+. "$here/../$MANAGER/inside.sh"
 
 # The registrations in a file of scenarios mean nothing here.
 scenario()

@@ -3,10 +3,12 @@
 # The states from which scenarios start, each on top of the one before. Run inside a root by
 # scenario.sh, the result is kept by root_layer.
 
-# As bootstrapped, and kmodpkg can be installed without a network. The only layer made with one.
+# As bootstrapped, and kmodpkg and some of Debian's module packages can be installed without a
+# network; this layer is made with one.
 layer_prepared()
 {
 	run apt-get install --download-only "$KMODPKG"
+	run apt-get install --download-only "${DKMS_PACKAGES[@]}"
 }
 
 # kmodpkg is installed, there is no kernel and no source.
@@ -29,4 +31,16 @@ layer_hello()
 	run apt-get install "$(source_deb kmodpkg-hello)"
 	assert_system
 	assert_modules "$K1" kmodpkg_hello
+}
+
+# kmodpkg is installed, and all module packages that can be expected to build for the release's
+# kernel can be; made with a network. The mirror is the one that the root has been made from.
+layer_modules()
+{
+	sed 's/ main$/ contrib non-free non-free-firmware/' /etc/apt/sources.list \
+		>/etc/apt/sources.list.d/e2e-more.list
+	run apt-get update
+	run apt-get install --download-only "${DKMS_PACKAGES_ALL[@]}"
+	# For apt's cache to be warm.
+	apt-get check
 }

@@ -4,6 +4,10 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
+# shellcheck source=SCRIPTDIR/../lib/assert.sh
+. "$here/../lib/assert.sh"
+# shellcheck source=SCRIPTDIR/../lib/inside.sh
+. "$here/../lib/inside.sh"
 # shellcheck source=SCRIPTDIR/assert.sh
 . "$here/assert.sh"
 # shellcheck source=SCRIPTDIR/inside.sh
@@ -63,5 +67,5 @@ show apt-get purge "${names[@]}"
 show find /lib/modules -maxdepth 1
 show kmodpkg status
 assert_kernel_gone "$KFULL"
-assert_dpkg_clean
+assert_database
 title "Done: nothing of this was installed on the machine itself"

@@ -1,0 +1,315 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * dkms add, build, install, uninstall, unbuild, remove: DKMS's conditions and exit codes
+ * around the steps of kmodpkg's verbs (add.c, change.c).
+ */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "cli/dkms.h"
+#include "cli/target.h"
+#include "cli/work.h"
+#include "lib/backend.h"
+#include "lib/conf.h"
+
+/* ---- add ---- */
+
+/* What the conf of d->tree says that it is. */
+static int name_tree(struct dkms *d)
+{
+	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL;
+	struct kp_conf_env env = { .source_dir = d->tree, .conf_file = d->conf_file };
+	struct cli *cli = d->cli;
+	int rc;
+
+	rc = kp_conf_load(cli->ctx, &env, &conf, &cli->err);
+	if (rc == -EINVAL)
+		return cli_fail(cli, DKMS_BAD_CONF, "%s", cli->err.text);
+	if (rc < 0)
+		return rc;
+	if (!kp_name_ok(conf->name) || !kp_name_ok(conf->version))
+		return cli_fail(
+			cli, DKMS_BAD_CONF,
+			"%s/dkms.conf: PACKAGE_NAME and PACKAGE_VERSION have to be "
+			"plain names",
+			d->tree);
+	free(d->module);
+	free(d->version);
+	d->module = kp_strdup(conf->name);
+	d->version = kp_strdup(conf->version);
+	return 0;
+}
+
+static int already_added(struct dkms *d)
+{
+	/* A script of a package is not to fail because a sync was faster. */
+	if (cli_in_transaction(d->cli)) {
+		kp_info("%s/%s is in the tree already", d->module, d->version);
+		return DKMS_OK;
+	}
+	return cli_fail(d->cli, DKMS_UNKNOWN, "%s/%s is in the tree already", d->module,
+			d->version);
+}
+
+static int add_tree(struct dkms *d)
+{
+	_cleanup_close_ int from = cli_open_tree(d->tree);
+	struct cli *cli = d->cli;
+
+	if (geteuid())
+		return cli_fail(cli, DKMS_USAGE, "only root can add a directory");
+	if (from < 0)
+		return cli_fail(cli, DKMS_NO_CONF, "%s has no dkms.conf", d->tree);
+	if (!d->force && cli_is_registered(cli, d->module, d->version))
+		return already_added(d);
+	return cli_add_tree(cli, from, d->force ? CLI_ADD_REPLACE : CLI_ADD_MERGE);
+}
+
+static int add_named(struct dkms *d)
+{
+	_cleanup_free_ char *name = kp_strf("%s-%s", d->module, d->version);
+	struct kp_ctx *ctx = d->cli->ctx;
+	_cleanup_free_ char *dir = kp_path_join(ctx->source_tree, name);
+	_cleanup_free_ char *conf = kp_path_join(dir, "dkms.conf");
+
+	if (cli_is_registered(d->cli, d->module, d->version) && !d->force)
+		return already_added(d);
+	if (!kp_is_dir_in(ctx->root_fd, dir))
+		return cli_fail(d->cli, DKMS_NO_TREE, "%s is not there", dir);
+	if (!d->conf_file && !kp_exists_in(ctx->root_fd, conf))
+		return cli_fail(d->cli, DKMS_NO_CONF, "%s is not there", conf);
+	return cli_register(d->cli, d->module, d->version);
+}
+
+static int need_version(struct dkms *d)
+{
+	if (d->module && d->version)
+		return 0;
+	return cli_fail(d->cli, DKMS_USAGE,
+			"name a module with its version: dkms %s MODULE/VERSION",
+			d->action->name);
+}
+
+int dkms_add(struct dkms *d)
+{
+	int rc = d->tree ? name_tree(d) : need_version(d);
+
+	if (rc)
+		return rc;
+	return d->tree ? add_tree(d) : add_named(d);
+}
+
+/* ---- build, install ---- */
+
+/* What is not in the tree is added first. */
+static int ensure_added(struct dkms *d)
+{
+	int rc = d->tree ? name_tree(d) : need_version(d);
+
+	if (rc)
+		return rc;
+	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
+	case DKMS_IS_ADDED:
+		return 0;
+	case DKMS_IS_BROKEN:
+		return dkms_broken(d);
+	default:
+		return d->tree ? add_tree(d) : add_named(d);
+	}
+}
+
+int dkms_each_arch(struct dkms *d, int (*fn)(struct dkms *d, char **kernels, void *data),
+		   void *data)
+{
+	struct kp_ctx *ctx = d->cli->ctx;
+	_cleanup_strv_ char **done = NULL;
+	char *own = ctx->arch;
+	int status = DKMS_OK;
+
+	for (size_t i = 0; i < d->n_pairs; i++) {
+		_cleanup_strv_ char **kernels = NULL;
+		int rc;
+
+		if (kp_strv_has(done, d->pairs[i].arch))
+			continue;
+		kp_strv_add(&done, d->pairs[i].arch);
+		for (size_t j = i; j < d->n_pairs; j++)
+			if (kp_str_eq(d->pairs[j].arch, d->pairs[i].arch) &&
+			    !kp_strv_has(kernels, d->pairs[j].kernel))
+				kp_strv_add(&kernels, d->pairs[j].kernel);
+		ctx->arch = d->pairs[i].arch;
+		rc = fn(d, kernels, data);
+		/* The status of the first that failed. */
+		if (status == DKMS_OK)
+			status = rc;
+	}
+	ctx->arch = own;
+	return status;
+}
+
+static int make(struct dkms *d, char **kernels, void *data)
+{
+	const bool *install = data;
+	const struct kp_sync_with with = {
+		.conf_file = d->conf_file,
+		.kernel_source_dir = d->kernel_source_dir,
+		.kernel_config = d->kernel_config,
+		.directives = d->directives,
+	};
+	struct cli_target t = {
+		.module = d->module,
+		.version = d->version,
+		.kernels = kernels,
+		.force = d->force,
+		.anyway = d->force,
+		.jobs = d->jobs,
+		.with = &with,
+	};
+
+	return cli_make(d->cli, &t, *install);
+}
+
+int dkms_build(struct dkms *d)
+{
+	bool install = false;
+	int rc = ensure_added(d);
+
+	return rc ? rc : dkms_each_arch(d, make, &install);
+}
+
+int dkms_install(struct dkms *d)
+{
+	bool install = true;
+	int rc = ensure_added(d);
+
+	for (size_t i = 0; rc == 0 && d->kernel_source_dir && i < d->n_pairs; i++) {
+		_cleanup_free_ char *dir =
+			kp_path_join(d->cli->ctx->install_tree, d->pairs[i].kernel);
+
+		if (!kp_is_dir_in(d->cli->ctx->root_fd, dir))
+			rc = cli_fail(d->cli, DKMS_NO_KERNEL,
+				      "%s is not there: kernel %s is not installed", dir,
+				      d->pairs[i].kernel);
+	}
+	if (rc == 0)
+		rc = dkms_each_arch(d, make, &install);
+	if (rc == 0 && d->modprobe_on_install)
+		dkms_probe_devices(d);
+	return rc;
+}
+
+/* ---- uninstall, unbuild, remove ---- */
+
+int dkms_broken(struct dkms *d)
+{
+	return cli_fail(d->cli, DKMS_BROKEN,
+			"the source tree of %s/%s is not where it was; put it back, or "
+			"unregister it: kmodpkg remove %s/%s",
+			d->module, d->version, d->module, d->version);
+}
+
+static int check_added(struct dkms *d)
+{
+	int rc = need_version(d);
+
+	if (rc)
+		return rc;
+	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
+	case DKMS_IS_ADDED:
+		return 0;
+	case DKMS_IS_BROKEN:
+		return dkms_broken(d);
+	default:
+		return cli_fail(d->cli, DKMS_UNKNOWN, "%s/%s is not in the tree",
+				d->module, d->version);
+	}
+}
+
+/* With --all the pairs that are there; else those of the named that are. */
+static int choose(struct dkms *d, bool installed)
+{
+	_cleanup_strv_ char **there = NULL;
+	size_t n = 0;
+	int rc = dkms_find_built(d, installed, &there);
+
+	if (rc < 0)
+		return rc;
+	if (d->all_kernels) {
+		d->pairs = kp_calloc(kp_strv_len(there), sizeof(*d->pairs));
+		kp_strv_foreach(p, there) {
+			_cleanup_strv_ char **words = kp_strv_split(*p, " ");
+
+			d->pairs[d->n_pairs].kernel = kp_strdup(words[0]);
+			d->pairs[d->n_pairs++].arch = kp_strdup(words[1]);
+		}
+		return 0;
+	}
+	for (size_t i = 0; i < d->n_pairs; i++) {
+		struct dkms_pair pair = d->pairs[i];
+		_cleanup_free_ char *name = kp_strf("%s %s", pair.kernel, pair.arch);
+
+		if (kp_strv_has(there, name)) {
+			/* Swapped, so that each is freed once. */
+			d->pairs[i] = d->pairs[n];
+			d->pairs[n++] = pair;
+			continue;
+		}
+		kp_info("%s/%s is not %s for kernel %s (%s), skipping", d->module,
+			d->version, installed ? "installed" : "built", pair.kernel,
+			pair.arch);
+	}
+	dkms_drop_pairs(d, n);
+	return 0;
+}
+
+static int take_away(struct dkms *d, char **kernels, void *data)
+{
+	const bool *build_too = data;
+	struct cli_target t = {
+		.module = d->module,
+		.version = d->version,
+		.kernels = kernels,
+	};
+
+	return *build_too ? cli_remove(d->cli, &t) : cli_uninstall(d->cli, &t);
+}
+
+int dkms_uninstall(struct dkms *d)
+{
+	bool build_too = false;
+	int rc = check_added(d);
+
+	if (rc == 0)
+		rc = choose(d, true);
+	return rc ? rc : dkms_each_arch(d, take_away, &build_too);
+}
+
+int dkms_unbuild(struct dkms *d)
+{
+	bool build_too = true;
+	int rc = check_added(d);
+
+	if (rc == 0)
+		rc = choose(d, false);
+	return rc ? rc : dkms_each_arch(d, take_away, &build_too);
+}
+
+int dkms_remove(struct dkms *d)
+{
+	struct cli_target all = { .module = d->module, .version = d->version };
+	_cleanup_strv_ char **left = NULL;
+	int rc = check_added(d);
+
+	if (rc == 0 && !d->all_kernels)
+		rc = dkms_unbuild(d);
+	if (rc == 0 && !d->all_kernels)
+		rc = dkms_find_built(d, false, &left);
+	/* With its last build the source goes out of the tree. */
+	return rc || left ? rc : cli_remove(d->cli, &all);
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
+#include <string.h>
+
+#include <kmodpkg/pkgdb.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/backend.h"
+#include "lib/initramfs.h"
+#include "lib/kernel.h"
+
+/* The first line of a small file, if it is usable as a name. */
+static char *read_name(struct kp_ctx *ctx, const char *path)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t len;
+
+	if (kp_read_in(ctx->root_fd, path, 4096, &text, &len) < 0)
+		return NULL;
+	text[strcspn(text, "\n")] = '\0';
+	return kp_name_ok(text) ? kp_steal(&text) : NULL;
+}
+
+static bool is_superseded(struct kp_ctx *ctx, const char *kernel)
+{
+	const struct kp_backend *b = ctx->backend;
+
+	return b && b->ops->superseded && b->ops->superseded(b->db, kernel, NULL) == 1;
+}
+
+char *kp_initramfs_pkgbase(struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
+
+	kp_strv_foreach(tree, trees) {
+		_cleanup_free_ char *path = kp_strf("%s/%s/pkgbase", *tree, kernel);
+		char *name = read_name(ctx, path);
+
+		if (name && !is_superseded(ctx, kernel))
+			return name;
+		free(name);
+	}
+	return NULL;
+}
+
+/* A word of bash that stands for itself, in quotes or not; NULL for any other. */
+static char *literal(const char *s, const char *end)
+{
+	char quote = s < end && (*s == '"' || *s == '\'') ? *s : '\0';
+	const char *special = quote == '\'' ? "" : quote ? "$`\\" : "$`\\\"'*?[(&|<>";
+	const char *start = quote ? s + 1 : s;
+
+	for (s = start; s < end && *s != quote; s++) {
+		if (!quote && strchr("\t #;", *s))
+			break;
+		if (!*s || strchr(special, *s))
+			return NULL;
+	}
+	if (quote && (s == end || (s + 1 < end && !strchr("\t #;", s[1]))))
+		return NULL;
+	return kp_strndup(start, (size_t)(s - start));
+}
+
+/* The value of a line NAME_image=VALUE or NAME_uki=VALUE, else NULL. */
+static char *image_of_line(const char *line, const char *end)
+{
+	const char *name, *equals;
+	_cleanup_free_ char *word = NULL;
+
+	while (line < end && (*line == ' ' || *line == '\t'))
+		line++;
+	name = line;
+	while (line < end && (isalnum((unsigned char)*line) || *line == '_'))
+		line++;
+	equals = line;
+	if (equals == end || *equals != '=')
+		return NULL;
+	word = kp_strndup(name, (size_t)(equals - name));
+	if (!kp_str_ends(word, "_image") && !kp_str_ends(word, "_uki"))
+		return NULL;
+	return literal(equals + 1, end);
+}
+
+void kp_initramfs_preset_parse(const char *text, size_t len, char ***images)
+{
+	const char *end = text + len;
+
+	for (const char *line = text, *stop; line < end; line = stop + 1) {
+		_cleanup_free_ char *image = NULL;
+
+		stop = memchr(line, '\n', (size_t)(end - line)) ?: end;
+		image = image_of_line(line, stop);
+		if (image && *image == '/' && kp_relpath_ok(image + 1) &&
+		    !kp_strv_has(*images, image))
+			kp_strv_take(images, kp_steal(&image));
+	}
+}
+
+void kp_initramfs_preset(struct kp_ctx *ctx, const char *pkgbase, char ***images)
+{
+	_cleanup_free_ char *path = kp_strf("/etc/mkinitcpio.d/%s.preset", pkgbase);
+	_cleanup_free_ char *text = NULL;
+	_cleanup_strv_ char **named = NULL;
+	size_t len;
+
+	if (kp_read_in(ctx->root_fd, path, 65536, &text, &len) < 0)
+		return;
+	kp_initramfs_preset_parse(text, len, &named);
+	/* Without any that we understand, those that mkinitcpio's own script assumes. */
+	if (!named)
+		kp_strv_addf(&named, "/boot/initramfs-%s.img", pkgbase);
+	kp_strv_foreach(image, named)
+		kp_strv_add(images, *image);
+}
+
+/* What stands for this system in the names of its boot loader entries, in the order in which
+ * kernel-install(8) looks for it. */
+static char **entry_tokens(struct kp_ctx *ctx)
+{
+	static const char *const files[] = { "/etc/kernel/entry-token",
+					     "/etc/machine-id" };
+	char **tokens = NULL;
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(files); i++) {
+		char *token = read_name(ctx, files[i]);
+
+		if (token)
+			kp_strv_take(&tokens, token);
+	}
+	if (!kp_str_empty(ctx->distro))
+		kp_strv_add(&tokens, ctx->distro);
+	kp_strv_add(&tokens, "Default");
+	return tokens;
+}
+
+/* TOKEN-KERNEL.efi, or with the tries that it has left TOKEN-KERNEL+3-0.efi: the unified
+ * kernel images of the Boot Loader Specification, type 2. */
+static void add_unified(struct kp_ctx *ctx, const char *boot, const char *token,
+			const char *kernel, char ***images)
+{
+	_cleanup_free_ char *dir = kp_path_join(boot, "EFI/Linux");
+	_cleanup_free_ char *stem = kp_strf("%s-%s", token, kernel);
+	_cleanup_strv_ char **names = NULL;
+
+	if (kp_list_in(ctx->root_fd, dir, &names) < 0)
+		return;
+	kp_strv_foreach(name, names) {
+		const char *rest = *name + strlen(stem);
+
+		if (kp_str_starts(*name, stem) &&
+		    (kp_str_eq(rest, ".efi") ||
+		     (*rest == '+' && kp_str_ends(rest, ".efi"))))
+			kp_strv_take(images, kp_path_join(dir, *name));
+	}
+}
+
+void kp_initramfs_entries(struct kp_ctx *ctx, const char *kernel, char ***images)
+{
+	static const char *const boots[] = { "/efi", "/boot", "/boot/efi" };
+	_cleanup_strv_ char **tokens = entry_tokens(ctx);
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(boots); i++) {
+		kp_strv_foreach(token, tokens) {
+			kp_strv_addf(images, "%s/%s/%s/initrd", boots[i], *token, kernel);
+			add_unified(ctx, boots[i], *token, kernel, images);
+		}
+	}
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+
+#include "rpm.h"
+
+static void backend_close(struct kp_pkgdb *db)
+{
+	if (db->client_fd >= 0)
+		close(db->client_fd);
+	free(db->root);
+	free(db->dbpath);
+	free(db);
+}
+
+static int backend_open(int root_fd, unsigned int flags, struct kp_pkgdb **ret,
+			struct kp_err *err)
+{
+	struct kp_pkgdb *db;
+	int rc = kp_rpm_init(err);
+
+	if (rc < 0)
+		return rc;
+	db = kp_calloc(1, sizeof(*db));
+	*db = (struct kp_pkgdb){
+		.root_fd = root_fd,
+		.nested = flags & KP_OPEN_NESTED,
+		.client_fd = -1,
+	};
+	if (kp_rpm_is_slash(root_fd)) {
+		db->root = kp_strdup("/");
+	} else {
+		db->root = kp_strf("/proc/self/fd/%d", root_fd);
+		db->dbpath = kp_rpm_foreign_dbpath(root_fd);
+	}
+	if (db->nested)
+		kp_rpm_client_load(db);
+	*ret = db;
+	return 0;
+}
+
+/* Does any of the installed kernels belong to a package? */
+static bool owns_kernel(struct kp_pkgdb *db)
+{
+	_cleanup_strv_ char **kernels = NULL, **paths = NULL;
+	struct kp_owner *owners;
+	bool found = false;
+	size_t n;
+
+	if (kp_list_in(db->root_fd, "/lib/modules", &kernels) < 0)
+		return false;
+	kp_strv_foreach(k, kernels) {
+		kp_strv_addf(&paths, "/lib/modules/%s/kernel", *k);
+		kp_strv_addf(&paths, "/lib/modules/%s/modules.builtin", *k);
+		kp_strv_addf(&paths, "/boot/vmlinuz-%s", *k);
+	}
+	n = kp_strv_len(paths);
+	owners = kp_calloc(n, sizeof(*owners));
+	kp_rpm_owner(db, (const char *const *)paths, n, owners, NULL);
+	for (size_t i = 0; i < n; i++) {
+		found |= owners[i].package != NULL;
+		free(owners[i].package);
+		free(owners[i].version);
+		free(owners[i].path);
+	}
+	free(owners);
+	return found;
+}
+
+static int backend_probe(int root_fd)
+{
+	_cleanup_free_ char *dbpath = NULL;
+	struct kp_pkgdb *db;
+	int score = 0;
+
+	if (backend_open(root_fd, 0, &db, NULL) < 0)
+		return 0;
+	dbpath = kp_rpm_dbpath(db);
+	if (kp_rpm_has_db(root_fd, dbpath))
+		score = owns_kernel(db) ? 2 : 1;
+	backend_close(db);
+	return score;
+}
+
+extern const struct kp_pkgdb_ops kp_pkgdb_ops;
+__attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
+	.abi = KP_PKGDB_ABI,
+	.size = sizeof(struct kp_pkgdb_ops),
+	.name = "rpm",
+	.probe = backend_probe,
+	.open = backend_open,
+	.close = backend_close,
+	.state = kp_rpm_lock_state,
+	.list = kp_rpm_list,
+	.owner = kp_rpm_owner,
+	.write = kp_rpm_write,
+	.commit = kp_rpm_commit,
+	.suggest_headers = kp_rpm_suggest_headers,
+};

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Debian's own NAME-dkms packages, unmodified, with kmodpkg in the place of dkms.
+
+# Their modules are built for kernel K, each in a package of its own, and dkms says the same.
+assert_dkms_installed()
+{
+	local k=$1 package name version row
+	shift
+	for package; do
+		read -r name version < <(dkms_source "$package")
+		row=$(kmodpkg status | awk -v n="$name" -v v="$version" -v k="$k" \
+			'$1 == n && $2 == v && $3 == k { print $4, $5 }')
+		[[ $row == "installed "* ]] || fail "$package, $name/$version for $k: '$row'"
+		dpkg-query -L "${row#* }" | grep -q '\.ko' || fail "${row#* } has no module"
+		grep -q "^$name/$version, $k, .*: installed$" <<<"$(dkms status)" ||
+			fail "dkms status does not list $name/$version for $k as installed"
+	done
+}
+
+# Nothing of them is there for kernel K.
+assert_dkms_gone()
+{
+	fail_on "generated packages are left" "$(generated_packages "$1")"
+	[ ! -e "/lib/modules/$1/updates" ] || fail "modules for $1 are left"
+}
+
+# No source is known any more, and nothing that was built of one is kept.
+assert_dkms_forgotten()
+{
+	[ -z "$(dkms status)" ] || fail "dkms status lists: $(dkms status)"
+	fail_on "left in DKMS's tree" "$(find /var/lib/dkms -mindepth 1 ! -name 'mok.*')"
+	fail_on "left in our state" \
+		"$(find /var/lib/kmodpkg /var/log/kmodpkg -mindepth 1 -type f ! -name intent.json)"
+	fail_on "left in /usr/src" "$(find /usr/src -mindepth 1 -maxdepth 1 ! -name 'linux-*')"
+}
+
+# install_and_remove KERNEL NEXT PACKAGE...: the life of module packages: they come to a system
+# with one kernel, see the next one come, and go.
+install_and_remove()
+{
+	local k=$1 next=$2
+	shift 2
+	run apt-get install "linux-image-$k" "linux-headers-$k"
+	run apt-get install "$@"
+	assert_dkms_installed "$k" "$@"
+	assert_system
+	run apt-get install "linux-image-$next" "linux-headers-$next"
+	assert_dkms_installed "$k" "$@"
+	assert_dkms_installed "$next" "$@"
+	assert_system
+	run apt-get remove "$1"
+	[ $# -eq 1 ] || assert_dkms_installed "$next" "${@:2}"
+	assert_system
+	run apt-get purge "$@"
+	assert_dkms_gone "$k"
+	assert_dkms_gone "$next"
+	assert_dkms_forgotten
+}
+
+scenario dkms_packages kmodpkg smoke
+dkms_packages()
+{
+	install_and_remove "$K1" "$K2" "${DKMS_PACKAGES[@]}"
+}
+
+# apt does not look for dkms, and its own is not wanted any more.
+scenario dkms_is_provided kmodpkg
+dkms_is_provided()
+{
+	run apt-get install -s vpoll-dkms
+	assert_no_output '^(Inst|Remv) (dkms|kmodpkg) '
+	run apt-get install dkms -s
+	assert_output '^Remv kmodpkg '
+}
+
+# A source that the kernel's configuration excludes is no failure.
+scenario dkms_excluded kernel
+dkms_excluded()
+{
+	run apt-get install v4l2loopback-dkms
+	assert_dkms_gone "$K1"
+	assert_status v4l2loopback "$K1" excluded
+	run apt-get remove v4l2loopback-dkms
+	assert_dkms_forgotten
+}
+
+# Nor is one that does not compile a reason to leave its package half configured.
+scenario dkms_build_fails kernel
+dkms_build_fails()
+{
+	run apt-get install "$(dkms_deb kmodpkg-broken 1.0)"
+	assert_output 'does not compile, on purpose'
+	assert_status kmodpkg-broken "$K1" failed
+	run apt-get purge kmodpkg-broken-dkms
+	assert_dkms_forgotten
+}
+
+# What is in place of a module at any moment works: while the new version is built the old one is
+# there, owned, in the index, though the old prerm has said "dkms remove".
+scenario dkms_upgraded kernel
+dkms_upgraded()
+{
+	run apt-get install "$(dkms_deb kmodpkg-hello 1.0)"
+	assert_modules "$K1" kmodpkg_hello
+	upgrade_at_the_gate "$(dkms_deb kmodpkg-hello 1.1)" 1.0 1.1
+	# The same version in a new package: there is nothing to build.
+	initramfs_reset
+	run apt-get install "$(dkms_deb kmodpkg-hello 1.1 2)"
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made
+	run apt-get purge kmodpkg-hello-dkms
+	assert_modules "$K1"
+	assert_dkms_forgotten
+}
+
+# upgrade_at_the_gate DEB OLD NEW
+upgrade_at_the_gate()
+{
+	local apt rc=0
+	gate_close
+	apt-get install "$1" >/tmp/apt.log 2>&1 </dev/null &
+	apt=$!
+	gate_wait
+	assert_hello "$2"
+	gate_open
+	wait "$apt" || rc=$?
+	cat /tmp/apt.log
+	[ $rc -eq 0 ] || fail "apt-get ended with status $rc"
+	assert_modules "$K1" kmodpkg_hello
+	assert_hello "$3"
+}
+
+assert_hello()
+{
+	local ko
+	ko=$(module_file "$K1" kmodpkg_hello)
+	[ "$(modinfo -F version "$ko")" = "$1" ] || fail "$ko is not version $1"
+	grep -q "^$MODULE_DIR/${ko##*/}:" "$(kernel_dir "$K1")/modules.dep" ||
+		fail "modules.dep does not list $ko"
+	assert_module_owner "$K1" kmodpkg_hello "$ko"
+}
+
+# A postinst may want to load what it has just installed; the module is in place by then.
+scenario dkms_loaded_by_postinst kernel
+dkms_loaded_by_postinst()
+{
+	local deb dir
+	deb=$(dkms_deb kmodpkg-hello 1.0)
+	dir=$(mktemp -d)
+	dpkg-deb -R "$deb" "$dir"
+	echo "modprobe -S $K1 -n -v kmodpkg_hello" >>"$dir/DEBIAN/postinst"
+	dpkg-deb --root-owner-group -Znone -b "$dir" "$deb"
+	initramfs_reset
+	run apt-get install "$deb"
+	assert_output '^insmod .*/kmodpkg_hello\.ko'
+	assert_modules "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
+}
+
+# A person unregisters the source; whoever installs the package again wants it.
+scenario dkms_installed_again kernel
+dkms_installed_again()
+{
+	local deb
+	deb=$(dkms_deb kmodpkg-hello 1.0)
+	run apt-get install "$deb"
+	run dkms remove kmodpkg-hello/1.0 --all
+	assert_modules "$K1"
+	run kmodpkg sync
+	assert_modules "$K1"
+	run apt-get install --reinstall "$deb"
+	assert_modules "$K1" kmodpkg_hello
+	run apt-get remove kmodpkg-hello-dkms
+	assert_modules "$K1"
+	run apt-get install "$deb"
+	assert_modules "$K1" kmodpkg_hello
+}

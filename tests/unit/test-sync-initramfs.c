@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* When the initramfs is made anew: now, by the end of the transaction, or by nobody. */
+#include "system.h"
+
+static void set_initramfs_tool(struct test_system *s, const char *exit_code)
+{
+	_cleanup_free_ char *text =
+		kp_strf("#!/bin/sh\necho \"$@\" >>/noted\nexit %s\n", exit_code);
+
+	test_put(&s->root, "/usr/sbin/update-initramfs", text);
+	assert_int_equal(chmod("/usr/sbin/update-initramfs", 0755), 0);
+}
+
+static void assert_noted(struct test_system *s, const char *text)
+{
+	_cleanup_free_ char *noted = test_get(&s->root, "/noted");
+
+	assert_string_equal(noted, text);
+}
+
+/* A drain comes after every call of dpkg: what failed is not tried, and told of, each time. */
+static void a_drain_settles_in_vain_once(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1, call[] = "-u -k " K1 "\n";
+	const struct timespec old[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_put(&s->root, initrd, "");
+	assert_int_equal(utimensat(AT_FDCWD, initrd, old, 0), 0);
+	set_initramfs_tool(s, "1");
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_fake(s, "lock", "can-commit");
+	assert_int_equal(kp_drain(s->ctx, &s->err), -ECHILD);
+	assert_noted(s, call);
+	test_drain(s);
+	assert_noted(s, call);
+	assert_true(test_exists(s, "/var/lib/kmodpkg/unsettled/" K1));
+	/* A sync tries, and so does a drain after another change. */
+	set_initramfs_tool(s, "0");
+	test_sync(s);
+	assert_noted(s, "-u -k " K1 "\n-u -k " K1 "\n");
+	test_assert_installed(s, "hello", "1.0", K1);
+	test_assert_settled(s);
+}
+
+/* The manager's own hook makes the initramfs after ours; the end of the transaction looks. */
+static void initramfs_of_the_transaction(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1, call[] = "-u -k " K1 "\n";
+	const struct timespec old[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+	const struct kp_sync_opts opts = { .no_initramfs = true };
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_put(&s->root, "/noted", "");
+	set_initramfs_tool(s, "0");
+	test_put(&s->root, initrd, "");
+	assert_int_equal(utimensat(AT_FDCWD, initrd, old, 0), 0);
+	test_fake(s, "lock", "can-commit");
+	s->ctx->nested = true;
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	assert_noted(s, "");
+	assert_true(test_exists(s, "/var/lib/kmodpkg/unsettled/" K1));
+	assert_false(test_exists(s, "/var/lib/kmodpkg/unsettled/" K2));
+	test_drain(s);
+	assert_noted(s, call);
+	test_assert_installed(s, "hello", "1.0", K1);
+	test_assert_settled(s);
+	/* A person who wants none is told by no later transaction. */
+	s->ctx->nested = false;
+	assert_int_equal(utimensat(AT_FDCWD, initrd, old, 0), 0);
+	test_say(s, "hello", "1.0", K1, KP_INTENT_HOLD);
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	test_assert_settled(s);
+	assert_noted(s, call);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		SYSTEM_TEST(a_drain_settles_in_vain_once),
+		SYSTEM_TEST(initramfs_of_the_transaction),
+	};
+
+	test_system_prepare(argc, argv);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
