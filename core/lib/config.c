@@ -64,7 +64,7 @@ static int parse_bool(const struct place *at, const char *value, bool *ret,
 		      struct kp_err *err)
 {
 	static const char *const words[] = { "no", "yes", NULL };
-	int i, r;
+	int i = 0, r;
 
 	r = parse_word(at, value, words, "yes or no", &i, err);
 	if (!r)
