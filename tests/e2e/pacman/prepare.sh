@@ -23,9 +23,7 @@ chmod 755 "$work"
 # shellcheck disable=SC2153 # of that file
 KLTS=$K1-lts
 
-apt-get install -y pacman-package-manager libarchive-tools libalpm-dev libjansson4 libmd0 libkmod2 \
-	libarchive-dev
-apt-get clean -y -o Dir::Cache::archives=/nonexistent || true
+apt-get install -y pacman-package-manager makepkg libarchive-tools libjansson4 libmd0 libkmod2
 
 # extract DIR K: the files of Debian's packages of a kernel and its headers.
 extract()
@@ -66,7 +64,7 @@ headers()
 		[ ! -d "$arch" ] || [ "${arch##*/}" = x86 ] || rm -r "$arch"
 	done
 	# Asks dpkg.
-	sed -i '/DEB_BUILD_ARCH/d; /^ifneq/,/^endif/d' "$to/.kernelvariables"
+	sed -i '/^ifneq/,/^endif/d; /DEB_BUILD_ARCH/d' "$to/.kernelvariables"
 }
 
 # pack DIR NAME K BASE
