@@ -10,7 +10,7 @@ MOK=/var/lib/dkms/mok
 with_dkms()
 {
 	run apt-get install "linux-image-$K1" "linux-headers-$K1"
-	run apt-get install dkms "$(dkms_deb kmodpkg-hello 1.0)"
+	run apt-get install dkms openssl "$(dkms_deb kmodpkg-hello 1.0)"
 	module_file "$K1" kmodpkg_hello
 	[ -s $MOK.key ] || fail "DKMS has made no key"
 	echo "mok_signing_key=$MOK.key" >>/etc/dkms/framework.conf
