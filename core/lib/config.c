@@ -64,7 +64,7 @@ static int parse_bool(const struct place *at, const char *value, bool *ret,
 		      struct kp_err *err)
 {
 	static const char *const words[] = { "no", "yes", NULL };
-	int i, r;
+	int i = 0, r;
 
 	r = parse_word(at, value, words, "yes or no", &i, err);
 	if (!r)
@@ -117,7 +117,7 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 	static const char *const modes[] = { "auto", "yes", "no", NULL };
 	static const char *const sandbox[] = { "available", "required", NULL };
 	const char *key = at->key;
-	int i, r;
+	int i = 0, r;
 
 	if (!strcmp(key, "jobs"))
 		return parse_number(at, value, 0, JOBS_MAX, &config->jobs, err);

@@ -422,7 +422,7 @@ int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		/* state() says from now on that we must defer. */
 		kp_warn("%s; the modules are put in place and get their packages later",
 			why.text);
-		db->cannot_nest = true;
+		db->cannot_commit = true;
 		rc = -EBUSY;
 	}
 	/* Busy says that nothing was changed. What has been done is done, the rest stays
