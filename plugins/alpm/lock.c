@@ -156,7 +156,7 @@ static int judge(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder
 {
 	_cleanup_free_ char *path = kp_path_join(db->dbpath, LOCK);
 	_cleanup_(open_lock_clear) struct open_lock above = { 0 };
-	bool sure = find_above(&above), there;
+	bool sure = find_above(&above), there, inside;
 	struct stat st;
 	int rc;
 
@@ -164,19 +164,21 @@ static int judge(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder
 	if (rc < 0 && rc != -ENOENT)
 		return kp_err_sys(err, rc, "look at '%s'", path);
 	there = rc == 0;
-	if (above.pid && kp_str_ends(above.path, DELETED)) {
-		/* Somebody has taken the lock away from the transaction around us. */
-		*ret = KP_LOCK_INSIDE_MUST_DEFER;
-	} else if (above.pid && !is_here(db->root_fd, &above)) {
-		return kp_err_set(
-			err, -EXDEV,
-			"the package manager around us works on another system");
-	} else if (!there) {
-		*ret = KP_LOCK_FREE;
-	} else if ((above.pid && same_file(&above.st, &st)) || (!above.pid && !sure)) {
+	inside = there && (above.pid ? same_file(&above.st, &st) : !sure);
+	if (inside) {
 		/* Where /proc does not tell, our caller does. */
 		*ret = db->nested && getppid() == db->parent ? KP_LOCK_INSIDE_CAN_COMMIT
 							     : KP_LOCK_INSIDE_MUST_DEFER;
+	} else if (above.pid && !kp_str_ends(above.path, DELETED) &&
+		   !is_here(db->root_fd, &above)) {
+		return kp_err_set(
+			err, -EXDEV,
+			"the package manager around us works on another system");
+	} else if (above.pid) {
+		/* Somebody has taken its lock away from the transaction around us. */
+		*ret = KP_LOCK_INSIDE_MUST_DEFER;
+	} else if (!there) {
+		*ret = KP_LOCK_FREE;
 	} else {
 		*ret = KP_LOCK_BUSY;
 		if (ret_holder)
