@@ -140,11 +140,8 @@ static int describe(struct kp_build_work *w, const struct kp_product *p,
 static int describe_all(struct kp_build_work *w, struct kp_record *rec,
 			struct kp_err *err)
 {
-	struct kp_hash h;
-	char content[KP_HASH_HEX];
 	int rc;
 
-	kp_hash_init(&h);
 	rec->files = kp_calloc(w->n_products + 1, sizeof(*rec->files));
 	rec->is_signed = w->n_products > 0;
 	for (size_t i = 0; i < w->n_products; i++) {
@@ -155,11 +152,8 @@ static int describe_all(struct kp_build_work *w, struct kp_record *rec,
 			return rc;
 		rec->n_files++;
 		rec->is_signed = rec->is_signed && w->products[i].is_signed;
-		kp_hash_field(&h, "dest", f->dest);
-		kp_hash_field(&h, "sha256", f->sha256);
 	}
-	kp_hash_hex(&h, content);
-	rec->content = kp_strdup(content);
+	kp_record_set_content(rec);
 	return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/hash.h"
 #include "base/str.h"
 #include "lib/jsonfile.h"
 #include "lib/record.h"
@@ -33,6 +34,21 @@ void kp_record_free(struct kp_record *rec)
 	free(rec->log);
 	free(rec->content);
 	free(rec);
+}
+
+void kp_record_set_content(struct kp_record *rec)
+{
+	char content[KP_HASH_HEX];
+	struct kp_hash h;
+
+	kp_hash_init(&h);
+	for (size_t i = 0; i < rec->n_files; i++) {
+		kp_hash_field(&h, "dest", rec->files[i].dest);
+		kp_hash_field(&h, "sha256", rec->files[i].sha256);
+	}
+	kp_hash_hex(&h, content);
+	free(rec->content);
+	rec->content = kp_strdup(content);
 }
 
 /* What the members of a record may hold, read or to be written; NULL: all is well. */

@@ -50,6 +50,8 @@ int kp_record_parse(const char *text, size_t len, const char *file,
 /* -EINVAL: a member is not what the file may hold (the reason is made fit instead). */
 int kp_record_save(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, const struct kp_record *rec, struct kp_err *err);
+/* Make rec->content of its files. */
+void kp_record_set_content(struct kp_record *rec);
 /* Drop the record and the published files of the pair; with the empty directories. */
 int kp_record_drop(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, struct kp_err *err);
