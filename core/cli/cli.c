@@ -119,7 +119,7 @@ int cli_open_backend(struct cli *cli, unsigned int flags)
 {
 	int rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
 
-	return rc == 0 && (flags & CLI_MUTATES) ? cli_check_transaction(cli) : rc;
+	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
 }
 
 int cli_open(struct cli *cli, unsigned int flags)

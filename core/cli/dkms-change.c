@@ -201,7 +201,7 @@ int dkms_install(struct dkms *d)
 	}
 	if (rc == 0)
 		rc = dkms_each_arch(d, make, &install);
-	if (rc == 0 && d->modprobe_on_install)
+	if (rc == 0 && (d->modprobe_on_install || d->cli->ctx->config.probe_devices))
 		dkms_probe_devices(d);
 	return rc;
 }

@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/artifact.h"
+#include "lib/framework.h"
 #include "lib/tool.h"
 
 /* What a signed module ends in: MODULE_SIG_STRING of Linux'
@@ -45,14 +46,17 @@ static char *find_sign_file(struct kp_ctx *ctx, const struct kp_kernel *kernel)
 static int find_tool(struct kp_ctx *ctx, const struct kp_kernel *kernel, char **ret,
 		     struct kp_err *err)
 {
-	if (ctx->config.sign_tool) {
-		if (!kp_tool_is(ctx, ctx->config.sign_tool))
+	_cleanup_free_ char *tool =
+		kp_framework_path(ctx->config.sign_tool, kernel->release);
+
+	if (tool) {
+		if (!kp_tool_is(ctx, tool))
 			return kp_err_set(
 				err, -ENOENT,
 				"the configured sign_tool '%s' is not there, or "
 				"not executable",
-				ctx->config.sign_tool);
-		*ret = kp_strdup(ctx->config.sign_tool);
+				tool);
+		*ret = kp_steal(&tool);
 		return 0;
 	}
 	*ret = kp_ctx_distro_is(ctx, "ubuntu") ? kp_tool_find(ctx, "kmodsign") : NULL;
@@ -72,9 +76,13 @@ static bool is_file(const struct kp_ctx *ctx, const char *path)
 	return !kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode);
 }
 
-static int configured_key(const struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
+static int configured_key(const struct kp_ctx *ctx, const struct kp_kernel *kernel,
+			  struct signer *s, struct kp_err *err)
 {
-	const char *key = ctx->config.sign_key, *cert = ctx->config.sign_cert;
+	_cleanup_free_ char *key =
+		kp_framework_path(ctx->config.sign_key, kernel->release);
+	_cleanup_free_ char *cert =
+		kp_framework_path(ctx->config.sign_cert, kernel->release);
 
 	if (!key || !cert)
 		return kp_err_set(
@@ -86,8 +94,8 @@ static int configured_key(const struct kp_ctx *ctx, struct signer *s, struct kp_
 	if (!is_file(ctx, cert))
 		return kp_err_set(err, -ENOENT,
 				  "the configured sign_cert '%s' is not there", cert);
-	s->key = kp_strdup(key);
-	s->cert = kp_strdup(cert);
+	s->key = kp_steal(&key);
+	s->cert = kp_steal(&cert);
 	return 0;
 }
 
@@ -118,13 +126,14 @@ static int own_key(struct kp_ctx *ctx, struct signer *s, int log_fd, struct kp_e
 	return 0;
 }
 
-static int find_key(struct kp_ctx *ctx, struct signer *s, int log_fd, struct kp_err *err)
+static int find_key(struct kp_ctx *ctx, const struct kp_kernel *kernel, struct signer *s,
+		    int log_fd, struct kp_err *err)
 {
 	static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
 	static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
 
 	if (ctx->config.sign_key || ctx->config.sign_cert)
-		return configured_key(ctx, s, err);
+		return configured_key(ctx, kernel, s, err);
 	if (kp_ctx_distro_is(ctx, "ubuntu") && is_file(ctx, shim_key) &&
 	    is_file(ctx, shim_cert)) {
 		s->key = kp_strdup(shim_key);
@@ -147,7 +156,7 @@ static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 			"kernel %s does not verify signatures (CONFIG_MODULE_SIG)",
 			kernel->release);
 	r = find_tool(ctx, kernel, &s->tool, err);
-	return r < 0 ? r : find_key(ctx, s, log_fd, err);
+	return r < 0 ? r : find_key(ctx, kernel, s, log_fd, err);
 }
 
 static int run_signer(const struct signer *s, const char *hash, const char *ko,
