@@ -140,3 +140,56 @@ test_dkms_as_a_user()
 	[ "$status" = 0 ] || fail "build by a user ended with $status: $(cat "$T"/err)"
 	there "/tmp/tree/hello/1.0/$K1/$A/module/hello.ko"
 }
+
+# The manual and the completions name every option and action.
+test_dkms_documentation_is_complete()
+{
+	local option file top=$here/../..
+
+	ours || return 0
+	for option in $(grep -oE '\{ "--[a-z_-]+"' "$top"/core/cli/dkms-args.c | grep -oE '[a-z][a-z_-]+'); do
+		for file in man/dkms.8 completions/dkms.bash completions/_dkms completions/dkms.fish; do
+			case $option:$file in
+			no-initrd:c* | no-clean-kernel:c* | no-prepare-kernel:c*) continue ;;
+			esac
+			grep -Eq -- "(-|-l )$option([^a-z_-]|\$)" "$top/$file" || fail "--$option is not in $file"
+		done
+	done
+	for option in $(grep -oE '^	\{ "[a-z_]+"' "$top"/core/cli/dkms.c | grep -oE '[a-z][a-z_]+'); do
+		for file in man/dkms.8 completions/dkms.bash completions/_dkms completions/dkms.fish; do
+			grep -Eq -- "(^|[^a-z_])$option([^a-z_]|\$)" "$top/$file" || fail "$option is not in $file"
+		done
+	done
+}
+
+test_dkms_bash_completion()
+{
+	local top=$here/../..
+
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	new_module with-hyphen 2.0
+	dkms_gives 0 add hello/1.0
+	cp "$top"/completions/dkms.bash "$root"/tmp/
+	# completes WORDS: EXPECTED
+	completes()
+	{
+		local words=$1 expected=$2 got
+
+		# shellcheck disable=SC2016
+		got=$(chroot "$root" bash -c '. /tmp/dkms.bash; read -ra COMP_WORDS <<<"$1"
+			[[ $1 != *" " ]] || COMP_WORDS+=("")
+			COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _dkms; echo "${COMPREPLY[*]}"' \
+			bash "$words")
+		[ "$got" = "$expected" ] || fail "'$words' gives '$got', not '$expected'"
+	}
+	completes 'dkms un' 'uninstall unbuild'
+	completes 'dkms add ' 'with-hyphen/2.0'
+	completes 'dkms remove ' 'hello/1.0'
+	completes 'dkms -k 6.1.0-1-test rem' 'remove'
+	completes 'dkms build hello/1.0 -k 6.1.0-1' "$K1"
+	completes 'dkms build --kernelver = 6.1.0-2' "$K2"
+	completes 'dkms status --templ' '--templatekernel'
+	completes 'dkms install -m ' 'hello/1.0 with-hyphen/2.0'
+}
