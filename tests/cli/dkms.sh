@@ -15,7 +15,7 @@ hidden='usr/src usr/lib/modules boot var/lib/dkms var/lib/kmodpkg var/log/kmodpk
 
 leave_system()
 {
-	! mountpoint -q "$system" || umount -R "$system"
+	! mountpoint -q "$system" || umount -Rl "$system"
 }
 
 # Is it our command? For cases, or parts of them, that are about what only we do.
