@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash disable=SC2154,SC2034,SC2013
 
-verbs='status sync add build install uninstall remove owner log conf adopt'
+verbs='status sync add build install uninstall remove owner log conf doctor adopt'
 
 test_help_lists_the_verbs()
 {
