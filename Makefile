@@ -133,8 +133,8 @@ FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm check check-unit check-e2e check-all \
-	fuzz bench demo deb rpm format clean FORCE
+.PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm install-alpm \
+	check check-unit check-e2e check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -246,22 +246,25 @@ $(O)/fuzz/fuzz-%: $(O)/fuzz/tests/fuzz/fuzz-%.o $(O)/fuzz/core.a
 
 INSTALL_PROGRAM = install -D -m 755
 INSTALL_DATA = install -D -m 644
+# The same for glue that names our command by its path.
+install-glue = sed 's,/usr/s*bin/kmodpkg,$(sbindir)/kmodpkg,' $(1) >$(O)/glue && $(INSTALL_DATA) $(O)/glue $(2)
 MAN := $(wildcard man/*.[158])
 
 install: all
 	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
+	ln -sf kmodpkg $(DESTDIR)$(sbindir)/dkms
 	$(if $(MAKE_FRONT),$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make)
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
-	$(INSTALL_DATA) completions/kmodpkg.bash \
-		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
-	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
-	$(INSTALL_DATA) completions/kmodpkg.fish \
-		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
+	$(foreach c,kmodpkg dkms,$(INSTALL_DATA) completions/$(c).bash \
+		$(DESTDIR)$(datadir)/bash-completion/completions/$(c) && \
+		$(INSTALL_DATA) completions/_$(c) $(DESTDIR)$(zshdir)/_$(c) && \
+		$(INSTALL_DATA) completions/$(c).fish \
+		$(DESTDIR)$(datadir)/fish/vendor_completions.d/$(c).fish &&) :
 	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf
 	install -d $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf.d
-	$(INSTALL_DATA) hooks/systemd/kmodpkg.service $(DESTDIR)$(unitdir)/kmodpkg.service
+	$(call install-glue,hooks/systemd/kmodpkg.service,$(DESTDIR)$(unitdir)/kmodpkg.service)
 
 # What makes dpkg and NAME-dkms packages call us; the triggers, and the link to dpkg.cfg from /etc/dpkg/dpkg.cfg.d, are part
 # of the package (packaging/deb).
@@ -281,6 +284,11 @@ install-rpm: all
 	$(INSTALL_PROGRAM) hooks/kernel-install/40-kmodpkg.install \
 		$(DESTDIR)$(kernelinstalldir)/40-kmodpkg.install
 	$(INSTALL_DATA) hooks/systemd/80-kmodpkg.preset $(DESTDIR)$(presetdir)/80-kmodpkg.preset
+
+# What makes pacman call us.
+install-alpm:
+	$(foreach h,$(notdir $(wildcard hooks/alpm/*.hook)),$(call \
+		install-glue,hooks/alpm/$(h),$(DESTDIR)$(datadir)/libalpm/hooks/$(h)) &&) :
 
 # ---- tests; the driver calls this Makefile for what it runs
 
@@ -308,6 +316,9 @@ deb:
 
 rpm:
 	O='$(O)' packaging/rpm/build
+
+pacman-pkg:
+	O='$(O)' packaging/pacman/build
 
 format:
 	clang-format -i $(wildcard core/*/*.[ch] core/include/*/*.h plugins/*/*.[ch] \

@@ -50,6 +50,7 @@ static int register_tree(struct cli *cli, struct cli_intent *i, const char *modu
 	if (rc < 0)
 		return rc;
 	kp_intent_set_removed(i->in, module, version, false);
+	kp_intent_drop_pending(i->in, module, version);
 	rc = cli_intent_save(cli, i);
 	if (rc < 0)
 		return rc;

@@ -224,6 +224,7 @@ static int forget_source(struct cli *cli, struct cli_target *t)
 	if (rc)
 		return rc;
 	kp_intent_forget(i.in, t->module, t->version);
+	kp_intent_drop_pending(i.in, t->module, t->version);
 	kp_intent_set_removed(i.in, t->module, t->version, true);
 	/* In this order a crash in between leaves a tombstone, which the next remove and
 	 * the next add both deal with, and no source that comes back by itself. */

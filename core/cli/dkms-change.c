@@ -51,7 +51,7 @@ static int already_added(struct dkms *d)
 	/* A script of a package is not to fail because a sync was faster. */
 	if (cli_in_transaction(d->cli)) {
 		kp_info("%s/%s is in the tree already", d->module, d->version);
-		return DKMS_OK;
+		return cli_keep_source(d->cli, d->module, d->version);
 	}
 	return cli_fail(d->cli, DKMS_UNKNOWN, "%s/%s is in the tree already", d->module,
 			d->version);
@@ -116,7 +116,9 @@ static int ensure_added(struct dkms *d)
 		return rc;
 	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
 	case DKMS_IS_ADDED:
-		return 0;
+		return cli_in_transaction(d->cli)
+			       ? cli_keep_source(d->cli, d->module, d->version)
+			       : 0;
 	case DKMS_IS_BROKEN:
 		return dkms_broken(d);
 	default:
@@ -199,7 +201,7 @@ int dkms_install(struct dkms *d)
 	}
 	if (rc == 0)
 		rc = dkms_each_arch(d, make, &install);
-	if (rc == 0 && d->modprobe_on_install)
+	if (rc == 0 && (d->modprobe_on_install || d->cli->ctx->config.probe_devices))
 		dkms_probe_devices(d);
 	return rc;
 }
@@ -280,6 +282,24 @@ static int take_away(struct dkms *d, char **kernels, void *data)
 	return *build_too ? cli_remove(d->cli, &t) : cli_uninstall(d->cli, &t);
 }
 
+/* Its end shows whether it is meant. */
+static int leave_to_transaction(struct dkms *d, enum kp_intent_kind kind)
+{
+	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
+	int rc = cli_intent_open(d->cli, &i);
+
+	if (rc < 0)
+		return rc;
+	if (d->all_kernels && kind == KP_INTENT_REMOVE)
+		kp_intent_set_pending(i.in, d->module, d->version, "", kind);
+	for (size_t n = 0; n < d->n_pairs; n++)
+		kp_intent_set_pending(i.in, d->module, d->version, d->pairs[n].kernel,
+				      kind);
+	kp_info("%s/%s goes at the end of the transaction, unless a package brings it",
+		d->module, d->version);
+	return cli_intent_save(d->cli, &i);
+}
+
 int dkms_uninstall(struct dkms *d)
 {
 	bool build_too = false;
@@ -287,6 +307,8 @@ int dkms_uninstall(struct dkms *d)
 
 	if (rc == 0)
 		rc = choose(d, true);
+	if (rc == 0 && d->n_pairs && cli_in_transaction(d->cli))
+		return leave_to_transaction(d, KP_INTENT_UNINSTALL);
 	return rc ? rc : dkms_each_arch(d, take_away, &build_too);
 }
 
@@ -297,6 +319,8 @@ int dkms_unbuild(struct dkms *d)
 
 	if (rc == 0)
 		rc = choose(d, false);
+	if (rc == 0 && d->n_pairs && cli_in_transaction(d->cli))
+		return leave_to_transaction(d, KP_INTENT_REMOVE);
 	return rc ? rc : dkms_each_arch(d, take_away, &build_too);
 }
 
@@ -306,6 +330,8 @@ int dkms_remove(struct dkms *d)
 	_cleanup_strv_ char **left = NULL;
 	int rc = check_added(d);
 
+	if (rc == 0 && cli_in_transaction(d->cli))
+		return leave_to_transaction(d, KP_INTENT_REMOVE);
 	if (rc == 0 && !d->all_kernels)
 		rc = dkms_unbuild(d);
 	if (rc == 0 && !d->all_kernels)

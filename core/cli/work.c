@@ -43,6 +43,16 @@ void cli_intent_close(struct cli_intent *i)
 	i->lock = -1;
 }
 
+int cli_keep_source(struct cli *cli, const char *module, const char *version)
+{
+	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
+	int rc = cli_intent_open(cli, &i);
+
+	if (rc < 0 || !kp_intent_drop_pending(i.in, module, version))
+		return rc;
+	return cli_intent_save(cli, &i);
+}
+
 bool cli_in_transaction(struct cli *cli)
 {
 	struct kp_backend *b = cli->ctx->backend;

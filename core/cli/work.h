@@ -21,6 +21,9 @@ int cli_intent_open(struct cli *cli, struct cli_intent *ret);
 int cli_intent_save(struct cli *cli, const struct cli_intent *i);
 void cli_intent_close(struct cli_intent *i); /* without saving */
 
+/* A source that is wanted (again) within a transaction is not to be removed at its end. */
+int cli_keep_source(struct cli *cli, const char *module, const char *version);
+
 /* kp_sync() with the progress display. */
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
 

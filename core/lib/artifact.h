@@ -64,8 +64,10 @@ int kp_artifact_strip(struct kp_ctx *ctx, const struct kp_sandbox *sb, const cha
 int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel *kernel,
 		     const struct kp_kernel_build *kb, int log_fd, bool *ret_signed,
 		     char **ret_why, struct kp_err *err);
-/* Key and certificate that modules are signed with, to be freed. -ENOKEY: none was made yet. */
-int kp_sign_key(struct kp_ctx *ctx, char **ret_key, char **ret_cert, struct kp_err *err);
+/* Key and certificate that modules for this kernel are signed with, to be freed. -ENOKEY: none
+ * was made yet. */
+int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,
+		struct kp_err *err);
 /* Does the file (not compressed) end in the kernel's signature marker? A file that cannot be
  * read has none. */
 bool kp_artifact_is_signed(struct kp_ctx *ctx, const char *ko);

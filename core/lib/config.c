@@ -117,7 +117,7 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 	static const char *const modes[] = { "auto", "yes", "no", NULL };
 	static const char *const sandbox[] = { "available", "required", NULL };
 	const char *key = at->key;
-	int i, r;
+	int i = 0, r;
 
 	if (!strcmp(key, "jobs"))
 		return parse_number(at, value, 0, JOBS_MAX, &config->jobs, err);

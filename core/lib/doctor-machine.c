@@ -179,6 +179,16 @@ static void look_at_unsigned(const struct kp_world *w, struct kp_doctor *d)
 	}
 }
 
+/* The configuration may have a key for each kernel: the running one's, or the newest's. */
+static const char *kernel_of(const struct kp_world *w)
+{
+	const char *running = kp_kernel_running();
+
+	if (running)
+		return running;
+	return w->kernels.n ? w->kernels.list[w->kernels.n - 1].release : "";
+}
+
 static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
 {
@@ -190,7 +200,7 @@ static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 	s->secure_boot = s->booted && kp_secure_boot_is_on(ctx);
 	s->wanted = ctx->config.sign != KP_SIGN_NO;
 	if (s->wanted) {
-		r = kp_sign_key(ctx, &s->key, &s->certificate, &err);
+		r = kp_sign_key(ctx, kernel_of(w), &s->key, &s->certificate, &err);
 		/* One that is not there is made when it is needed. */
 		if (r < 0 && r != -ENOKEY)
 			kp_doctor_add(d, "signing", kp_strdup(kp_err_text(&err, r)),

@@ -10,6 +10,7 @@
 #include "lib/backend.h"
 #include "lib/forget.h"
 #include "lib/install.h"
+#include "lib/removal.h"
 #include "lib/settle.h"
 
 /* How long the end of a transaction waits for another of our processes. */
@@ -213,6 +214,26 @@ static int mark_again(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_er
 	return r;
 }
 
+/* With a source's last package goes what is remembered of its removal. */
+static int forget_removed(struct kp_ctx *ctx, struct kp_err *err)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
+	struct kp_pkg_installed *list = NULL;
+	const char *module, *version;
+	size_t n = 0;
+	int r = kp_intent_load(ctx, &in, err);
+
+	if (r < 0 || !kp_intent_nth_removed(in, 0, &module, &version))
+		return r;
+	r = ctx->backend->ops->list(ctx->backend->db, &list, &n, err);
+	if (r == 0)
+		r = kp_removal_sweep(ctx, in, list, n, err);
+	for (size_t i = 0; i < n; i++)
+		kp_pkg_installed_clear(&list[i]);
+	free(list);
+	return r;
+}
+
 static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_result *ret,
 		 struct kp_err *err)
 {
@@ -230,6 +251,8 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_re
 		r = ctx->backend->ops->commit(ctx->backend->db, changes, q->n, err);
 	if (r == 0)
 		r = finish(&d, q, changes, err);
+	if (r == 0 && ret->erased)
+		r = forget_removed(ctx, err);
 	kp_sources_clear(&d.sources);
 	free(changes);
 	return r;

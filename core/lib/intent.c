@@ -21,7 +21,7 @@ struct sayings {
 };
 
 struct kp_intent {
-	struct sayings pairs, removed;
+	struct sayings pairs, removed, pending;
 };
 
 static void sayings_remove(struct sayings *s, size_t i)
@@ -95,6 +95,7 @@ void kp_intent_free(struct kp_intent *in)
 		return;
 	sayings_clear(&in->pairs);
 	sayings_clear(&in->removed);
+	sayings_clear(&in->pending);
 	free(in);
 }
 
@@ -144,6 +145,61 @@ void kp_intent_forget(struct kp_intent *in, const char *module, const char *vers
 		    !strcmp(in->pairs.list[i].version, version))
 			sayings_remove(&in->pairs, i);
 	kp_intent_set_removed(in, module, version, false);
+}
+
+bool kp_intent_drop_pending(struct kp_intent *in, const char *module, const char *version)
+{
+	size_t before = in->pending.n;
+
+	for (size_t i = in->pending.n; i-- > 0;)
+		if (!strcmp(in->pending.list[i].module, module) &&
+		    !strcmp(in->pending.list[i].version, version))
+			sayings_remove(&in->pending, i);
+	return in->pending.n != before;
+}
+
+void kp_intent_set_pending(struct kp_intent *in, const char *module, const char *version,
+			   const char *kernel, enum kp_intent_kind kind)
+{
+	size_t i;
+
+	if (kind == KP_INTENT_NONE) {
+		if (sayings_find(&in->pending, module, version, kernel, &i))
+			sayings_remove(&in->pending, i);
+		return;
+	}
+	if (sayings_find(&in->pending, module, version, "", &i))
+		return;
+	if (!*kernel)
+		kp_intent_drop_pending(in, module, version);
+	if (sayings_find(&in->pending, module, version, kernel, &i))
+		sayings_remove(&in->pending, i);
+	/* It may have moved. */
+	sayings_find(&in->pending, module, version, kernel, &i);
+	sayings_insert(&in->pending, i, module, version, kernel, kind);
+}
+
+bool kp_intent_pending(const struct kp_intent *in, size_t i, const char **ret_module,
+		       const char **ret_version, const char **ret_kernel,
+		       enum kp_intent_kind *ret_kind)
+{
+	if (i >= in->pending.n)
+		return false;
+	*ret_module = in->pending.list[i].module;
+	*ret_version = in->pending.list[i].version;
+	*ret_kernel = in->pending.list[i].kernel;
+	*ret_kind = in->pending.list[i].kind;
+	return true;
+}
+
+bool kp_intent_nth_removed(const struct kp_intent *in, size_t i, const char **ret_module,
+			   const char **ret_version)
+{
+	if (i >= in->removed.n)
+		return false;
+	*ret_module = in->removed.list[i].module;
+	*ret_version = in->removed.list[i].version;
+	return true;
 }
 
 bool kp_intent_removed(const struct kp_intent *in, const char *module,
@@ -228,17 +284,45 @@ static int parse_removed(json_t *array, const char *file, struct kp_intent *in,
 	return 0;
 }
 
+static int parse_pending(json_t *array, const char *file, struct kp_intent *in,
+			 struct kp_err *err)
+{
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const char *module, *version, *kernel = "", *what;
+		int r;
+
+		r = kp_json_unpack(json_array_get(array, i), file, err,
+				   "{s:s, s:s, s?s, s:s}", "module", &module, "version",
+				   &version, "kernel", &kernel, "what", &what);
+		if (r < 0)
+			return r;
+		if (!kp_name_ok(module) || !kp_name_ok(version) ||
+		    (*kernel && !kp_name_ok(kernel)))
+			return bad_item(file, "pending", i, "unsafe name", err);
+		if (strcmp(what, "remove") && (strcmp(what, "uninstall") || !*kernel))
+			return bad_item(file, "pending", i, "unknown \"what\"", err);
+		kp_intent_set_pending(in, module, version, kernel,
+				      strcmp(what, "remove") ? KP_INTENT_UNINSTALL
+							     : KP_INTENT_REMOVE);
+	}
+	return 0;
+}
+
 static int from_json(json_t *object, const char *file, struct kp_intent **ret,
 		     struct kp_err *err)
 {
 	_cleanup_(kp_intent_freep) struct kp_intent *in = kp_intent_new();
-	json_t *pins, *holds, *removed;
+	json_t *pins, *holds, *removed, *pending = NULL;
 	int schema, r;
 
-	r = kp_json_unpack(object, file, err, "{s:i, s:o, s:o, s:o}", "schema", &schema,
-			   "pins", &pins, "holds", &holds, "removed", &removed);
+	r = kp_json_unpack(object, file, err, "{s:i, s:o, s:o, s:o, s?o}", "schema",
+			   &schema, "pins", &pins, "holds", &holds, "removed", &removed,
+			   "pending", &pending);
 	if (r < 0)
 		return r;
+	if (pending && !json_is_array(pending))
+		return kp_err_set(err, -EINVAL, "%s: expected an array in \"pending\"",
+				  file);
 	if (!json_is_array(pins) || !json_is_array(holds) || !json_is_array(removed))
 		return kp_err_set(
 			err, -EINVAL,
@@ -249,6 +333,8 @@ static int from_json(json_t *object, const char *file, struct kp_intent **ret,
 		r = parse_pairs(holds, "holds", KP_INTENT_HOLD, file, in, err);
 	if (!r)
 		r = parse_removed(removed, file, in, err);
+	if (!r)
+		r = parse_pending(pending, file, in, err);
 	if (r < 0)
 		return r;
 	*ret = kp_steal(&in);
@@ -291,12 +377,16 @@ int kp_intent_load(struct kp_ctx *ctx, struct kp_intent **ret, struct kp_err *er
 /* Append the saying, or fail: what cannot be read back must not be written. */
 static int append(json_t *array, const struct saying *s, bool pair, struct kp_err *err)
 {
+	const char *what = s->kind == KP_INTENT_REMOVE	    ? "remove"
+			   : s->kind == KP_INTENT_UNINSTALL ? "uninstall"
+							    : NULL;
 	json_t *item = NULL;
 
 	if (kp_name_ok(s->module) && kp_name_ok(s->version) &&
 	    (!pair || kp_name_ok(s->kernel)))
-		item = json_pack("{s:s, s:s, s:s*}", "module", s->module, "version",
-				 s->version, "kernel", pair ? s->kernel : NULL);
+		item = json_pack("{s:s, s:s, s:s*, s:s*}", "module", s->module, "version",
+				 s->version, "kernel", pair ? s->kernel : NULL, "what",
+				 what);
 	if (!item)
 		return kp_err_set(err, -EINVAL,
 				  "intent on \"%.100s/%.100s\", kernel \"%.100s\" not "
@@ -311,10 +401,11 @@ int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err
 	_cleanup_free_ char *path = kp_path_join(ctx->state_dir, "intent.json");
 	_cleanup_json_ json_t *object = NULL;
 	json_t *pins = json_array(), *holds = json_array(), *removed = json_array();
+	json_t *pending = json_array();
 	int r = 0;
 
-	object = json_pack("{s:o, s:o, s:o}", "pins", pins, "holds", holds, "removed",
-			   removed);
+	object = json_pack("{s:o, s:o, s:o, s:o}", "pins", pins, "holds", holds,
+			   "removed", removed, "pending", pending);
 	for (size_t i = 0; !r && i < in->pairs.n; i++) {
 		const struct saying *s = &in->pairs.list[i];
 
@@ -322,6 +413,9 @@ int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err
 	}
 	for (size_t i = 0; !r && i < in->removed.n; i++)
 		r = append(removed, &in->removed.list[i], false, err);
+	for (size_t i = 0; !r && i < in->pending.n; i++)
+		r = append(pending, &in->pending.list[i], *in->pending.list[i].kernel,
+			   err);
 	if (!r)
 		r = kp_mkdir_in(ctx->root_fd, ctx->state_dir, 0755, err);
 	if (r < 0)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What a person said: pins, holds, and the tombstones of removed sources.
+ * What a person said: pins, holds, and the tombstones of removed sources; and what a
+ * package's script said within a transaction, which its end has to show (removal.h).
  *
- * Written only by a person's verbs (install, uninstall, add, remove), one JSON file
- * (<state_dir>/intent.json), replaced as a whole under our lock. A file that is absent says
- * nothing; one that cannot be parsed is an error, so that no intent is lost unnoticed.
+ * Written by a person's verbs (install, uninstall, add, remove) and where pending removals
+ * are decided, one JSON file (<state_dir>/intent.json), replaced as a whole under our lock. A
+ * file that is absent says nothing; one that cannot be parsed is an error, so that no intent is
+ * lost unnoticed.
  */
 #pragma once
 
@@ -14,7 +16,14 @@
 #include "base/cleanup.h"
 #include "lib/ctx.h"
 
-enum kp_intent_kind { KP_INTENT_NONE, KP_INTENT_PIN, KP_INTENT_HOLD };
+enum kp_intent_kind {
+	KP_INTENT_NONE,
+	KP_INTENT_PIN,
+	KP_INTENT_HOLD,
+	/* Pending. */
+	KP_INTENT_UNINSTALL,
+	KP_INTENT_REMOVE,
+};
 
 struct kp_intent;
 
@@ -32,7 +41,7 @@ enum kp_intent_kind kp_intent_get(const struct kp_intent *in, const char *module
 /* KP_INTENT_NONE forgets it. A pin drops the pins of the module's other versions there. */
 void kp_intent_set(struct kp_intent *in, const char *module, const char *version,
 		   const char *kernel, enum kp_intent_kind kind);
-/* Forget all that was said of a source. */
+/* Forget all that was said of a source, but for what is pending. */
 void kp_intent_forget(struct kp_intent *in, const char *module, const char *version);
 bool kp_intent_removed(const struct kp_intent *in, const char *module,
 		       const char *version);
@@ -44,3 +53,19 @@ void kp_intent_foreach(const struct kp_intent *in,
 				  const char *kernel, enum kp_intent_kind kind,
 				  void *data),
 		       void *data);
+
+/* A removal that is pending: KP_INTENT_UNINSTALL or KP_INTENT_REMOVE for one kernel, or
+ * KP_INTENT_REMOVE of the whole source (KERNEL ""), which includes the others. KP_INTENT_NONE
+ * drops this one. */
+void kp_intent_set_pending(struct kp_intent *in, const char *module, const char *version,
+			   const char *kernel, enum kp_intent_kind kind);
+/* Drop what is pending of a source. True: there was something. */
+bool kp_intent_drop_pending(struct kp_intent *in, const char *module,
+			    const char *version);
+/* The I-th of what is pending, by module, version, kernel. False: there are not so many. */
+bool kp_intent_pending(const struct kp_intent *in, size_t i, const char **ret_module,
+		       const char **ret_version, const char **ret_kernel,
+		       enum kp_intent_kind *ret_kind);
+/* The I-th source that was removed. False: there are not so many. */
+bool kp_intent_nth_removed(const struct kp_intent *in, size_t i, const char **ret_module,
+			   const char **ret_version);

@@ -83,7 +83,8 @@ char *kp_secure_boot_hint(struct kp_ctx *ctx)
 	_cleanup_free_ char *key = NULL, *cert = NULL, *command = NULL;
 
 	if (ctx->config.sign == KP_SIGN_NO || !kp_kernel_booted_us() ||
-	    !kp_secure_boot_is_on(ctx) || kp_sign_key(ctx, &key, &cert, NULL) < 0)
+	    !kp_secure_boot_is_on(ctx) ||
+	    kp_sign_key(ctx, kp_kernel_running(), &key, &cert, NULL) < 0)
 		return NULL;
 	switch (kp_secure_boot_knows(ctx, cert)) {
 	case KP_ENROLLED_YES:

@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/artifact.h"
+#include "lib/framework.h"
 #include "lib/tool.h"
 
 /* What a signed module ends in: MODULE_SIG_STRING of Linux'
@@ -47,14 +48,17 @@ static char *find_sign_file(struct kp_ctx *ctx, const struct kp_kernel *kernel)
 static int find_tool(struct kp_ctx *ctx, const struct kp_kernel *kernel, char **ret,
 		     struct kp_err *err)
 {
-	if (ctx->config.sign_tool) {
-		if (!kp_tool_is(ctx, ctx->config.sign_tool))
+	_cleanup_free_ char *tool =
+		kp_framework_path(ctx->config.sign_tool, kernel->release);
+
+	if (tool) {
+		if (!kp_tool_is(ctx, tool))
 			return kp_err_set(
 				err, -ENOENT,
 				"the configured sign_tool '%s' is not there, or "
 				"not executable",
-				ctx->config.sign_tool);
-		*ret = kp_strdup(ctx->config.sign_tool);
+				tool);
+		*ret = kp_steal(&tool);
 		return 0;
 	}
 	*ret = kp_ctx_distro_is(ctx, "ubuntu") ? kp_tool_find(ctx, "kmodsign") : NULL;
@@ -74,9 +78,11 @@ static bool is_file(const struct kp_ctx *ctx, const char *path)
 	return !kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode);
 }
 
-static int configured_key(const struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
+static int configured_key(const struct kp_ctx *ctx, const char *release, struct signer *s,
+			  struct kp_err *err)
 {
-	const char *key = ctx->config.sign_key, *cert = ctx->config.sign_cert;
+	_cleanup_free_ char *key = kp_framework_path(ctx->config.sign_key, release);
+	_cleanup_free_ char *cert = kp_framework_path(ctx->config.sign_cert, release);
 
 	if (!key || !cert)
 		return kp_err_set(
@@ -88,8 +94,8 @@ static int configured_key(const struct kp_ctx *ctx, struct signer *s, struct kp_
 	if (!is_file(ctx, cert))
 		return kp_err_set(err, -ENOENT,
 				  "the configured sign_cert '%s' is not there", cert);
-	s->key = kp_strdup(key);
-	s->cert = kp_strdup(cert);
+	s->key = kp_steal(&key);
+	s->cert = kp_steal(&cert);
 	return 0;
 }
 
@@ -108,13 +114,14 @@ static int own_key(struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
 			  s->key, s->cert);
 }
 
-static int find_key(struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
+static int find_key(struct kp_ctx *ctx, const char *release, struct signer *s,
+		    struct kp_err *err)
 {
 	static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
 	static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
 
 	if (ctx->config.sign_key || ctx->config.sign_cert)
-		return configured_key(ctx, s, err);
+		return configured_key(ctx, release, s, err);
 	if (kp_ctx_distro_is(ctx, "ubuntu") && is_file(ctx, shim_key) &&
 	    is_file(ctx, shim_cert)) {
 		s->key = kp_strdup(shim_key);
@@ -124,10 +131,11 @@ static int find_key(struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
 	return own_key(ctx, s, err);
 }
 
-int kp_sign_key(struct kp_ctx *ctx, char **ret_key, char **ret_cert, struct kp_err *err)
+int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,
+		struct kp_err *err)
 {
 	_cleanup_(clear_signer) struct signer s = { 0 };
-	int r = find_key(ctx, &s, err);
+	int r = find_key(ctx, release, &s, err);
 
 	if (r < 0)
 		return r;
@@ -162,7 +170,7 @@ static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 	r = find_tool(ctx, kernel, &s->tool, err);
 	if (r < 0)
 		return r;
-	r = find_key(ctx, s, err);
+	r = find_key(ctx, kernel->release, s, err);
 	return r == -ENOKEY ? make_key(ctx, log_fd, err) : r;
 }
 

@@ -15,6 +15,7 @@
 #include "lib/forget.h"
 #include "lib/install.h"
 #include "lib/register.h"
+#include "lib/removal.h"
 #include "lib/settle.h"
 #include "lib/sync-request.h"
 #include "lib/sync.h"
@@ -339,6 +340,9 @@ static int update_sources(struct sync *s, struct kp_err *err)
 		return r;
 	for (size_t i = 0; i < w.unregistered.n; i++)
 		s->ret->registered |= kp_world_registers(&w, &w.unregistered.list[i]);
+	/* The rest is another round's, whose world it is. */
+	if (kp_removal_due(s->ctx, s->opts, &w))
+		return kp_removal_decide(s->ctx, &w, err);
 	return kp_register_update(s->ctx, &w, &s->unusable, err);
 }
 
@@ -488,7 +492,8 @@ static int round_once(struct sync *s, struct kp_err *err)
 	r = kp_world_load(s->ctx, s->opts, &w, err);
 	if (r < 0)
 		return r;
-	due = kp_register_due(s->ctx, &w, s->unusable);
+	due = kp_register_due(s->ctx, &w, s->unusable) ||
+	      kp_removal_due(s->ctx, s->opts, &w);
 	/* Of all sources, those that are about to be registered too; once, before builds add
 	 * failures that are no old ones. */
 	if (!due && !s->counted) {

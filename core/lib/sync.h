@@ -48,7 +48,7 @@ struct kp_world_pair {
 /* What a person names for one run in place of what the system has; for requested pairs. Absolute
  * paths; NULL: none. */
 struct kp_sync_with {
-	const char *conf_file; /* instead of the source's dkms.conf */
+	const char *conf_file;	       /* instead of the source's dkms.conf */
 	const char *kernel_source_dir; /* instead of the kernel's build/ */
 	const char *kernel_config;
 	char *const *directives; /* NAME=VALUE */
@@ -61,14 +61,14 @@ struct kp_sync_opts {
 	bool force;	      /* rebuild although nothing changed */
 	bool anyway; /* build what lacks its BUILD_DEPENDS, install what PRE_INSTALL refuses */
 	const struct kp_sync_with *with; /* NULL: nothing */
-	bool build_only;      /* publish, do not install */
+	bool build_only;		 /* publish, do not install */
 	bool dry_run;
 	int jobs;
 	int native_wait_ms; /* how long another's package transaction is waited for before the
 			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
 	bool no_erase; /* the running transaction may be about to do it itself */
-	bool leave; /* KERNELS are about to go: erase what is there for them */
+	bool leave;    /* KERNELS are about to go: erase what is there for them */
 	bool boot; /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
 	void *progress_data;

@@ -80,13 +80,13 @@ static int describe(const struct kp_local *local, const struct kp_local_pkg *pkg
 		    struct kp_pkg_installed *ret, struct kp_err *err)
 {
 	struct kp_alpm_identity identity = { 0 };
-	int rc = kp_alpm_identity_load(local, pkg, &identity, NULL);
+	int rc = kp_alpm_identity_load(local, pkg, &identity, err);
 
-	if (rc == -EIO)
+	if (rc == -EBADMSG)
 		kp_warn_once("package %s %s is broken in pacman's database, skipping",
 			     pkg->name, pkg->version);
 	if (rc < 0)
-		return -ENOENT;
+		return rc == -EBADMSG ? -ENOENT : rc;
 	*ret = (struct kp_pkg_installed){
 		.id = identity.id,
 		.name = kp_strdup(pkg->name),

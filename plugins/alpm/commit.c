@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <kmodpkg/log.h>
@@ -27,11 +28,13 @@ struct task {
 	struct kp_alpm_package pkg; /* ERASE: the name only */
 	/* Packages of ours that go by an older name and have its files. */
 	char **replaces;
+	char **broken; /* entries of that name that are not whole */
 };
 
 struct tasks {
 	struct task *list;
 	size_t n;
+	bool changed; /* a transaction has been run */
 };
 
 static void tasks_clear(struct tasks *t)
@@ -39,6 +42,7 @@ static void tasks_clear(struct tasks *t)
 	for (size_t i = 0; i < t->n; i++) {
 		kp_alpm_package_clear(&t->list[i].pkg);
 		kp_strv_free(t->list[i].replaces);
+		kp_strv_free(t->list[i].broken);
 	}
 	free(t->list);
 }
@@ -73,19 +77,42 @@ static bool is_done(const struct kp_local *local, const struct task *t)
 	return kp_str_eq(desc, t->pkg.desc);
 }
 
-/* Is an entry of that name there that we did not make? A broken one may be replaced. */
-static bool is_foreign(const struct kp_local *local, const char *name)
+/* Are its files on disk? */
+static bool is_whole(int root_fd, const struct task *t)
 {
-	const struct kp_local_pkg *pkg = kp_local_find(local, name);
-	struct kp_alpm_identity identity;
-	int rc;
+	for (size_t i = 0; i < t->pkg.n_files; i++) {
+		struct stat st;
 
-	if (!pkg)
-		return false;
-	rc = kp_alpm_identity_load(local, pkg, &identity, NULL);
-	if (!rc)
-		kp_alpm_identity_clear(&identity);
-	return rc == -ENOENT;
+		if (kp_lstat_in(root_fd, t->pkg.files[i], &st) < 0 ||
+		    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != t->pkg.sizes[i])
+			return false;
+	}
+	return true;
+}
+
+/* What the database has by the name of a change: nothing that we did not make. */
+static int check_entries(const struct kp_local *local, struct task *t)
+{
+	for (size_t i = 0; i < local->n; i++) {
+		const struct kp_local_pkg *pkg = &local->pkgs[i];
+		struct kp_alpm_identity identity;
+		int rc;
+
+		if (strcmp(pkg->name, t->pkg.name) != 0)
+			continue;
+		rc = kp_alpm_identity_load(local, pkg, &identity, &t->change->err);
+		if (rc == 0)
+			kp_alpm_identity_clear(&identity);
+		else if (rc == -EBADMSG)
+			kp_strv_take(&t->broken, kp_local_dir(pkg));
+		else if (rc == -ENOENT)
+			return kp_err_set(&t->change->err, -EEXIST,
+					  "a package of that name is installed that was "
+					  "not made by kmodpkg");
+		else
+			return rc;
+	}
+	return 0;
 }
 
 /* Find out what each change is about; changes that must not be tried get their result. */
@@ -96,21 +123,20 @@ static void tasks_load(struct kp_pkgdb *db, const struct kp_local *local,
 	for (size_t i = 0; i < n; i++) {
 		struct task *t = &ret->list[ret->n++];
 		struct kp_change *c = &changes[i];
+		int rc = 0;
 
 		t->change = c;
 		c->result = KP_CHANGE_PENDING;
 		if (c->kind == KP_CHANGE_ERASE)
 			t->pkg.name = kp_strdup(c->name);
-		else if (kp_alpm_package_load(db->root_fd, c->file, &t->pkg, &c->err) < 0)
+		else
+			rc = kp_alpm_package_load(db->root_fd, c->file, &t->pkg, &c->err);
+		if (!rc)
+			rc = check_entries(local, t);
+		if (rc < 0)
 			c->result = KP_CHANGE_FAILED;
-		if (!is_due(t))
-			continue;
-		if (!is_add(t) && is_done(local, t))
+		else if (!is_add(t) && is_done(local, t))
 			c->result = KP_CHANGE_DONE;
-		else if (is_foreign(local, t->pkg.name))
-			refuse(t, -EEXIST,
-			       "a package of that name is installed that was not "
-			       "made by kmodpkg");
 	}
 }
 
@@ -207,10 +233,13 @@ static void transaction_clear(struct kp_alpm_transaction *t)
 	kp_strv_free(t->files);
 	kp_strv_free(t->overwrite);
 	kp_strv_free(t->removes);
+	kp_strv_free(t->broken);
 }
 
 static void add_task(struct kp_alpm_transaction *tr, const struct task *t)
 {
+	kp_strv_foreach(dir, t->broken)
+		kp_strv_add(&tr->broken, *dir);
 	if (!is_add(t)) {
 		kp_strv_add(&tr->removes, t->pkg.name);
 		return;
@@ -220,21 +249,6 @@ static void add_task(struct kp_alpm_transaction *tr, const struct task *t)
 		kp_strv_add(&tr->overwrite, *path);
 	kp_strv_foreach(name, t->replaces)
 		kp_strv_add(&tr->removes, *name);
-}
-
-/* Did libalpm do what it said it did? */
-static int judge(struct kp_pkgdb *db, struct task *t, struct kp_err *err)
-{
-	_cleanup_local_ struct kp_local local = { .fd = -1 };
-	int rc = kp_local_open(db, &local, err);
-
-	if (rc < 0)
-		return rc;
-	if (is_done(&local, t))
-		t->change->result = KP_CHANGE_DONE;
-	else
-		refuse(t, -EIO, "pacman says that it is done, and its database does not");
-	return 0;
 }
 
 /* libalpm registers a package also when its files could not be written. What is not whole must
@@ -252,6 +266,32 @@ static void take_back(struct kp_pkgdb *db, const struct task *t, bool nested)
 		kp_warn("%s: %s", t->pkg.name, err.text);
 }
 
+/* Did libalpm do what it said it did? */
+static int judge(struct kp_pkgdb *db, struct task *t, bool nested, struct kp_err *err)
+{
+	_cleanup_local_ struct kp_local local = { .fd = -1 };
+	int rc = kp_local_open(db, &local, err);
+
+	if (rc < 0)
+		return rc;
+	if (is_done(&local, t) && is_whole(db->root_fd, t)) {
+		t->change->result = KP_CHANGE_DONE;
+		return 0;
+	}
+	take_back(db, t, nested);
+	refuse(t, -EIO, "pacman says that it is done, and it is not");
+	return 0;
+}
+
+static uint64_t size_of(const struct task *t)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < t->pkg.n_files; i++)
+		size += t->pkg.sizes[i];
+	return size;
+}
+
 static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
 		      struct kp_err *err)
 {
@@ -262,7 +302,10 @@ static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
 	add_task(&tr, t);
 	rc = kp_alpm_transaction_run(db, &tr, nested, &why);
 	if (!rc)
-		return judge(db, t, err);
+		return judge(db, t, nested, err);
+	if (rc == -EPERM)
+		rc = kp_alpm_disk_check(db->root_fd, t->pkg.files, size_of(t), &why)
+			     ?: rc;
 	if (rc == -EPERM || kp_err_is_disk(rc))
 		take_back(db, t, nested);
 	if (rc != -EPERM)
@@ -271,35 +314,52 @@ static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
 	return 0;
 }
 
+/* Each by itself: there is one, or all together were refused. */
+static int commit_each(struct kp_pkgdb *db, struct tasks *tasks, bool nested,
+		       struct kp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < tasks->n; i++) {
+		struct task *t = &tasks->list[i];
+
+		if (!is_due(t))
+			continue;
+		/* That on which the first attempt has ended may be one of the rest. */
+		if (rc < 0)
+			take_back(db, t, nested);
+		else
+			rc = commit_one(db, t, nested, err);
+		tasks->changed |= rc == 0;
+	}
+	return rc;
+}
+
 static int commit_all(struct kp_pkgdb *db, struct tasks *tasks, bool nested,
 		      struct kp_err *err)
 {
 	_cleanup_(transaction_clear) struct kp_alpm_transaction tr = { 0 };
-	bool any = false;
+	size_t n = 0;
 	int rc;
 
 	for (size_t i = 0; i < tasks->n; i++) {
 		if (!is_due(&tasks->list[i]))
 			continue;
 		add_task(&tr, &tasks->list[i]);
-		any = true;
+		n++;
 	}
-	if (!any)
+	if (!n)
 		return 0;
-	rc = kp_alpm_transaction_run(db, &tr, nested, err);
-	if (rc != 0 && rc != -EPERM && !kp_err_is_disk(rc))
-		return rc;
-	for (size_t i = 0; i < tasks->n; i++) {
-		struct task *t = &tasks->list[i];
-		int one;
-
-		if (!is_due(t))
-			continue;
-		one = rc ? commit_one(db, t, nested, err) : judge(db, t, err);
-		if (one < 0)
-			return one;
-	}
-	return 0;
+	rc = kp_alpm_disk_check(db->root_fd, tr.overwrite, 0, err);
+	if (!rc && n > 1)
+		rc = kp_alpm_transaction_run(db, &tr, nested, err);
+	if (rc == -EPERM || (!rc && n == 1))
+		return commit_each(db, tasks, nested, err);
+	tasks->changed = !rc;
+	for (size_t i = 0; i < tasks->n && !rc; i++)
+		if (is_due(&tasks->list[i]))
+			rc = judge(db, &tasks->list[i], nested, err);
+	return rc;
 }
 
 static int check_writable(struct kp_pkgdb *db, struct kp_err *err)
@@ -330,14 +390,6 @@ static int check_state(struct kp_pkgdb *db, bool *ret_nested, struct kp_err *err
 	return 0;
 }
 
-static bool any_done(const struct kp_change *changes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (changes[i].result != KP_CHANGE_PENDING)
-			return true;
-	return false;
-}
-
 int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		   struct kp_err *err)
 {
@@ -365,12 +417,12 @@ int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		/* state() says from now on that we must defer. */
 		kp_warn("%s; the modules are put in place and get their packages later",
 			why.text);
-		db->cannot_nest = true;
+		db->cannot_commit = true;
 		rc = -EBUSY;
 	}
 	/* Busy says that nothing was changed. What has been done is done, the rest stays
 	 * pending. */
-	if (rc == -EBUSY && any_done(changes, n))
+	if (rc == -EBUSY && tasks.changed)
 		return 0;
 	return rc < 0 ? kp_err_set(err, rc, "%s", why.text) : 0;
 }

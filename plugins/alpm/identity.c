@@ -240,21 +240,19 @@ int kp_alpm_desc_parse(const char *name, const char *desc, struct kp_alpm_identi
 }
 
 int kp_alpm_identity_load(const struct kp_local *local, const struct kp_local_pkg *pkg,
-			  struct kp_alpm_identity *ret, char **ret_desc)
+			  struct kp_alpm_identity *ret, struct kp_err *err)
 {
 	_cleanup_free_ char *text = NULL, *name = NULL, *desc = NULL;
 	int rc;
 
 	if (!kp_str_starts(pkg->name, PREFIX))
 		return -ENOENT;
-	if (kp_local_read(local, pkg, "desc", &text, NULL, NULL) < 0)
-		return -EIO;
+	rc = kp_local_read(local, pkg, "desc", &text, NULL, err);
+	if (rc < 0)
+		return rc == -ENOENT ? -EBADMSG : rc;
 	name = kp_desc_get(text, "NAME");
 	desc = kp_desc_get(text, "DESC");
-	if (!name || strcmp(name, pkg->name) != 0)
-		return -EIO;
-	rc = desc ? kp_alpm_desc_parse(name, desc, ret) : -ENOENT;
-	if (!rc && ret_desc)
-		*ret_desc = kp_steal(&desc);
-	return rc;
+	if (!kp_str_eq(name, pkg->name))
+		return -EBADMSG;
+	return desc ? kp_alpm_desc_parse(name, desc, ret) : -ENOENT;
 }

@@ -33,10 +33,9 @@ static bool split(struct kp_local_pkg *pkg)
 	return true;
 }
 
-static void put_together(const struct kp_local_pkg *pkg, struct kp_buf *ret,
-			 const char *file)
+char *kp_local_dir(const struct kp_local_pkg *pkg)
 {
-	kp_buf_addf(ret, "%s-%s/%s", pkg->name, pkg->version, file);
+	return kp_strf("%s-%s", pkg->name, pkg->version);
 }
 
 static int check_version(struct kp_pkgdb *db, const struct kp_local *local,
@@ -112,14 +111,12 @@ const struct kp_local_pkg *kp_local_find(const struct kp_local *local, const cha
 int kp_local_read(const struct kp_local *local, const struct kp_local_pkg *pkg,
 		  const char *file, char **ret, size_t *ret_len, struct kp_err *err)
 {
-	_cleanup_buf_ struct kp_buf path = KP_BUF_INIT;
-	int rc;
+	_cleanup_free_ char *dir = kp_local_dir(pkg), *path = kp_path_join(dir, file);
+	int rc = kp_read_in(local->fd, path, 0, ret, ret_len);
 
-	put_together(pkg, &path, file);
-	rc = kp_read_in(local->fd, path.s, 0, ret, ret_len);
 	if (rc == -ENOENT || rc >= 0)
 		return rc;
-	kp_err_sys(err, rc, "read '%s' of pacman's database", path.s);
+	kp_err_sys(err, rc, "read '%s' of pacman's database", path);
 	return -EIO;
 }
 

@@ -14,14 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <kmodpkg/log.h>
 #include <kmodpkg/proc.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
 
-#include "libalpm.h"
 #include "pacman.h"
 
 #define LOCK "/db.lck"
@@ -156,7 +154,7 @@ static int judge(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder
 {
 	_cleanup_free_ char *path = kp_path_join(db->dbpath, LOCK);
 	_cleanup_(open_lock_clear) struct open_lock above = { 0 };
-	bool sure = find_above(&above), there;
+	bool sure = find_above(&above), there, inside;
 	struct stat st;
 	int rc;
 
@@ -164,19 +162,21 @@ static int judge(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder
 	if (rc < 0 && rc != -ENOENT)
 		return kp_err_sys(err, rc, "look at '%s'", path);
 	there = rc == 0;
-	if (above.pid && kp_str_ends(above.path, DELETED)) {
-		/* Somebody has taken the lock away from the transaction around us. */
-		*ret = KP_LOCK_INSIDE_MUST_DEFER;
-	} else if (above.pid && !is_here(db->root_fd, &above)) {
-		return kp_err_set(
-			err, -EXDEV,
-			"the package manager around us works on another system");
-	} else if (!there) {
-		*ret = KP_LOCK_FREE;
-	} else if ((above.pid && same_file(&above.st, &st)) || (!above.pid && !sure)) {
+	inside = there && (above.pid ? same_file(&above.st, &st) : !sure);
+	if (inside) {
 		/* Where /proc does not tell, our caller does. */
 		*ret = db->nested && getppid() == db->parent ? KP_LOCK_INSIDE_CAN_COMMIT
 							     : KP_LOCK_INSIDE_MUST_DEFER;
+	} else if (above.pid && !kp_str_ends(above.path, DELETED) &&
+		   !is_here(db->root_fd, &above)) {
+		return kp_err_set(
+			err, -EXDEV,
+			"the package manager around us works on another system");
+	} else if (above.pid) {
+		/* Somebody has taken its lock away from the transaction around us. */
+		*ret = KP_LOCK_INSIDE_MUST_DEFER;
+	} else if (!there) {
+		*ret = KP_LOCK_FREE;
 	} else {
 		*ret = KP_LOCK_BUSY;
 		if (ret_holder)
@@ -188,7 +188,6 @@ static int judge(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder
 int kp_alpm_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder,
 		       struct kp_err *err)
 {
-	struct kp_err why = KP_ERR_INIT;
 	int rc;
 
 	if (ret_holder)
@@ -196,15 +195,9 @@ int kp_alpm_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_
 	rc = judge(db, ret, ret_holder, err);
 	if (rc < 0)
 		return rc;
-	if (*ret == KP_LOCK_INSIDE_CAN_COMMIT && db->cannot_nest)
+	/* The files can be put in place, and the rest can wait. */
+	if (db->cannot_commit &&
+	    (*ret == KP_LOCK_FREE || *ret == KP_LOCK_INSIDE_CAN_COMMIT))
 		*ret = KP_LOCK_INSIDE_MUST_DEFER;
-	/* Without libalpm the files can be put in place, and the rest can wait for it. */
-	if ((*ret == KP_LOCK_FREE || *ret == KP_LOCK_INSIDE_CAN_COMMIT) &&
-	    kp_libalpm_load(&why) < 0) {
-		kp_warn_once(
-			"%s; the modules are put in place and get their packages later",
-			kp_err_text(&why, -ENOENT));
-		*ret = KP_LOCK_INSIDE_MUST_DEFER;
-	}
 	return 0;
 }

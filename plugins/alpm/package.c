@@ -22,6 +22,7 @@ void kp_alpm_package_clear(struct kp_alpm_package *pkg)
 	free(pkg->version);
 	free(pkg->desc);
 	kp_strv_free(pkg->files);
+	free(pkg->sizes);
 	*pkg = (struct kp_alpm_package){ 0 };
 }
 
@@ -59,6 +60,13 @@ static int read_pkginfo(struct archive *a, struct archive_entry *e,
 	return 0;
 }
 
+static void add_file(struct kp_alpm_package *pkg, struct archive_entry *e)
+{
+	kp_strv_addf(&pkg->files, "/%s", archive_entry_pathname(e));
+	pkg->sizes = kp_reallocarray(pkg->sizes, pkg->n_files + 1, sizeof(*pkg->sizes));
+	pkg->sizes[pkg->n_files++] = (uint64_t)archive_entry_size(e);
+}
+
 static int read_members(struct archive *a, struct kp_alpm_package *pkg,
 			struct kp_err *err)
 {
@@ -74,7 +82,7 @@ static int read_members(struct archive *a, struct kp_alpm_package *pkg,
 		if (!strcmp(path, ".PKGINFO"))
 			r = read_pkginfo(a, e, pkg, err);
 		else if (path[0] != '.' && archive_entry_filetype(e) != AE_IFDIR)
-			kp_strv_addf(&pkg->files, "/%s", path);
+			add_file(pkg, e);
 		if (r < 0)
 			return r;
 	}

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <kmodpkg/pkgdb.h>
@@ -19,10 +20,10 @@
 
 struct kp_pkgdb {
 	int root_fd;
-	bool nested;	  /* KP_OPEN_NESTED */
-	bool cannot_nest; /* libalpm does not let us: found out by a commit */
-	pid_t parent;	  /* when we were opened */
-	char *dbpath;	  /* "/var/lib/pacman": absolute below the root */
+	bool nested;	    /* KP_OPEN_NESTED */
+	bool cannot_commit; /* there is no libalpm that can: found out by a commit */
+	pid_t parent;	    /* when we were opened */
+	char *dbpath;	    /* "/var/lib/pacman": absolute below the root */
 	char *logfile;
 };
 
@@ -55,6 +56,8 @@ struct kp_local {
 int kp_local_open(struct kp_pkgdb *db, struct kp_local *ret, struct kp_err *err);
 void kp_local_close(struct kp_local *local);
 #define _cleanup_local_ _cleanup_(kp_local_close)
+/* The entry's directory, to be freed. */
+char *kp_local_dir(const struct kp_local_pkg *pkg);
 const struct kp_local_pkg *kp_local_find(const struct kp_local *local, const char *name);
 /* The text of an entry's file ("desc", "files"), to be freed. -ENOENT: it is not there; a
  * pacman that was killed leaves such entries, one that runs takes them away from under us. */
@@ -105,10 +108,10 @@ int kp_alpm_desc_make(const char *summary, const struct kp_alpm_identity *identi
 /* Take the identity out of the description of the package NAME. -ENOENT: it is none that we
  * made. Fuzzed. */
 int kp_alpm_desc_parse(const char *name, const char *desc, struct kp_alpm_identity *ret);
-/* The identity of an entry, with the description as it is (ret_desc may be NULL). -ENOENT: none
- * that we made; -EIO: the entry is broken, as a killed pacman leaves it. */
+/* The identity of an entry. -ENOENT: none that we made; -EBADMSG: the entry is not whole, as a
+ * killed pacman leaves it; -EIO with words. */
 int kp_alpm_identity_load(const struct kp_local *local, const struct kp_local_pkg *pkg,
-			  struct kp_alpm_identity *ret, char **ret_desc);
+			  struct kp_alpm_identity *ret, struct kp_err *err);
 
 /* lock.c */
 int kp_alpm_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder,
@@ -131,11 +134,18 @@ int kp_alpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 /* package.c: what a package file that we wrote says that it is */
 struct kp_alpm_package {
 	char *name, *version, *desc;
-	char **files; /* absolute paths of its regular files */
+	char **files;	 /* absolute paths of its regular files */
+	uint64_t *sizes; /* of each, in bytes */
+	size_t n_files;
 };
 int kp_alpm_package_load(int root_fd, const char *file, struct kp_alpm_package *ret,
 			 struct kp_err *err);
 void kp_alpm_package_clear(struct kp_alpm_package *pkg);
+
+/* disk.c: -EROFS, -ENOSPC with words: what is to be written at these paths cannot be, SIZE
+ * bytes of it in all. */
+int kp_alpm_disk_check(int root_fd, char *const *paths, uint64_t size,
+		       struct kp_err *err);
 
 /* commit.c */
 int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
@@ -146,12 +156,12 @@ struct kp_alpm_transaction {
 	char **files;	  /* package files to install */
 	char **overwrite; /* paths at which an unowned file may lie */
 	char **removes;	  /* names of packages */
+	char **broken; /* entries that a killed pacman left: libalpm can do nothing with them */
 };
 /*
  * Run it, below the running transaction (NESTED) or under the ordinary lock. 0: all of it is
- * done. -EBUSY: the lock is taken; -EOPNOTSUPP: this libalpm cannot be nested; -EIO: the database
- * cannot be opened: nothing was changed. -EPERM: refused, with libalpm's words; a file system
- * that is full or read-only has its own errno. In these cases part of it may be done.
+ * done. -EBUSY: the lock is taken; -EOPNOTSUPP: there is no libalpm, or none that can be nested; -EIO: the database
+ * cannot be opened: nothing was changed. -EPERM: refused, with libalpm's words; part of it may be done.
  */
 int kp_alpm_transaction_run(struct kp_pkgdb *db, const struct kp_alpm_transaction *t,
 			    bool nested, struct kp_err *err);

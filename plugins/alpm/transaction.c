@@ -110,17 +110,6 @@ static char *describe(struct alpm_handle *h, struct alpm_list *data,
 	return kp_buf_steal(&b);
 }
 
-/* libalpm says of a full disk in words only. */
-static int classify(const char *words)
-{
-	static const int disk[] = { ENOSPC, EDQUOT, EROFS };
-
-	for (size_t i = 0; i < KP_ARRAY_SIZE(disk); i++)
-		if (strstr(words, strerror(disk[i])))
-			return -disk[i];
-	return -EPERM;
-}
-
 static int redirect_lock(struct alpm_handle *h)
 {
 	char *lockfile = (char *)alpm.get_lockfile(h);
@@ -184,6 +173,19 @@ static int add_packages(struct alpm_handle *h, const struct kp_alpm_transaction 
 	return 0;
 }
 
+static int drop_broken(struct kp_pkgdb *db, const struct kp_alpm_transaction *t,
+		       struct kp_err *err)
+{
+	kp_strv_foreach(name, t->broken) {
+		_cleanup_free_ char *path = kp_strf("%s/local/%s", db->dbpath, *name);
+		int rc = kp_rm_rf_in(db->root_fd, path, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
 /* What is around us may have ended while we prepared. */
 static int check_outer(struct kp_pkgdb *db, bool nested, struct kp_err *err)
 {
@@ -203,8 +205,13 @@ static int run_locked(struct kp_pkgdb *db, struct alpm_handle *h,
 {
 	_cleanup_free_ char *words = NULL;
 	struct alpm_list *data = NULL;
-	int rc = add_packages(h, t);
+	int rc;
 
+	/* libalpm reads the database when it is first asked for a package. */
+	rc = drop_broken(db, t, err);
+	if (rc < 0)
+		return rc;
+	rc = add_packages(h, t);
 	if (!rc && alpm.trans_prepare(h, &data) < 0)
 		rc = -EPERM;
 	if (!rc) {
@@ -217,7 +224,7 @@ static int run_locked(struct kp_pkgdb *db, struct alpm_handle *h,
 	if (!rc)
 		return 0;
 	words = describe(h, data, errors);
-	return kp_err_set(err, classify(words), "%s", words);
+	return kp_err_set(err, -EPERM, "%s", words);
 }
 
 static void set_options(struct kp_pkgdb *db, struct alpm_handle *h,

@@ -57,6 +57,7 @@ char *kp_rpm_expand(const struct kp_pkgdb *db, const char *text);
 /* One use of the database. Until its end librpm's errors are kept in it, not printed. */
 struct kp_rpm_session {
 	rpmts ts;
+	bool pushed;	       /* the configuration names another database for now */
 	struct kp_buf errors;  /* joined with "; " */
 	struct kp_buf *before; /* those of the session around this one, NULL: none */
 };

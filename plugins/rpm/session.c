@@ -112,25 +112,26 @@ char *kp_rpm_dbpath(const struct kp_pkgdb *db)
 	return db->dbpath ? kp_strdup(db->dbpath) : configured_dbpath();
 }
 
-static void push_dbpath(const struct kp_pkgdb *db)
+/* Let librpm's configuration name the database of DB; undone with pop_dbpath(). */
+static bool push_dbpath(const struct kp_pkgdb *db)
 {
 	if (db->dbpath)
 		rpmPushMacro(NULL, "_dbpath", NULL, db->dbpath, RMIL_CMDLINE);
+	return db->dbpath != NULL;
 }
 
-static void pop_dbpath(const struct kp_pkgdb *db)
+static void pop_dbpath(bool pushed)
 {
-	if (db->dbpath)
+	if (pushed)
 		rpmPopMacro(NULL, "_dbpath");
 }
 
 char *kp_rpm_expand(const struct kp_pkgdb *db, const char *text)
 {
-	char *ret;
+	bool pushed = push_dbpath(db);
+	char *ret = rpmExpand(text, NULL);
 
-	push_dbpath(db);
-	ret = rpmExpand(text, NULL);
-	pop_dbpath(db);
+	pop_dbpath(pushed);
 	return ret;
 }
 
@@ -145,11 +146,12 @@ int kp_rpm_begin(struct kp_pkgdb *db, struct kp_rpm_session *s, struct kp_err *e
 	s->before = capture(&s->errors);
 	s->ts = rpmtsCreate();
 	rpmtsSetRootDir(s->ts, db->root);
-	/* Headers were checked when they came into the database. */
-	rpmtsSetVSFlags(s->ts, rpmtsVSFlags(s->ts) | RPMVSF_NOHDRCHK);
-	push_dbpath(db);
+	/* Headers were checked when they came into the database. Without signatures 6.x needs no
+	 * keyring, for which it would make a lock file. */
+	rpmtsSetVSFlags(s->ts,
+			rpmtsVSFlags(s->ts) | RPMVSF_NOHDRCHK | RPMVSF_MASK_NOSIGNATURES);
+	s->pushed = push_dbpath(db);
 	rc = rpmtsOpenDB(s->ts, O_RDONLY);
-	pop_dbpath(db);
 	if (!rc)
 		return kp_rpm_check(s, err);
 	if (!s->errors.len)
@@ -167,6 +169,7 @@ void kp_rpm_end(struct kp_rpm_session *s)
 	if (!s->ts)
 		return;
 	rpmtsFree(s->ts);
+	pop_dbpath(s->pushed);
 	capture(s->before);
 	kp_buf_free(&s->errors);
 }

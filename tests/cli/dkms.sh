@@ -11,16 +11,11 @@ K1=6.1.0-1-test
 K2=6.1.0-2-test
 A=$(uname -m)
 
-hidden='usr/src usr/lib/modules boot var/lib/dkms var/lib/kmodpkg var/log/kmodpkg etc/dkms
-	run tmp'
+hidden='usr/src usr/lib/modules boot var/lib/dkms var/lib/kmodpkg var/log/kmodpkg etc/dkms'
 
 leave_system()
 {
-	local at
-
-	for at in "$system"/m/proc "$system"/m/dev "$system"/m "$system"; do
-		! mountpoint -q "$at" || umount "$at"
-	done
+	! mountpoint -q "$system" || umount -R "$system"
 }
 
 # Is it our command? For cases, or parts of them, that are about what only we do.
@@ -45,7 +40,8 @@ new_system()
 		mkdir -p "$root/$dir"
 	done
 	[ -L "$root"/lib ] || rm -rf "$root"/lib/modules
-	chmod 1777 "$root"/tmp
+	mount -t tmpfs -o mode=1777 tmpfs "$root"/tmp
+	mount -t tmpfs -o mode=755 tmpfs "$root"/run
 	mount --bind /proc "$root"/proc
 	mount --bind /dev "$root"/dev
 	mkdir -p "$root"/var/lib/fakedb/packages "$root"/plugins "$root"/etc/{dkms,kmodpkg}

@@ -94,7 +94,7 @@ package()
 	shift 2
 	{
 		# zypper takes a system without glibc for a broken one.
-		printf '%s\n' 'Provides: glibc' "Name: $p" "Version: $v" 'Release: 1' 'Summary: for tests' \
+		printf '%s\n' 'Provides: glibc, /bin/sh' "Name: $p" "Version: $v" 'Release: 1' 'Summary: for tests' \
 			'License: GPL-2.0-or-later' 'BuildArch: noarch' 'AutoReqProv: no' \
 			'%description' 'For tests.' '%install'
 		while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -125,6 +125,10 @@ make_packages()
 	package hello 2.0 /usr/src/hello-2.0/hello.c
 	package plain 1.0 /opt/plain/plain
 	package plain-debugsource 1.0 /usr/src/debug/plain-1.0/plain.c
+	package modules-load 1.0 /usr/lib/modules-load.d/x.conf
+	# kmodpkg's own file triggers.
+	package triggers 1.0 /opt/triggers -- \
+		"$(sed -n '/^%transfiletriggerin/,/^%files/p' /run/plugin/kmodpkg.spec | sed '$d')"
 	mapfile -t many < <(seq -f /opt/many/%.0f 5000)
 	package many-files 1.0 "${many[@]}"
 	mapfile -t many < <(seq -f /opt/dirs/%.0f/f 3000)
@@ -271,6 +275,33 @@ called posttrans
 rm "/tmp/lacks/$so"
 [ -z "$(ls /tmp/lacks)" ] || mv /tmp/lacks/* "$plugins"
 erase kernel
+
+test_is 'file triggers: kernels that are there when they come'
+run rpm -U $kernel
+: >$calls
+run rpm -U $rpms/triggers-1.0.rpm
+called "$finish"
+erase kernel
+
+test_is 'file triggers: after the plugin, and after %posttrans'
+run rpm -U $kernel
+called "$install" posttrans "$finish" "$finish"
+: >$calls
+run rpm -e kernel
+called "$finish" "$finish"
+
+test_is 'file triggers: without the plugin'
+run rpm -U --noplugins $kernel
+run rpm -e --noplugins kernel
+called posttrans "$finish" "$finish"
+
+test_is 'file triggers: not for others, not below kmodpkg itself'
+run rpm -U $rpms/modules-load-1.0.rpm $plain
+run rpm -e modules-load plain
+run env KMODPKG_SYNC=1 rpm -U $hello
+run env KMODPKG_SYNC=1 rpm -e hello
+called
+rpm -e triggers 2>/dev/null
 
 test_is 'switched off by a macro'
 echo '%__transaction_kmodpkg %{nil}' >/etc/rpm/macros.kmodpkg

@@ -194,7 +194,7 @@ static inline void install_other(const char *name, const char *path, const char 
 	test_put(&sys.s->root, "/other/spec", spec);
 	DO("/usr/bin/rpmbuild", "-bb", "--quiet", "--define", "_topdir /other",
 	   "--define", "_rpmdir /other", "/other/spec");
-	DO("/usr/bin/rpm", "--force-debian", "-U", "--nodeps", file);
+	DO("/usr/bin/rpm", "-U", "--nodeps", file);
 }
 
 /* ---- committing ---- */

@@ -3,18 +3,6 @@
 # Tests of the tests: the assertions hold for what they should hold for, and fail for what they
 # should fail for. Without kmodpkg.
 
-# An assertion has to fail, with these words.
-must_fail()
-{
-	local words=$1 out
-	shift
-	if out=$("$@" 2>&1); then
-		fail "'$*' did not notice: $words"
-	fi
-	[[ $out == *"$words"* ]] || fail "'$*' said something else than '$words': $out"
-	echo "as it should: $out"
-}
-
 install_kernel()
 {
 	run apt-get install "linux-image-$1" "linux-headers-$1"

@@ -30,8 +30,8 @@ assert_dkms_forgotten()
 {
 	[ -z "$(dkms status)" ] || fail "dkms status lists: $(dkms status)"
 	fail_on "left in DKMS's tree" "$(find /var/lib/dkms -mindepth 1 ! -name 'mok.*')"
-	fail_on "left in our state" \
-		"$(find /var/lib/kmodpkg /var/log/kmodpkg -mindepth 1 -type f ! -name intent.json)"
+	fail_on "left in our state" "$(find /var/lib/kmodpkg -type f ! -name intent.json ! -name backend)"
+	[ ! -e /var/log/kmodpkg ] || fail_on "logs are left" "$(find /var/log/kmodpkg -type f)"
 	fail_on "left in /usr/src" "$(find /usr/src -mindepth 1 -maxdepth 1 ! -name 'linux-*')"
 }
 
@@ -62,6 +62,76 @@ scenario dkms_packages kmodpkg smoke
 dkms_packages()
 {
 	install_and_remove "$K1" "$K2" "${DKMS_PACKAGES[@]}"
+}
+
+# All that build for bookworm, in a few groups: with the small kernel,
+scenario dkms_all_small modules long
+dkms_all_small()
+{
+	install_and_remove "$K1" "$K2" acpi-call-dkms adv-17v35x-dkms apfs-dkms bbswitch-dkms \
+		broadcom-sta-dkms dm-writeboost-dkms dpdk-kmods-dkms falcosecurity-scap-dkms \
+		gost-crypto-dkms iptables-netflow-dkms langford-dkms nat-rtsp-dkms openvpn-dco-dkms \
+		r8125-dkms r8168-dkms rapiddisk-dkms rtpengine-kernel-dkms tp-smapi-dkms vpoll-dkms \
+		xtrx-dkms
+}
+
+# those of many modules,
+scenario dkms_all_large modules long
+dkms_all_large()
+{
+	install_and_remove "$K1" "$K2" dahdi-dkms jool-dkms xtables-addons-dkms
+}
+
+# one that builds with what another left in DKMS's tree,
+scenario dkms_all_dependent modules long
+dkms_all_dependent()
+{
+	install_and_remove "$K1" "$K2" west-chamber-dkms xtables-addons-dkms
+}
+
+scenario dkms_all_openafs modules long
+dkms_all_openafs()
+{
+	install_and_remove "$K1" "$K2" openafs-modules-dkms
+}
+
+scenario dkms_all_zfs modules long
+dkms_all_zfs()
+{
+	install_and_remove "$K1" "$K2" zfs-dkms
+}
+
+scenario dkms_all_nvidia modules long
+dkms_all_nvidia()
+{
+	install_and_remove "$K1" "$K2" nvidia-kernel-dkms
+}
+
+# and with the kernel that has what the small one lacks.
+scenario dkms_all_full modules long
+dkms_all_full()
+{
+	local next debs
+	next=${KFULL%-*}.1-${KFULL##*-}
+	mapfile -t debs < <(kernel_debs "$KFULL" image && kernel_debs "$KFULL" headers)
+	/bin/bash /run/e2e/lib/relabel.sh "$KFULL" "$next" /srv/e2e/repo "${debs[@]}"
+	/bin/bash /run/e2e/lib/repo.sh
+	install_and_remove "$KFULL" "$next" ddcci-dkms digimend-dkms evdi-dkms v4l2loopback-dkms
+}
+
+# A source without AUTOINSTALL is there for who asks for it.
+scenario dkms_all_asked_for modules long
+dkms_all_asked_for()
+{
+	local name version
+	run apt-get install "linux-image-$K1" "linux-headers-$K1" lime-forensics-dkms
+	read -r name version < <(dkms_source lime-forensics-dkms)
+	assert_dkms_gone "$K1"
+	run dkms install "$name/$version" -k "$K1"
+	assert_dkms_installed "$K1" lime-forensics-dkms
+	run apt-get purge lime-forensics-dkms
+	assert_dkms_gone "$K1"
+	assert_dkms_forgotten
 }
 
 # apt does not look for dkms, and its own is not wanted any more.

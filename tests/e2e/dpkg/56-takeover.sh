@@ -10,7 +10,7 @@ MOK=/var/lib/dkms/mok
 with_dkms()
 {
 	run apt-get install "linux-image-$K1" "linux-headers-$K1"
-	run apt-get install dkms "$(dkms_deb kmodpkg-hello 1.0)"
+	run apt-get install dkms openssl "$(dkms_deb kmodpkg-hello 1.0)"
 	module_file "$K1" kmodpkg_hello
 	[ -s $MOK.key ] || fail "DKMS has made no key"
 	echo "mok_signing_key=$MOK.key" >>/etc/dkms/framework.conf
@@ -101,7 +101,8 @@ takeover_back()
 	assert_hooks none
 	assert_modules "$K1" kmodpkg_hello
 	run apt-get purge dkms
-	run apt-get install dkms
+	# The configuration is none of its own any more, and not what it would bring.
+	run apt-get install -o Dpkg::Options::=--force-confold dkms
 	[ "$(dkms_state)" = installed ] || fail "dkms is $(dkms_state)"
 	assert_hooks all
 	run apt-get install "$KMODPKG"

@@ -62,10 +62,10 @@ add_by_hand()
 }
 
 # Some of Debian's module packages that are small and build for the small kernel: with a conf that
-# is plain, with one that is a shell script, with a make command of its own.
+# is plain, with one that is a shell script and a PRE_BUILD, with a make command of its own.
 # shellcheck disable=SC2034 # for layers.sh and scenarios
 case $SUITE in
-bookworm) DKMS_PACKAGES=(acpi-call-dkms ddcci-dkms dm-writeboost-dkms vpoll-dkms) ;;
+bookworm) DKMS_PACKAGES=(acpi-call-dkms dm-writeboost-dkms iptables-netflow-dkms vpoll-dkms) ;;
 *) DKMS_PACKAGES=(acpi-call-dkms vpoll-dkms) ;;
 esac
 
@@ -87,7 +87,7 @@ dkms_deb()
 	dir=$(mktemp -d)
 	chmod 755 "$dir"
 	dpkg-deb -R "$(source_deb "$name" "$version")" "$dir"
-	sed -i -e "s/^Package: .*/Package: $name-dkms\nDepends: dkms (>= 3.0.11)/" \
+	sed -i -e "s/^Package: .*/Package: $name-dkms\nDepends: dkms (>= 3.0.3-4~)/" \
 		-e "s/^Version: .*/&$revision/" "$dir/DEBIAN/control"
 	cat >"$dir/DEBIAN/postinst" <<-END
 		#!/bin/sh

@@ -232,3 +232,15 @@ assert_status()
 		out=$(grep -F -- "$word" <<<"$out") || fail "kmodpkg status has no line with '$*'"
 	done
 }
+
+# must_fail WORDS ASSERTION...: for the tests of the tests: it has to fail, with these words.
+must_fail()
+{
+	local words=$1 out
+	shift
+	if out=$("$@" 2>&1); then
+		fail "'$*' did not notice: $words"
+	fi
+	[[ $out == *"$words"* ]] || fail "'$*' said something else than '$words': $out"
+	echo "as it should: $out"
+}

@@ -117,7 +117,7 @@ root_drop()
 # of a root that has it, as it is or turned into a system of MANAGER's.
 root_prepare()
 {
-	local suite=$1 manager=${2:-dpkg} dir lock old
+	local suite=$1 manager=${2:-dpkg} dir lock old parts
 	dir=$CACHE/$suite/base-$(root_hash "$E2E"/lib/{bootstrap,prepare,prepare-initramfs,relabel,repo}.sh \
 		"$E2E/modules/pack")
 	mkdir -p "$CACHE/$suite"
@@ -143,7 +143,10 @@ root_prepare()
 	exec {lock}>&-
 	ROOT_BASE=$dir
 	[ "$manager" != dpkg ] || return 0
-	root_layer "$suite" "$manager-base" "$(root_hash "$E2E/$manager"/prepare*)" "$ROOT_BASE" -n \
+	# Of all but what is used later: prepare.sh and what it calls.
+	mapfile -t parts < <(find "$E2E/$manager" -type f ! -name '[0-9]*' ! -name assert.sh \
+		! -name inside.sh ! -name layers.sh | sort)
+	root_layer "$suite" "$manager-base" "$(root_hash "${parts[@]}")" "$ROOT_BASE" -n \
 		/bin/bash "/run/e2e/$manager/prepare.sh" "$suite" || exit 1
 	ROOT_BASE=$ROOT_LAYER
 }

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# dkms as maintainer scripts call it, while the package manager holds its lock.
+# shellcheck shell=bash disable=SC2154,SC2034
+
+# The end of the transaction: its triggers, then what is queued.
+end_transaction()
+{
+	kmodpkg sync
+	[ "$status" = 0 ] || fail "sync ended with $status: $(cat "$T"/err)"
+	lock_is free
+	kmodpkg drain
+	[ "$status" = 0 ] || fail "drain ended with $status: $(cat "$T"/err)"
+}
+
+is_owned()
+{
+	grep -qs "^module=$1\$" "$root"/var/lib/fakedb/packages/*"$2"* ||
+		fail "no package has $1 for $2"
+}
+
+test_dkms_install_in_a_transaction()
+{
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	lock_is must-defer
+	dkms_gives 0 add hello/1.0
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	[ -n "$(module_file hello "$K1")" ] || fail 'the module is not in place'
+	[ -z "$(ls "$root"/var/lib/fakedb/packages)" ] || fail 'something was committed'
+	status_is <<<"hello/1.0, $K1, $A: installed"
+	end_transaction
+	is_owned hello "$K1"
+	gone /var/lib/kmodpkg/queue
+	status_is hello/1.0 -k "$K1" <<<"hello/1.0, $K1, $A: installed"
+}
+
+# What a person sees as a failure must not leave packages half configured.
+test_dkms_failures_in_a_transaction()
+{
+	ours || return 0
+	new_system
+	new_module broken 1.0
+	echo 'not C' >"$root"/usr/src/broken-1.0/broken.c
+	lock_is must-defer
+	dkms_gives 0 add broken/1.0
+	dkms_gives 0 add broken/1.0
+	dkms_gives 0 build broken/1.0 -k "$K1"
+	dkms_gives 0 install broken/1.0 -k "$K1"
+	dkms_gives 0 install broken/1.0 -k 6.9.0-none
+	dkms_gives 0 autoinstall -k "$K1"
+	# These are faults of the script itself.
+	dkms_gives 3 remove nosuch/1.0 --all
+	dkms_gives 2 install --no-such-option
+}
+
+installed_by_package()
+{
+	new_system
+	new_module hello 1.0
+	own hello-dkms /usr/src/hello-1.0/dkms.conf
+	kmodpkg sync
+	installed hello "$K1"
+	installed hello "$K2"
+}
+
+# The old package's prerm cannot tell an upgrade from a removal.
+test_dkms_remove_in_an_upgrade()
+{
+	ours || return 0
+	installed_by_package
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	installed hello "$K1"
+	status_is -k "$K1" <<<"hello/1.0, $K1, $A: installed"
+	end_transaction
+	installed hello "$K1"
+	installed hello "$K2"
+	there /var/lib/dkms/hello/1.0/source
+	! grep -q '"what"' "$root"/var/lib/kmodpkg/intent.json || fail 'the removal is still pending'
+}
+
+test_dkms_remove_in_an_upgrade_to_another_version()
+{
+	ours || return 0
+	installed_by_package
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	rm -r "$root"/usr/src/hello-1.0
+	disown_package hello-dkms
+	new_module hello 2.0
+	own hello-dkms /usr/src/hello-2.0/dkms.conf
+	dkms_gives 0 add hello/2.0
+	dkms_gives 0 install hello/2.0 -k "$K1"
+	installed hello "$K1"
+	# The other kernel keeps the old one until the new one takes its place.
+	installed hello "$K2"
+	end_transaction
+	status_is <<-END
+	hello/2.0, $K1, $A: installed
+	hello/2.0, $K2, $A: installed
+	END
+	gone /var/lib/dkms/hello/1.0
+	[ "$(find "$root"/var/lib/fakedb/packages -type f | wc -l)" = 2 ] ||
+		fail "$(ls "$root"/var/lib/fakedb/packages)"
+}
+
+test_dkms_remove_with_the_package()
+{
+	ours || return 0
+	installed_by_package
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	rm -r "$root"/usr/src/hello-1.0
+	disown_package hello-dkms
+	end_transaction
+	not_installed hello "$K1"
+	not_installed hello "$K2"
+	status_is </dev/null
+	gone /var/lib/dkms/hello
+	[ -z "$(ls "$root"/var/lib/fakedb/packages)" ] || fail 'a package is left'
+	# Installed again, it registers itself again.
+	new_module hello 1.0
+	own hello-dkms /usr/src/hello-1.0/dkms.conf
+	kmodpkg sync
+	installed hello "$K1"
+}
+
+# A package whose scripts unpack the tree: nobody owns it, but the new one adds it again.
+test_dkms_remove_and_add_of_a_tree_that_nobody_owns()
+{
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	lock_is must-defer
+	dkms_gives 0 remove -m hello -v 1.0 --all
+	installed hello "$K1"
+	dkms_gives 0 add hello/1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	end_transaction
+	installed hello "$K1"
+	# And without a replacement it goes.
+	lock_is must-defer
+	dkms_gives 0 remove -m hello -v 1.0 --all
+	end_transaction
+	not_installed hello "$K1"
+	status_is </dev/null
+	there /usr/src/hello-1.0
+}
+
+test_dkms_remove_of_one_kernel_in_a_transaction()
+{
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1" -k "$K2"
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 -k "$K1"
+	installed hello "$K1"
+	end_transaction
+	status_is <<<"hello/1.0, $K2, $A: installed"
+	lock_is must-defer
+	dkms_gives 0 uninstall hello/1.0 -k "$K2"
+	end_transaction
+	status_is <<<"hello/1.0, $K2, $A: built"
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 -k "$K2"
+	end_transaction
+	status_is </dev/null
+}
+
+# The sync of one module's script is not the end of the transaction.
+test_dkms_remove_waits_for_the_end()
+{
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	new_module other 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	dkms_gives 0 install other/1.0 -k "$K1"
+	kmodpkg sync -k "$K1"
+	installed hello "$K1"
+	status_is hello <<<"hello/1.0, $K1, $A: installed"
+}
+
+# The hooks of a kernel's package: its files are what a sync at the end looks at.
+test_dkms_kernel_hooks_in_a_transaction()
+{
+	ours || return 0
+	installed_by_package
+	lock_is must-defer
+	dkms_gives 0 kernel_prerm -k "$K1"
+	dkms_gives 0 kernel_preinst -k "$K1"
+	installed hello "$K1"
+	new_kernel 6.1.0-3-test
+	dkms_gives 0 kernel_postinst -k 6.1.0-3-test
+	[ -n "$(module_file hello 6.1.0-3-test)" ] || fail 'nothing was made for the new kernel'
+	rm -r "$root/lib/modules/$K1"/{kernel,build,modules.order,modules.builtin*} \
+		"$root/boot/vmlinuz-$K1" "$root/usr/src/linux-headers-$K1"
+	end_transaction
+	not_installed hello "$K1"
+	is_owned hello 6.1.0-3-test
+	gone "/lib/modules/$K1"
+}
