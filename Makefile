@@ -257,11 +257,11 @@ install: all
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :
-	$(INSTALL_DATA) completions/kmodpkg.bash \
-		$(DESTDIR)$(datadir)/bash-completion/completions/kmodpkg
-	$(INSTALL_DATA) completions/_kmodpkg $(DESTDIR)$(zshdir)/_kmodpkg
-	$(INSTALL_DATA) completions/kmodpkg.fish \
-		$(DESTDIR)$(datadir)/fish/vendor_completions.d/kmodpkg.fish
+	$(foreach c,kmodpkg dkms,$(INSTALL_DATA) completions/$(c).bash \
+		$(DESTDIR)$(datadir)/bash-completion/completions/$(c) && \
+		$(INSTALL_DATA) completions/_$(c) $(DESTDIR)$(zshdir)/_$(c) && \
+		$(INSTALL_DATA) completions/$(c).fish \
+		$(DESTDIR)$(datadir)/fish/vendor_completions.d/$(c).fish &&) :
 	$(INSTALL_DATA) packaging/kmodpkg.conf $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf
 	install -d $(DESTDIR)$(sysconfdir)/kmodpkg/kmodpkg.conf.d
 	$(call install-glue,hooks/systemd/kmodpkg.service,$(DESTDIR)$(unitdir)/kmodpkg.service)

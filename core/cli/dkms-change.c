@@ -158,7 +158,9 @@ int dkms_each_arch(struct dkms *d, int (*fn)(struct dkms *d, char **kernels, voi
 static int make(struct dkms *d, char **kernels, void *data)
 {
 	const bool *install = data;
-	const struct kp_sync_with with = {
+	bool named =
+		d->conf_file || d->kernel_source_dir || d->kernel_config || d->directives;
+	const struct kp_build_with with = {
 		.conf_file = d->conf_file,
 		.kernel_source_dir = d->kernel_source_dir,
 		.kernel_config = d->kernel_config,
@@ -171,7 +173,7 @@ static int make(struct dkms *d, char **kernels, void *data)
 		.force = d->force,
 		.anyway = d->force,
 		.jobs = d->jobs,
-		.with = &with,
+		.with = named ? &with : NULL,
 	};
 
 	return cli_make(d->cli, &t, *install);
@@ -201,7 +203,7 @@ int dkms_install(struct dkms *d)
 	}
 	if (rc == 0)
 		rc = dkms_each_arch(d, make, &install);
-	if (rc == 0 && d->modprobe_on_install)
+	if (rc == 0 && (d->modprobe_on_install || d->cli->ctx->config.probe_devices))
 		dkms_probe_devices(d);
 	return rc;
 }

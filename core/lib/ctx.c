@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/ctx.h"
+#include "lib/framework.h"
 
 #define CONFIG_FILE "/etc/kmodpkg/kmodpkg.conf"
 #define CONFIG_DIR CONFIG_FILE ".d"
@@ -39,6 +40,7 @@ static int load_config(struct kp_ctx *ctx, struct kp_err *err)
 	int r;
 
 	kp_config_init(&ctx->config);
+	kp_framework_load(ctx);
 	r = load_config_file(ctx, CONFIG_FILE, err);
 	if (r < 0)
 		return r;

@@ -28,9 +28,12 @@ struct kp_config {
 	int jobs;      /* 0: one per online processor */
 	char *backend; /* NULL: probe; recorded by the first run */
 	enum kp_sign_mode sign;
-	char *sign_key; /* NULL: as facts of the distribution say, see sign.h */
+	/* NULL: as facts of the distribution say, see artifact.h; kp_framework_path() makes paths
+	 * of these. */
+	char *sign_key;
 	char *sign_cert;
 	char *sign_tool;
+	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
 	bool initramfs;	      /* refresh initramfs of touched kernels; default true */
 	bool install_scripts; /* allow PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE */
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
@@ -38,6 +41,7 @@ struct kp_config {
 	int timeout_minutes;   /* of one build; default 120 */
 	char **optional;       /* module names: a failure is only noted */
 	char **required;
+	bool probe_devices; /* modprobe_on_install of DKMS's configuration, for its command */
 };
 
 struct kp_ctx {

@@ -34,6 +34,7 @@ struct task {
 struct tasks {
 	struct task *list;
 	size_t n;
+	bool changed; /* a transaction has been run */
 };
 
 static void tasks_clear(struct tasks *t)
@@ -329,6 +330,7 @@ static int commit_each(struct kp_pkgdb *db, struct tasks *tasks, bool nested,
 			take_back(db, t, nested);
 		else
 			rc = commit_one(db, t, nested, err);
+		tasks->changed |= rc == 0;
 	}
 	return rc;
 }
@@ -353,6 +355,7 @@ static int commit_all(struct kp_pkgdb *db, struct tasks *tasks, bool nested,
 		rc = kp_alpm_transaction_run(db, &tr, nested, err);
 	if (rc == -EPERM || (!rc && n == 1))
 		return commit_each(db, tasks, nested, err);
+	tasks->changed = !rc;
 	for (size_t i = 0; i < tasks->n && !rc; i++)
 		if (is_due(&tasks->list[i]))
 			rc = judge(db, &tasks->list[i], nested, err);
@@ -387,14 +390,6 @@ static int check_state(struct kp_pkgdb *db, bool *ret_nested, struct kp_err *err
 	return 0;
 }
 
-static bool any_done(const struct kp_change *changes, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (changes[i].result != KP_CHANGE_PENDING)
-			return true;
-	return false;
-}
-
 int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		   struct kp_err *err)
 {
@@ -422,12 +417,12 @@ int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		/* state() says from now on that we must defer. */
 		kp_warn("%s; the modules are put in place and get their packages later",
 			why.text);
-		db->cannot_nest = true;
+		db->cannot_commit = true;
 		rc = -EBUSY;
 	}
 	/* Busy says that nothing was changed. What has been done is done, the rest stays
 	 * pending. */
-	if (rc == -EBUSY && any_done(changes, n))
+	if (rc == -EBUSY && tasks.changed)
 		return 0;
 	return rc < 0 ? kp_err_set(err, rc, "%s", why.text) : 0;
 }

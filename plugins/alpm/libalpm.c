@@ -43,7 +43,7 @@ static int bind_all(void *handle, const char *soname, struct kp_err *err)
 		/* How POSIX wants a function pointer taken from dlsym(). */
 		*(void **)symbols[i].to = dlsym(handle, symbols[i].name);
 		if (!*(void **)symbols[i].to)
-			return kp_err_set(err, -ENOENT, "%s has no %s", soname,
+			return kp_err_set(err, -EOPNOTSUPP, "%s has no %s", soname,
 					  symbols[i].name);
 	}
 	return 0;
@@ -63,7 +63,7 @@ int kp_libalpm_load(struct kp_err *err)
 			handle = candidate;
 	}
 	if (!handle)
-		return kp_err_set(err, -ENOENT,
+		return kp_err_set(err, -EOPNOTSUPP,
 				  "no libalpm that this version of kmodpkg knows can be "
 				  "loaded (%s, %s, %s)",
 				  sonames[0], sonames[1], sonames[2]);

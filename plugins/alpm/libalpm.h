@@ -80,6 +80,6 @@ struct kp_libalpm {
 	void (*fileconflict_free)(struct alpm_fileconflict *conflict);
 };
 
-/* -ENOENT with words: none of a version that we know is there. Stays loaded. */
+/* -EOPNOTSUPP with words: none of a version that we know is there. Stays loaded. */
 int kp_libalpm_load(struct kp_err *err);
 extern struct kp_libalpm kp_libalpm;

@@ -14,14 +14,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <kmodpkg/log.h>
 #include <kmodpkg/proc.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
 
-#include "libalpm.h"
 #include "pacman.h"
 
 #define LOCK "/db.lck"
@@ -190,7 +188,6 @@ static int judge(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder
 int kp_alpm_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_holder,
 		       struct kp_err *err)
 {
-	struct kp_err why = KP_ERR_INIT;
 	int rc;
 
 	if (ret_holder)
@@ -198,15 +195,9 @@ int kp_alpm_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_
 	rc = judge(db, ret, ret_holder, err);
 	if (rc < 0)
 		return rc;
-	if (*ret == KP_LOCK_INSIDE_CAN_COMMIT && db->cannot_nest)
+	/* The files can be put in place, and the rest can wait. */
+	if (db->cannot_commit &&
+	    (*ret == KP_LOCK_FREE || *ret == KP_LOCK_INSIDE_CAN_COMMIT))
 		*ret = KP_LOCK_INSIDE_MUST_DEFER;
-	/* Without libalpm the files can be put in place, and the rest can wait for it. */
-	if ((*ret == KP_LOCK_FREE || *ret == KP_LOCK_INSIDE_CAN_COMMIT) &&
-	    kp_libalpm_load(&why) < 0) {
-		kp_warn_once(
-			"%s; the modules are put in place and get their packages later",
-			kp_err_text(&why, -ENOENT));
-		*ret = KP_LOCK_INSIDE_MUST_DEFER;
-	}
 	return 0;
 }

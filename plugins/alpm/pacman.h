@@ -20,10 +20,10 @@
 
 struct kp_pkgdb {
 	int root_fd;
-	bool nested;	  /* KP_OPEN_NESTED */
-	bool cannot_nest; /* libalpm does not let us: found out by a commit */
-	pid_t parent;	  /* when we were opened */
-	char *dbpath;	  /* "/var/lib/pacman": absolute below the root */
+	bool nested;	    /* KP_OPEN_NESTED */
+	bool cannot_commit; /* there is no libalpm that can: found out by a commit */
+	pid_t parent;	    /* when we were opened */
+	char *dbpath;	    /* "/var/lib/pacman": absolute below the root */
 	char *logfile;
 };
 
@@ -160,7 +160,7 @@ struct kp_alpm_transaction {
 };
 /*
  * Run it, below the running transaction (NESTED) or under the ordinary lock. 0: all of it is
- * done. -EBUSY: the lock is taken; -EOPNOTSUPP: this libalpm cannot be nested; -EIO: the database
+ * done. -EBUSY: the lock is taken; -EOPNOTSUPP: there is no libalpm, or none that can be nested; -EIO: the database
  * cannot be opened: nothing was changed. -EPERM: refused, with libalpm's words; part of it may be done.
  */
 int kp_alpm_transaction_run(struct kp_pkgdb *db, const struct kp_alpm_transaction *t,

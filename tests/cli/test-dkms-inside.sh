@@ -102,7 +102,7 @@ test_dkms_remove_in_an_upgrade_to_another_version()
 	hello/2.0, $K2, $A: installed
 	END
 	gone /var/lib/dkms/hello/1.0
-	[ "$(ls "$root"/var/lib/fakedb/packages | wc -l)" = 2 ] ||
+	[ "$(find "$root"/var/lib/fakedb/packages -type f | wc -l)" = 2 ] ||
 		fail "$(ls "$root"/var/lib/fakedb/packages)"
 }
 

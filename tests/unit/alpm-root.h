@@ -272,7 +272,7 @@ static inline void assert_pacman(struct root *r, const char *const *args,
 
 struct outcome {
 	int rc, state_rc;
-	enum kp_lock_state state; /* before it */
+	enum kp_lock_state state, state_after;
 	char text[KP_ERR_MAX];
 	enum kp_change_result result[MAX_CHANGES];
 	char why[MAX_CHANGES][KP_ERR_MAX];
@@ -298,6 +298,7 @@ static inline void commit_here(unsigned int flags, struct kp_change *changes, si
 		o->state_rc = ops->state(db, &o->state, NULL, NULL);
 	if (o->rc == 0)
 		o->rc = ops->commit(db, changes, n, &err);
+	ops->state(db, &o->state_after, NULL, NULL);
 	memcpy(o->text, err.text, sizeof(o->text));
 	for (size_t i = 0; i < n; i++) {
 		o->result[i] = changes[i].result;
@@ -310,30 +311,41 @@ static inline void commit_here(unsigned int flags, struct kp_change *changes, si
 			sigismember(&set, SIGUSR2) && !sigismember(&set, SIGINT);
 }
 
-/* PROC: the root has a /proc, as is usual. SETUP (may be NULL) is called in the child before it
- * enters the root, but with its mounts. */
-static inline struct outcome commit_in(struct root *r, unsigned int flags, bool proc,
-				       void (*setup)(struct root *r),
+/* What there is of libalpm, for a root that does not have it. */
+static inline void load_libalpm(void)
+{
+	if (!dlopen("libalpm.so.16", RTLD_NOW) && !dlopen("libalpm.so.15", RTLD_NOW))
+		(void)!dlopen("libalpm.so.13", RTLD_NOW);
+}
+
+enum {
+	IN_PROC = 1 << 0,    /* the root has a /proc, as is usual */
+	IN_LIBALPM = 1 << 1, /* and libalpm */
+};
+
+/* SETUP (may be NULL) is called in the child before it enters the root, but with its mounts. */
+static inline struct outcome commit_in(struct root *r, unsigned int flags,
+				       unsigned int with, void (*setup)(struct root *r),
 				       struct kp_change *changes, size_t n)
 {
 	_cleanup_free_ char *at = kp_strf("%s/proc", r->dir.path);
 	struct outcome *shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 				      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	enum kp_lock_state state;
 	struct outcome o;
 	int status;
 	pid_t pid;
 
 	assert_true(shared != MAP_FAILED);
 	assert_true(n <= MAX_CHANGES);
-	/* libalpm is not in the root: load it from here. */
-	ops->state(r->db, &state, NULL, NULL);
 	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0) {
+		if (with & IN_LIBALPM)
+			load_libalpm();
 		if (unshare(CLONE_NEWNS) < 0 ||
 		    mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-		    (proc && mount("/proc", at, NULL, MS_BIND | MS_REC, NULL) < 0))
+		    ((with & IN_PROC) &&
+		     mount("/proc", at, NULL, MS_BIND | MS_REC, NULL) < 0))
 			_exit(99);
 		if (setup)
 			setup(r);
@@ -352,7 +364,7 @@ static inline struct outcome commit_in(struct root *r, unsigned int flags, bool 
 
 static inline struct outcome commit(struct root *r, struct kp_change *changes, size_t n)
 {
-	return commit_in(r, 0, true, NULL, changes, n);
+	return commit_in(r, 0, IN_PROC | IN_LIBALPM, NULL, changes, n);
 }
 
 static inline void assert_done(const struct outcome *o, size_t n)

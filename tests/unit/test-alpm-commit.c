@@ -112,14 +112,14 @@ static void test_nested(void **state)
 	assert_done(&o, 1);
 	fd = take_lock(r);
 	/* as a scriptlet: nothing is changed */
-	o = commit_in(r, 0, true, NULL, changes, 2);
+	o = commit_in(r, 0, IN_PROC | IN_LIBALPM, NULL, changes, 2);
 	assert_int_equal(o.state, KP_LOCK_INSIDE_MUST_DEFER);
 	assert_int_equal(o.rc, -EBUSY);
 	assert_int_equal(o.result[0], KP_CHANGE_PENDING);
 	assert_false(kp_exists_in(r->fd, DIR "a.ko"));
 	/* a lock that a killed one of ours left over is no hindrance */
 	put(r, "/var/lib/pacman/kp.lck", "");
-	o = commit_in(r, KP_OPEN_NESTED, true, NULL, changes, 2);
+	o = commit_in(r, KP_OPEN_NESTED, IN_PROC | IN_LIBALPM, NULL, changes, 2);
 	assert_int_equal(o.state, KP_LOCK_INSIDE_CAN_COMMIT);
 	assert_done(&o, 2);
 	/* the outer one has its lock still */
@@ -137,12 +137,28 @@ static void test_nested_without_proc(void **state)
 	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "a1");
 	struct kp_change c = add(a);
 	int fd = take_lock(r);
-	struct outcome o = commit_in(r, KP_OPEN_NESTED, false, NULL, &c, 1);
+	struct outcome o = commit_in(r, KP_OPEN_NESTED, IN_LIBALPM, NULL, &c, 1);
 
 	assert_done(&o, 1);
 	close(fd);
 	kp_unlink_in(r->fd, LOCK);
 	assert_sound(r);
+}
+
+/* pacman was upgraded to one that we do not know, or taken away. */
+static void test_without_libalpm(void **state)
+{
+	struct root *r = *state;
+	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "a1");
+	struct kp_change c = add(a);
+	struct outcome o = commit_in(r, 0, IN_PROC, NULL, &c, 1);
+
+	assert_int_equal(o.state, KP_LOCK_FREE);
+	assert_int_equal(o.rc, -EBUSY);
+	assert_non_null(strstr(o.text, "no libalpm"));
+	assert_int_equal(o.result[0], KP_CHANGE_PENDING);
+	assert_int_equal(o.state_after, KP_LOCK_INSIDE_MUST_DEFER);
+	assert_false(kp_exists_in(r->fd, LOCK));
 }
 
 static void test_left_over_file(void **state)
@@ -306,7 +322,7 @@ static void test_full_disk(void **state)
 	memset(big, 'x', 1024 * 1024);
 	a = simple_package(r, "a", "1", KERNEL, big);
 	c = add(a);
-	o = commit_in(r, 0, true, small_tree, &c, 1);
+	o = commit_in(r, 0, IN_PROC | IN_LIBALPM, small_tree, &c, 1);
 	assert_int_equal(o.rc, -ENOSPC);
 	assert_int_equal(o.result[0], KP_CHANGE_PENDING);
 	/* what is not whole is not taken for installed */
@@ -330,7 +346,7 @@ static void test_read_only(void **state)
 	struct root *r = *state;
 	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "x");
 	struct kp_change c = add(a);
-	struct outcome o = commit_in(r, 0, true, read_only_tree, &c, 1);
+	struct outcome o = commit_in(r, 0, IN_PROC | IN_LIBALPM, read_only_tree, &c, 1);
 
 	assert_int_equal(o.rc, -EROFS);
 	assert_int_equal(o.result[0], KP_CHANGE_PENDING);
@@ -344,6 +360,7 @@ int main(void)
 		TEST(test_upgrade_to_another_kernel),
 		TEST(test_nested),
 		TEST(test_nested_without_proc),
+		TEST(test_without_libalpm),
 		TEST(test_left_over_file),
 		TEST(test_file_of_another_package),
 		TEST(test_same_file_twice),

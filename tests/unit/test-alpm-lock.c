@@ -173,12 +173,10 @@ static int state_without_proc(struct root *r, unsigned int flags)
 static void test_no_proc(void **state)
 {
 	struct root *r = *state;
-	enum kp_lock_state loaded;
 	int fd;
 
 	if (geteuid() != 0)
 		skip();
-	ops->state(r->db, &loaded, NULL, NULL);
 	assert_int_equal(state_without_proc(r, 0), KP_LOCK_FREE);
 	fd = take_lock(r);
 	assert_int_equal(state_without_proc(r, 0), KP_LOCK_INSIDE_MUST_DEFER);
@@ -224,13 +222,11 @@ static int take_odd_lock(struct root *r)
 static void test_odd_dbpath(void **state)
 {
 	struct root *r = *state;
-	enum kp_lock_state loaded;
 	pid_t pid;
 	int status;
 
 	if (geteuid() != 0)
 		skip();
-	ops->state(r->db, &loaded, NULL, NULL);
 	put(r, "/odd/local/ALPM_DB_VERSION", "9\n");
 	put(r, "/odd/local/linux-1-1/files", "%FILES%\nusr/lib/modules/x\n");
 	pid = fork();

@@ -101,7 +101,8 @@ takeover_back()
 	assert_hooks none
 	assert_modules "$K1" kmodpkg_hello
 	run apt-get purge dkms
-	run apt-get install dkms
+	# The configuration is none of its own any more, and not what it would bring.
+	run apt-get install -o Dpkg::Options::=--force-confold dkms
 	[ "$(dkms_state)" = installed ] || fail "dkms is $(dkms_state)"
 	assert_hooks all
 	run apt-get install "$KMODPKG"

@@ -36,7 +36,7 @@ harness_kernels()
 	for k in "$K1" "$K2" "$K3"; do
 		# shellcheck disable=SC2046
 		run rpm -i $(kernel_rpms "$k")
-		[ "$(cat "/lib/modules/$k/build/include/config/kernel.release")" = "$k" ] ||
+		grep -q "\"$k\"" "/lib/modules/$k/build/include/generated/utsrelease.h" ||
 			fail "kernel-devel of $k builds for another release"
 		assert_posttrans "$k"
 		assert_modules "$k"

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# dkms autoinstall, match, kernel_*; and DKMS's configuration.
+# shellcheck shell=bash disable=SC2154,SC2034
+
+test_dkms_autoinstall()
+{
+	new_system
+	new_module hello 1.0
+	new_module hello 2.0
+	new_module manual 1.0 AUTOINSTALL=no
+	new_module excluded 1.0 'BUILD_EXCLUSIVE_KERNEL=^5'
+	for m in hello/1.0 hello/2.0 manual/1.0 excluded/1.0; do
+		dkms_gives 0 add "$m"
+	done
+	dkms_gives 0 autoinstall -k "$K1"
+	status_is <<-END
+	excluded/1.0: added
+	hello/1.0: added
+	hello/2.0, $K1, $A: installed
+	manual/1.0: added
+	END
+	dkms_gives 0 autoinstall -k "$K1"
+	new_module broken 1.0
+	echo 'not C' >"$root"/usr/src/broken-1.0/broken.c
+	dkms_gives 0 add broken/1.0
+	dkms_gives 11 autoinstall -k "$K1"
+	dkms_gives 11 autoinstall -k "$K1"
+	rm "$root/lib/modules/$K2/build"
+	dkms_gives 21 autoinstall -k "$K2"
+}
+
+test_dkms_no_autoinstall()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 add hello/1.0
+	: >"$root"/etc/dkms/no-autoinstall
+	dkms_gives 0 autoinstall -k "$K1"
+	status_is <<<'hello/1.0: added'
+}
+
+test_dkms_autoinstall_with_depends()
+{
+	new_system
+	new_module user 1.0 BUILD_DEPENDS=base
+	new_module base 1.0
+	new_module zbase 1.0
+	for m in user base zbase; do
+		dkms_gives 0 add "$m/1.0"
+	done
+	dkms_gives 0 autoinstall -k "$K1"
+	status_is <<-END
+	base/1.0, $K1, $A: installed
+	user/1.0, $K1, $A: installed
+	zbase/1.0, $K1, $A: installed
+	END
+}
+
+test_dkms_kernel_hooks()
+{
+	new_system
+	new_module hello 1.0
+	new_module manual 1.0 AUTOINSTALL=no
+	dkms_gives 0 add hello/1.0
+	dkms_gives 0 install manual/1.0 -k "$K1"
+	dkms_gives 0 kernel_postinst -k "$K1"
+	status_is <<-END
+	hello/1.0, $K1, $A: installed
+	manual/1.0, $K1, $A: installed
+	END
+	dkms_gives 0 kernel_preinst -k "$K1"
+	status_is <<-END
+	hello/1.0: added
+	manual/1.0, $K1, $A: installed
+	END
+	dkms_gives 0 kernel_postinst -k "$K1"
+	dkms_gives 0 kernel_prerm -k "$K1"
+	status_is <<-END
+	hello/1.0: added
+	manual/1.0: added
+	END
+	not_installed hello "$K1"
+	not_installed manual "$K1"
+}
+
+test_dkms_match()
+{
+	# Those before 3.4 take status apart in the form that it had before 2.8.8.
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	new_module other 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	dkms_gives 0 install other/1.0 -k "$K1"
+	dkms_gives 1 match -k "$K2"
+	dkms_gives 21 match --templatekernel "$K1"
+	dkms_gives 2 match --templatekernel "$K2" -k "$K2"
+	dkms_gives 3 match --templatekernel "$K1" -k "$K2" nosuch
+	dkms_gives 0 match --templatekernel "$K1" -k "$K2" other
+	status_is -k "$K2" <<-END
+	hello/1.0: added
+	other/1.0, $K2, $A: installed
+	END
+	dkms_gives 0 match --templatekernel="$K1" -k "$K2"
+	installed hello "$K2"
+}
+
+test_dkms_framework()
+{
+	new_system
+	new_module hello 1.0
+	mv "$root"/usr/src/hello-1.0 "$root"/tmp/
+	mkdir "$root"/tmp/tree
+	printf '%s\n' '# of the administrator' 'dkms_tree="/tmp/tree"' \
+		"source_tree='/tmp'" "parallel_jobs=2" >"$root"/etc/dkms/framework.conf
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	there "/tmp/tree/hello/1.0/$K1/$A/module/hello.ko"
+	# The command line counts more, and the directory is read after the file.
+	mkdir "$root"/etc/dkms/framework.conf.d "$root"/tmp/second
+	echo 'dkms_tree=/tmp/second' >"$root"/etc/dkms/framework.conf.d/mine.conf
+	echo 'dkms_tree=/tmp/third' >"$root"/etc/dkms/framework.conf.d/mine.disabled
+	status_is </dev/null
+	status_is --dkmstree /tmp/tree <<<"hello/1.0, $K1, $A: built"
+}
+
+# A file that needs a shell gets one; one that is broken keeps nothing from working.
+test_dkms_framework_of_shell()
+{
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	mkdir "$root"/tmp/tree
+	# shellcheck disable=SC2016
+	printf '%s\n' 'if [ -d /usr ]; then dkms_tree=$(echo /tmp)/tree; fi' \
+		>"$root"/etc/dkms/framework.conf
+	dkms_gives 0 add hello/1.0
+	there /tmp/tree/hello/1.0/source
+	echo 'fi' >"$root"/etc/dkms/framework.conf
+	dkms_gives 0 add hello/1.0
+	there /var/lib/dkms/hello/1.0/source
+	grep -q "ignoring DKMS's configuration" "$T"/err || fail "$(cat "$T"/err)"
+}
