@@ -64,7 +64,7 @@ int kp_artifact_strip(struct kp_ctx *ctx, const struct kp_sandbox *sb, const cha
 int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel *kernel,
 		     const struct kp_kernel_build *kb, int log_fd, bool *ret_signed,
 		     char **ret_why, struct kp_err *err);
-/* Key and certificate that modules of kernel RELEASE are signed with, to be freed. -ENOKEY: none
+/* Key and certificate that modules for this kernel are signed with, to be freed. -ENOKEY: none
  * was made yet. */
 int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,
 		struct kp_err *err);

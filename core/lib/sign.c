@@ -78,13 +78,11 @@ static bool is_file(const struct kp_ctx *ctx, const char *path)
 	return !kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode);
 }
 
-static int configured_key(const struct kp_ctx *ctx, const char *release,
-			  struct signer *s, struct kp_err *err)
+static int configured_key(const struct kp_ctx *ctx, const char *release, struct signer *s,
+			  struct kp_err *err)
 {
-	_cleanup_free_ char *key =
-		kp_framework_path(ctx->config.sign_key, release);
-	_cleanup_free_ char *cert =
-		kp_framework_path(ctx->config.sign_cert, release);
+	_cleanup_free_ char *key = kp_framework_path(ctx->config.sign_key, release);
+	_cleanup_free_ char *cert = kp_framework_path(ctx->config.sign_cert, release);
 
 	if (!key || !cert)
 		return kp_err_set(
@@ -116,7 +114,6 @@ static int own_key(struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
 			  s->key, s->cert);
 }
 
-/* RELEASE: what $kernelver of a configured path stands for. */
 static int find_key(struct kp_ctx *ctx, const char *release, struct signer *s,
 		    struct kp_err *err)
 {
