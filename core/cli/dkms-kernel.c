@@ -171,9 +171,9 @@ int dkms_match(struct dkms *d)
 	_cleanup_strv_ char **found = NULL;
 	int rc, status = DKMS_OK;
 
-	if (!d->template_kernel || !d->n_pairs)
+	if (!d->template_kernel)
 		return cli_fail(d->cli, DKMS_USAGE,
-				"match needs --templatekernel KERNEL and -k KERNEL");
+				"match needs --templatekernel KERNEL");
 	for (size_t i = 0; i < d->n_pairs; i++)
 		if (kp_str_eq(d->pairs[i].kernel, d->template_kernel))
 			return cli_fail(d->cli, DKMS_OPTION,

@@ -30,7 +30,7 @@ static const struct dkms_action actions[] = {
 	{ "unbuild", dkms_unbuild, DKMS_MUTATES | DKMS_RUNNING | DKMS_ALL },
 	{ "remove", dkms_remove, DKMS_MUTATES | DKMS_RUNNING | DKMS_ALL },
 	{ "status", dkms_status, 0 },
-	{ "match", dkms_match, DKMS_MUTATES | DKMS_ROOT | DKMS_DATABASE },
+	{ "match", dkms_match, DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_DATABASE },
 	{ "autoinstall", dkms_autoinstall,
 	  DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_ONE_KERNEL | DKMS_DATABASE },
 	{ "kernel_preinst", dkms_kernel_preinst,

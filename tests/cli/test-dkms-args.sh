@@ -114,6 +114,7 @@ test_dkms_words()
 	hello/1.0: added
 	hello/5.0: added
 	END
+	ours || return 0
 	dkms_gives 1 add hello/../1.0
 	dkms_gives 1 add hello/
 }
@@ -128,7 +129,7 @@ test_dkms_as_a_user()
 		KMODPKG_PLUGIN_DIR=/plugins chroot --userspec=1:1 "$root" /usr/sbin/dkms "$@" \
 			>"$T"/out 2>"$T"/err </dev/null || status=$?
 	}
-	for action in install uninstall autoinstall match kernel_postinst; do
+	for action in install autoinstall match kernel_postinst; do
 		user "$action" hello/1.0 -k "$K1"
 		[ "$status" = 1 ] || fail "$action by a user ended with $status"
 	done
