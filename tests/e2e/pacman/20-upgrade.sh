@@ -79,7 +79,8 @@ superseded_release()
 	mkdir /tmp/kept
 	cp -a "/usr/lib/modules/$K1" /tmp/kept/
 	rm -r "/tmp/kept/$K1/build" "/tmp/kept/$K1/updates"
-	cat >/etc/pacman.d/hooks/99-keep.hook <<-END
+	# Before any other hook.
+	cat >/usr/share/libalpm/hooks/10-keep.hook <<-END
 		[Trigger]
 		Type = Path
 		Operation = Remove
@@ -88,8 +89,6 @@ superseded_release()
 		When = PostTransaction
 		Exec = /bin/cp -a /tmp/kept/$K1 /usr/lib/modules/
 	END
-	sed 's/99/65/' /etc/pacman.d/hooks/99-keep.hook >/etc/pacman.d/hooks/65-keep.hook
-	rm /etc/pacman.d/hooks/99-keep.hook
 	initramfs_reset
 	pac -U "$(kernel_file linux "$K2")" "$(kernel_file linux-headers "$K2")"
 	assert_modules "$K2" kmodpkg_hello
