@@ -158,7 +158,9 @@ int dkms_each_arch(struct dkms *d, int (*fn)(struct dkms *d, char **kernels, voi
 static int make(struct dkms *d, char **kernels, void *data)
 {
 	const bool *install = data;
-	const struct kp_sync_with with = {
+	bool named =
+		d->conf_file || d->kernel_source_dir || d->kernel_config || d->directives;
+	const struct kp_build_with with = {
 		.conf_file = d->conf_file,
 		.kernel_source_dir = d->kernel_source_dir,
 		.kernel_config = d->kernel_config,
@@ -171,7 +173,7 @@ static int make(struct dkms *d, char **kernels, void *data)
 		.force = d->force,
 		.anyway = d->force,
 		.jobs = d->jobs,
-		.with = &with,
+		.with = named ? &with : NULL,
 	};
 
 	return cli_make(d->cli, &t, *install);

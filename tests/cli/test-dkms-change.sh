@@ -266,6 +266,30 @@ test_dkms_conf_and_directive()
 	grep -qx 'DIRECTIVE: DEST_MODULE_NAME="third"' "$T"/out || fail "$(cat "$T"/out)"
 }
 
+# What was named for a build counts as long as that build is wanted.
+test_dkms_named_things_last()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 build hello/1.0 -k "$K1" --directive DEST_MODULE_NAME=other
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed other "$K1" hello
+	dkms_gives 0 autoinstall -k "$K1"
+	installed other "$K1" hello
+	dkms_gives 0 install hello/1.0 -k "$K1" --force
+	not_installed other "$K1"
+	installed hello "$K1"
+	mv "$root/lib/modules/$K2/build" "$root"/tmp/link
+	dkms_gives 0 build hello/1.0 -k "$K2" --kernelsourcedir "/usr/src/linux-headers-$K2"
+	ours || return 0
+	dkms_gives 0 install hello/1.0 -k "$K2"
+	installed hello "$K2"
+	kmodpkg sync
+	[ "$(cat "$T"/err)" = 'kmodpkg: nothing to do' ] || fail "$(cat "$T"/err)"
+	dkms_gives 0 remove hello/1.0 -k "$K2"
+	dkms_gives 21 install hello/1.0 -k "$K2"
+}
+
 # A tree of one's own has nothing to do with the system's, and needs no privileges.
 test_dkms_private_trees()
 {

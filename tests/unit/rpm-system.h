@@ -70,13 +70,17 @@ struct rpm_system {
 
 static struct rpm_system sys;
 
+/* KMODPKG_TEST_RPM_DB: the form of the database where rpm has more than one ("ndb"). */
 static inline int rpm_setup(void **state)
 {
+	_cleanup_free_ char *macros = kp_strf("%%_dbpath " RPM_DB "\n%%_db_backend %s\n",
+					      getenv("KMODPKG_TEST_RPM_DB") ?: "sqlite");
+
 	test_system_setup(state);
 	sys.s = *state;
 	if (!sys.s->ctx)
 		return 0;
-	test_put(&sys.s->root, "/etc/rpm/macros.test", "%_dbpath " RPM_DB "\n");
+	test_put(&sys.s->root, "/etc/rpm/macros.test", macros);
 	TEST_TRY(kp_rm_rf_in(sys.s->root.fd, RPM_DB, err));
 	TEST_TRY(kp_mkdir_in(sys.s->root.fd, RPM_DB, 0755, err));
 	DO("/usr/bin/rpmdb", "--initdb");

@@ -329,17 +329,26 @@ static void test_no_database(void **state)
 
 static void test_read_only_database(void **state)
 {
-	_cleanup_free_ char *a = NULL;
+	_cleanup_free_ char *a = NULL, *b = NULL;
+	struct kp_pkg_installed *list;
 	struct kp_change c = { 0 };
+	size_t n;
 
 	test_system(state);
 	a = make_package("hello", "1.0", K1, KO, "ours");
+	b = make_package("b", "1.0", K1, DIR1 "b.ko", "b");
+	commit_add(b);
 	c.file = a;
 	assert_int_equal(mount(RPM_DB, RPM_DB, NULL, MS_BIND, NULL), 0);
 	assert_int_equal(
 		mount(NULL, RPM_DB, NULL, MS_BIND | MS_REMOUNT | MS_RDONLY, NULL), 0);
 	assert_int_equal(commit(&c, 1), -EROFS);
 	assert_int_equal(c.result, KP_CHANGE_PENDING);
+	/* reading goes on */
+	TEST_TRY(ops->list(sys.db, &list, &n, err));
+	assert_int_equal(n, 1);
+	kp_pkg_installed_clear(&list[0]);
+	free(list);
 	umount(RPM_DB);
 }
 

@@ -86,3 +86,11 @@ assert_marked()
 	name=$(generated_name "$1" "$2")
 	rpm -q --provides "$name" | grep -q '^kmodpkg' || fail "$name has no mark of ours"
 }
+
+# assert_generated_version SOURCE K VERSION: the generated package is of that version.
+assert_generated_version()
+{
+	local got
+	got=$(package_version "$(generated_name "$1" "$2")")
+	[ "$got" = "$3" ] || fail "the package of $1 for $2 is version $got, not $3"
+}
