@@ -21,7 +21,7 @@ _kmodpkg_kernels() {
 
 _kmodpkg() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local verbs='status sync add build install uninstall remove owner log conf adopt'
+	local verbs='status sync add build install uninstall remove owner log conf doctor adopt'
 	local options='--root --quiet --verbose --help' verb='' i
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -57,13 +57,14 @@ _kmodpkg() {
 	remove) options+=' -k --kernel -a --all --no-initramfs' ;;
 	log) options+=' -k --kernel --path' ;;
 	conf) options+=' -k --kernel --json' ;;
+	doctor) options+=' --json' ;;
 	adopt) options+=' -n --dry-run' ;;
 	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 	elif [[ -z $verb ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur")
-	elif [[ $verb == adopt ]]; then
+	elif [[ $verb == doctor || $verb == adopt ]]; then
 		:
 	elif [[ $verb == owner ]]; then
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

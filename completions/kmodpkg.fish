@@ -15,7 +15,7 @@ function __kmodpkg_kernels
 	end
 end
 
-set -l verbs status sync add build install uninstall remove owner log conf adopt
+set -l verbs status sync add build install uninstall remove owner log conf doctor adopt
 complete -c kmodpkg -f
 complete -c kmodpkg -l root -x -a '(__fish_complete_directories)' -d 'Work on the system below a directory'
 complete -c kmodpkg -s q -l quiet -d 'Say nothing but warnings and errors'
@@ -24,7 +24,7 @@ complete -c kmodpkg -s h -l help -d 'Print help'
 complete -c kmodpkg -n "not __fish_seen_subcommand_from $verbs" -l version -d 'Print the version'
 
 function __kmodpkg_verb -a name description
-	complete -c kmodpkg -n "not __fish_seen_subcommand_from status sync add build install uninstall remove owner log conf adopt" -a $name -d $description
+	complete -c kmodpkg -n "not __fish_seen_subcommand_from status sync add build install uninstall remove owner log conf doctor adopt" -a $name -d $description
 end
 __kmodpkg_verb status 'Show each module\'s state, package and what is wrong'
 __kmodpkg_verb sync 'Build, install and erase until the system is as it should be'
@@ -36,6 +36,7 @@ __kmodpkg_verb remove 'Unregister a module source, and erase its packages'
 __kmodpkg_verb owner 'Print the package that owns a file'
 __kmodpkg_verb log 'Print the log of a module\'s last build'
 __kmodpkg_verb conf 'Print what a dkms.conf says'
+__kmodpkg_verb doctor 'Say what is wrong, and the command that mends it'
 __kmodpkg_verb adopt 'Take over what DKMS built and installed'
 functions -e __kmodpkg_verb
 
@@ -43,7 +44,7 @@ complete -c kmodpkg -n '__fish_seen_subcommand_from status sync build install un
 complete -c kmodpkg -n '__fish_seen_subcommand_from status sync build install uninstall remove log conf' -s k -l kernel -x -a '(__kmodpkg_kernels)' -d 'For this kernel'
 complete -c kmodpkg -n '__fish_seen_subcommand_from owner conf' -F
 complete -c kmodpkg -n '__fish_seen_subcommand_from add' -a '(__fish_complete_directories)'
-complete -c kmodpkg -n '__fish_seen_subcommand_from status conf' -l json -d 'For programs'
+complete -c kmodpkg -n '__fish_seen_subcommand_from status conf doctor' -l json -d 'For programs'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync adopt' -s n -l dry-run -d 'Print what would be done'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync' -l boot -d 'Only what the running kernel lacks'
 complete -c kmodpkg -n '__fish_seen_subcommand_from add sync build install' -s f -l force -d 'Even if nothing changed'

@@ -106,5 +106,5 @@ int cli_parse_int(struct cli *cli, const char *what, const char *arg, int min, i
 
 /* Each verb's file ends with its descriptor; main.c lists them in the order of --help. */
 extern const struct cli_cmd cmd_status, cmd_sync, cmd_add, cmd_build, cmd_install,
-	cmd_uninstall, cmd_remove, cmd_owner, cmd_log, cmd_conf, cmd_adopt,
+	cmd_uninstall, cmd_remove, cmd_owner, cmd_log, cmd_conf, cmd_doctor, cmd_adopt,
 	cmd_drain;

@@ -10,6 +10,7 @@
 #include "cli/table.h"
 #include "cli/work.h"
 #include "lib/backend.h"
+#include "lib/secureboot.h"
 
 struct request {
 	struct kp_sync_opts opts;
@@ -75,7 +76,8 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 		kp_info("%s", b.s);
 	else if (!r->remembered && !cli_in_transaction(cli))
 		kp_info("nothing to do");
-	if (r->remembered)
+	/* Several syncs see to one transaction; the one that does something tells. */
+	if (r->remembered && (b.len || !cli->nested))
 		kp_warn("%zu %s before and nothing changed since; kmodpkg status says "
 			"which, kmodpkg build tries again",
 			r->remembered,
@@ -127,6 +129,15 @@ static int check_names(struct cli *cli, const struct request *r)
 	return 0;
 }
 
+/* What was signed in vain is not to be found out at the next boot. */
+static void tell_enrolment(struct cli *cli, const struct kp_sync_result *r)
+{
+	_cleanup_free_ char *hint = r->built ? kp_secure_boot_hint(cli->ctx) : NULL;
+
+	if (hint)
+		kp_warn("%s", hint);
+}
+
 static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 {
 	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
@@ -143,6 +154,7 @@ static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 	if (!kp_sync_is_nested())
 		summarize(cli, &result);
 	tell_no_headers(cli, opts, &result);
+	tell_enrolment(cli, &result);
 	if (!result.failed && !result.remembered)
 		return CLI_OK;
 	return cli_in_transaction(cli) ? CLI_OK : CLI_SYNC_FAILED;

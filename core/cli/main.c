@@ -21,8 +21,9 @@
 
 /* In the order of --help. */
 static const struct cli_cmd *const cmds[] = {
-	&cmd_status, &cmd_sync,	 &cmd_add, &cmd_build, &cmd_install, &cmd_uninstall,
-	&cmd_remove, &cmd_owner, &cmd_log, &cmd_conf,  &cmd_adopt,   &cmd_drain,
+	&cmd_status,	&cmd_sync,   &cmd_add,	 &cmd_build, &cmd_install,
+	&cmd_uninstall, &cmd_remove, &cmd_owner, &cmd_log,   &cmd_conf,
+	&cmd_doctor,	&cmd_adopt,  &cmd_drain,
 };
 
 static void print_usage(FILE *f)

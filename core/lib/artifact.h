@@ -56,13 +56,18 @@ int kp_artifact_strip(struct kp_ctx *ctx, const struct kp_sandbox *sb, const cha
  * that fails is an error always.
  * Tool: config.sign_tool, else Ubuntu's kmodsign, else sign-file of the kernel's headers. Key and
  * certificate: the configuration's (the key may be a pkcs11: URI), else on Ubuntu the machine
- * owner key of shim-signed, else <dkms_tree>/mok.{key,pub}. When mok.key is absent, both are
+ * owner key of shim-signed, else <dkms_tree>/mok.{key,pub}. A PIN or passphrase comes from the
+ * file that the configuration names, else from KBUILD_SIGN_PIN, as sign-file knows it. When mok.key is absent, both are
  * generated; with KP_SIGN_AUTO only in a system that was booted (kp_kernel_booted_us), never in
  * a chroot or container: an image must not come with a key that all its copies share.
  */
 int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel *kernel,
 		     const struct kp_kernel_build *kb, int log_fd, bool *ret_signed,
 		     char **ret_why, struct kp_err *err);
+/* Key and certificate that modules for this kernel are signed with, to be freed. -ENOKEY: none
+ * was made yet. */
+int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,
+		struct kp_err *err);
 /* Does the file (not compressed) end in the kernel's signature marker? A file that cannot be
  * read has none. */
 bool kp_artifact_is_signed(struct kp_ctx *ctx, const char *ko);

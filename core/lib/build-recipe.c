@@ -158,6 +158,8 @@ static void make_binds(struct kp_build_work *w, struct binds *b, const char *sou
 	bind(b, w->build, w->seen, true);
 	bind(b, w->out, w->seen_out, true);
 	bind(b, w->job->source->dir, source_at, false);
+	if (w->source)
+		bind(b, w->source, w->job->source->dir, true);
 	/* Self-built kernels: the tree lies where somebody built it. */
 	if (below_hidden(headers))
 		bind(b, headers, headers, false);

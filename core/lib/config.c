@@ -144,6 +144,8 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 		return parse_path(at, value, false, &config->sign_cert, err);
 	if (!strcmp(key, "sign_tool"))
 		return parse_path(at, value, false, &config->sign_tool, err);
+	if (!strcmp(key, "sign_pin_file"))
+		return parse_path(at, value, false, &config->sign_pin_file, err);
 	if (!strcmp(key, "initramfs"))
 		return parse_bool(at, value, &config->initramfs, err);
 	if (!strcmp(key, "install_scripts"))
@@ -223,6 +225,7 @@ void kp_config_clear(struct kp_config *config)
 	free(config->sign_key);
 	free(config->sign_cert);
 	free(config->sign_tool);
+	free(config->sign_pin_file);
 	kp_strv_free(config->optional);
 	kp_strv_free(config->required);
 	*config = (struct kp_config){ 0 };

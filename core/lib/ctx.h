@@ -33,6 +33,7 @@ struct kp_config {
 	char *sign_key;
 	char *sign_cert;
 	char *sign_tool;
+	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
 	bool initramfs;	      /* refresh initramfs of touched kernels; default true */
 	bool install_scripts; /* allow PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE */
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */

@@ -183,3 +183,39 @@ int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
 	}
 	return r;
 }
+
+/* Remove those of PATHS that no package owns. *RET (may be NULL) gets the removed ones. */
+static void remove_unowned(struct kp_ctx *ctx, char *const *paths,
+			   int (*removal)(int root_fd, const char *path), char ***ret)
+{
+	size_t n = kp_strv_len(paths);
+	struct kp_owner *owners;
+
+	if (!n || kp_backend_owners(ctx, paths, &owners, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (!owners[i].package && removal(ctx->root_fd, paths[i]) == 0 && ret)
+			kp_strv_add(ret, paths[i]);
+	kp_owners_free(owners, n);
+}
+
+void kp_place_remove(struct kp_ctx *ctx, const struct kp_pkg_id *id, char *const *paths)
+{
+	_cleanup_strv_ char **gone = NULL, **dirs = NULL;
+
+	kp_place_sweep(ctx, paths);
+	remove_unowned(ctx, paths, kp_unlink_in, &gone);
+	kp_strv_foreach(p, gone) {
+		/* Below the kernel's own directory, the deepest first. */
+		for (char *dir = kp_path_dir(*p), *up; dir; dir = up) {
+			up = kp_str_eq(strrchr(dir, '/') + 1, id->kernel) ||
+					     !strcmp(dir, "/")
+				     ? NULL
+				     : kp_path_dir(dir);
+			if (up && !kp_strv_has(dirs, dir))
+				kp_strv_add(&dirs, dir);
+			free(dir);
+		}
+	}
+	remove_unowned(ctx, dirs, kp_rmdir_in, NULL);
+}

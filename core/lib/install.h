@@ -32,6 +32,9 @@ int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
 		   struct kp_sync_result *ret, struct kp_err *err);
 /* Remove what a process that died while it placed files left beside PATHS. Needs our lock. */
 void kp_place_sweep(struct kp_ctx *ctx, char *const *paths);
+/* Files that we placed at PATHS and that the database does not get, or not any more, must not
+ * stay behind, nor the directories that were made for them. What a package owns stays. */
+void kp_place_remove(struct kp_ctx *ctx, const struct kp_pkg_id *id, char *const *paths);
 /* Queue the removal of a row's package. */
 int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		 struct kp_err *err);

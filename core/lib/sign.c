@@ -17,6 +17,8 @@
  * include/linux/module_signature.h. */
 #define SIGNATURE_MARKER "~Module signature appended~\n"
 
+#define PIN_MAX 4096
+
 /* What sign-file and kmodsign take alike. */
 struct signer {
 	char *tool;
@@ -76,13 +78,11 @@ static bool is_file(const struct kp_ctx *ctx, const char *path)
 	return !kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode);
 }
 
-static int configured_key(const struct kp_ctx *ctx, const struct kp_kernel *kernel,
-			  struct signer *s, struct kp_err *err)
+static int configured_key(const struct kp_ctx *ctx, const char *release, struct signer *s,
+			  struct kp_err *err)
 {
-	_cleanup_free_ char *key =
-		kp_framework_path(ctx->config.sign_key, kernel->release);
-	_cleanup_free_ char *cert =
-		kp_framework_path(ctx->config.sign_cert, kernel->release);
+	_cleanup_free_ char *key = kp_framework_path(ctx->config.sign_key, release);
+	_cleanup_free_ char *cert = kp_framework_path(ctx->config.sign_cert, release);
 
 	if (!key || !cert)
 		return kp_err_set(
@@ -99,48 +99,60 @@ static int configured_key(const struct kp_ctx *ctx, const struct kp_kernel *kern
 	return 0;
 }
 
-/* -ENOKEY: there is none, and none is made here. */
-static int own_key(struct kp_ctx *ctx, struct signer *s, int log_fd, struct kp_err *err)
+/* -ENOKEY: there is none yet. */
+static int own_key(struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
 {
-	int r;
-
 	s->key = kp_path_join(ctx->dkms_tree, "mok.key");
 	s->cert = kp_path_join(ctx->dkms_tree, "mok.pub");
-	if (is_file(ctx, s->key)) {
-		if (is_file(ctx, s->cert))
-			return 0;
-		return kp_err_set(
-			err, -ENOENT,
-			"'%s' is there without its certificate '%s': restore it, or "
-			"remove the key to have both made anew",
-			s->key, s->cert);
-	}
-	if (ctx->config.sign == KP_SIGN_AUTO && !kp_kernel_booted_us())
-		return kp_err_set(err, -ENOKEY,
-				  "there is no key '%s', and none is made in a chroot or "
-				  "container",
-				  s->key);
-	r = kp_mok_generate(ctx, log_fd, err);
-	if (r < 0)
-		return r;
-	return 0;
+	if (!is_file(ctx, s->key))
+		return kp_err_set(err, -ENOKEY, "there is no key '%s'", s->key);
+	if (is_file(ctx, s->cert))
+		return 0;
+	return kp_err_set(err, -ENOENT,
+			  "'%s' is there without its certificate '%s': restore it, or "
+			  "remove the key to have both made anew",
+			  s->key, s->cert);
 }
 
-static int find_key(struct kp_ctx *ctx, const struct kp_kernel *kernel, struct signer *s,
-		    int log_fd, struct kp_err *err)
+static int find_key(struct kp_ctx *ctx, const char *release, struct signer *s,
+		    struct kp_err *err)
 {
 	static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
 	static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
 
 	if (ctx->config.sign_key || ctx->config.sign_cert)
-		return configured_key(ctx, kernel, s, err);
+		return configured_key(ctx, release, s, err);
 	if (kp_ctx_distro_is(ctx, "ubuntu") && is_file(ctx, shim_key) &&
 	    is_file(ctx, shim_cert)) {
 		s->key = kp_strdup(shim_key);
 		s->cert = kp_strdup(shim_cert);
 		return 0;
 	}
-	return own_key(ctx, s, log_fd, err);
+	return own_key(ctx, s, err);
+}
+
+int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,
+		struct kp_err *err)
+{
+	_cleanup_(clear_signer) struct signer s = { 0 };
+	int r = find_key(ctx, release, &s, err);
+
+	if (r < 0)
+		return r;
+	*ret_key = kp_steal(&s.key);
+	*ret_cert = kp_steal(&s.cert);
+	return 0;
+}
+
+/* -ENOKEY: none is made here. */
+static int make_key(struct kp_ctx *ctx, int log_fd, struct kp_err *err)
+{
+	if (ctx->config.sign == KP_SIGN_AUTO && !kp_kernel_booted_us())
+		return kp_err_set(err, -ENOKEY,
+				  "there is no key '%s/mok.key', and none is made in a "
+				  "chroot or container",
+				  ctx->dkms_tree);
+	return kp_mok_generate(ctx, log_fd, err);
 }
 
 /* -EOPNOTSUPP, -ENOPKG, -ENOKEY: this system has no way to sign. */
@@ -156,18 +168,55 @@ static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 			"kernel %s does not verify signatures (CONFIG_MODULE_SIG)",
 			kernel->release);
 	r = find_tool(ctx, kernel, &s->tool, err);
-	return r < 0 ? r : find_key(ctx, kernel, s, log_fd, err);
+	if (r < 0)
+		return r;
+	r = find_key(ctx, kernel->release, s, err);
+	return r == -ENOKEY ? make_key(ctx, log_fd, err) : r;
 }
 
-static int run_signer(const struct signer *s, const char *hash, const char *ko,
-		      int log_fd, struct kp_err *err)
+/* The PIN of a token or the passphrase of a key: the first line of the configured file, else
+ * our environment's; NULL: none. */
+static int read_pin(const struct kp_ctx *ctx, char **ret, struct kp_err *err)
+{
+	const char *file = ctx->config.sign_pin_file;
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+	int r;
+
+	if (!file) {
+		*ret = kp_strdup(getenv("KBUILD_SIGN_PIN"));
+		return 0;
+	}
+	if (!is_file(ctx, file))
+		return kp_err_set(err, -ENOENT,
+				  "the configured sign_pin_file '%s' is not there", file);
+	fd = kp_open_in(ctx->root_fd, file, O_RDONLY, 0);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return kp_err_sys(err, fd < 0 ? fd : -errno, "open '%s'", file);
+	if (st.st_mode & 077)
+		return kp_err_set(
+			err, -EPERM,
+			"sign_pin_file '%s' is not for root alone: chmod 600 %s", file,
+			file);
+	r = kp_read_fd(fd, PIN_MAX, ret, NULL);
+	if (r < 0)
+		return kp_err_sys(err, r, "read '%s'", file);
+	(*ret)[strcspn(*ret, "\r\n")] = '\0';
+	return 0;
+}
+
+static int run_signer(const struct kp_ctx *ctx, const struct signer *s, const char *hash,
+		      const char *ko, int log_fd, struct kp_err *err)
 {
 	const char *argv[] = { s->tool, hash, s->key, s->cert, ko, NULL };
 	_cleanup_strv_ char **env = kp_strv_dup((char *const *)kp_proc_default_env());
-	const char *pin = getenv("KBUILD_SIGN_PIN");
+	_cleanup_free_ char *pin = NULL;
 	struct kp_proc proc = { .argv = argv, .out_fd = log_fd, .err_fd = log_fd };
+	int r = read_pin(ctx, &pin, err);
 
-	/* How sign-file is told the PIN of a token or the passphrase of a key. */
+	if (r < 0)
+		return r;
+	/* How sign-file is told. */
 	if (pin)
 		kp_strv_addf(&env, "KBUILD_SIGN_PIN=%s", pin);
 	proc.env = (const char *const *)env;
@@ -196,7 +245,7 @@ int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel 
 	}
 	if (r < 0)
 		return kp_err_set(err, r, "not signed: %s", kp_err_text(&why, r));
-	r = run_signer(&s, kb->sig_hash, ko, log_fd, err);
+	r = run_signer(ctx, &s, kb->sig_hash, ko, log_fd, err);
 	if (r < 0) {
 		kp_err_prefix(err, "not signed");
 		return r;

@@ -263,12 +263,16 @@ static void load_pairs(struct loader *l)
 	}
 }
 
-static bool erase_is_queued(const struct kp_world *w, const char *name)
+/* Does the queue erase it, or put the package for another kernel in its place? */
+static bool goes_by_queue(const struct kp_world *w, const struct kp_pkg_installed *pkg)
 {
-	for (size_t i = 0; i < w->queue.n; i++)
-		if (w->queue.list[i].kind == KP_CHANGE_ERASE &&
-		    kp_str_eq(w->queue.list[i].name, name))
+	for (size_t i = 0; i < w->queue.n; i++) {
+		const struct kp_queue_entry *e = &w->queue.list[i];
+
+		if (kp_str_eq(e->name, pkg->name) &&
+		    (e->kind == KP_CHANGE_ERASE || !kp_str_eq(e->id.kernel, pkg->id.kernel)))
 			return true;
+	}
 	return false;
 }
 
@@ -348,7 +352,7 @@ static void load_packages(struct loader *l)
 	struct kp_world *w = l->w;
 
 	for (size_t i = 0; i < w->n_packages; i++) {
-		if (erase_is_queued(w, w->packages[i].name))
+		if (goes_by_queue(w, &w->packages[i]))
 			continue;
 		add_package(l, &w->packages[i].id, w->packages[i].name, false);
 		l->packages[l->n_packages - 1].incomplete =

@@ -157,4 +157,6 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.commit = kp_dpkg_commit,
 	.settle = kp_dpkg_settle,
 	.suggest_headers = kp_dpkg_suggest_headers,
+	.check_hooks = kp_dpkg_check_hooks,
+	.install = "apt install",
 };

@@ -253,6 +253,8 @@ test_no_headers_in_a_transaction()
 test_transaction_on_another_root()
 {
 	echo other-root >"$root"/var/lib/fakedb/lock
+	# A drain asks nobody where nothing is due.
+	mkdir -p "$root"/var/lib/kmodpkg/unsettled
 	for verb in sync drain 'add hello/1.0' 'build hello' 'install hello' 'uninstall hello' \
 		'remove hello'; do
 		# shellcheck disable=SC2086

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck shell=bash disable=SC2154,SC2034,SC2013
 
-verbs='status sync add build install uninstall remove owner log conf adopt'
+verbs='status sync add build install uninstall remove owner log conf doctor adopt'
 
 test_help_lists_the_verbs()
 {
@@ -52,7 +52,7 @@ test_documentation_is_complete()
 		run "$verb" --help
 		for option in $(grep -oE '^ +(-[a-z], |    )--[a-z-]+' "$T"/out | grep -oE '[-][-][a-z-]+'); do
 			case $verb$option in
-			*--if-backend) file="$top/man/kmodpkg.8" ;;
+			*--if-backend | sync--nested | sync--no-erase) file="$top/man/kmodpkg.8" ;;
 			*) file="$top/man/kmodpkg.8 $top/completions/kmodpkg.bash
 				$top/completions/_kmodpkg $top/completions/kmodpkg.fish" ;;
 			esac

@@ -11,6 +11,7 @@ static void assert_defaults(const struct kp_config *c)
 	assert_null(c->sign_key);
 	assert_null(c->sign_cert);
 	assert_null(c->sign_tool);
+	assert_null(c->sign_pin_file);
 	assert_true(c->initramfs);
 	assert_true(c->install_scripts);
 	assert_false(c->depend_on_kernel);
@@ -53,6 +54,7 @@ static void every_key(void **state)
 			       "sign_key = pkcs11:token=a;object=b#c\n"
 			       "sign_cert = /etc/keys/a b.der\n"
 			       "sign_tool = /usr/bin/kmodsign\n"
+			       "sign_pin_file = /etc/keys/pin\n"
 			       "initramfs = no\n"
 			       "install_scripts = no\n"
 			       "depend_on_kernel = yes\n"
@@ -68,6 +70,7 @@ static void every_key(void **state)
 	assert_string_equal(c.sign_key, "pkcs11:token=a;object=b#c");
 	assert_string_equal(c.sign_cert, "/etc/keys/a b.der");
 	assert_string_equal(c.sign_tool, "/usr/bin/kmodsign");
+	assert_string_equal(c.sign_pin_file, "/etc/keys/pin");
 	assert_false(c.initramfs);
 	assert_false(c.install_scripts);
 	assert_true(c.depend_on_kernel);
@@ -192,7 +195,7 @@ static void sample_is_the_defaults(void **state)
 		kp_buf_addf(&taken, "%s\n", *p + 1);
 		n_taken++;
 	}
-	assert_int_equal(n_taken, 13);
+	assert_int_equal(n_taken, 14);
 	kp_log_set_sink(test_sink, &log);
 	assert_int_equal(parse(taken.s, "f", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);

@@ -256,6 +256,34 @@ static void marker(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
+/* The PIN reaches the tool from a file that is root's alone, else from our environment. */
+static void pin_of_the_key(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *file = art_path(a, "pin"), *bytes = NULL;
+	size_t len;
+
+	put_tool(a, "headers/scripts/sign-file",
+		 "#!/bin/sh\nprintf 'pin=%s\\n" MARKER
+		 "' \"$KBUILD_SIGN_PIN\" >>\"$4\"\n");
+	setenv("KBUILD_SIGN_PIN", "environment", 1);
+	a->ctx.config.sign_pin_file = file;
+	assert_fails(a, -ENOENT, "is not there");
+	test_put(&a->root, "/pin", "secret word\r\nsecond line\n");
+	assert_fails(a, -EPERM, "is not for root alone: chmod 600 ");
+	assert_int_equal(chmod(file, 0600), 0);
+	assert_signs(a);
+	bytes = test_bytes(a->ko, &len);
+	assert_non_null(memmem(bytes, len, "pin=secret word\n~", 17));
+	free(bytes);
+	a->ctx.config.sign_pin_file = NULL;
+	assert_int_equal(truncate(a->ko, (off_t)len - 2), 0);
+	assert_signs(a);
+	bytes = test_bytes(a->ko, &len);
+	assert_non_null(memmem(bytes, len, "pin=environment\n", 16));
+	unsetenv("KBUILD_SIGN_PIN");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +295,7 @@ int main(void)
 		TEST(no_way_to_sign),
 		TEST(tool_fails),
 		TEST(marker),
+		TEST(pin_of_the_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

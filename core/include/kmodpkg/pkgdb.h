@@ -135,4 +135,14 @@ struct kp_pkgdb_ops {
 	 * packages are the other's? The files of the old one may still lie around; it gets no
 	 * packages. 1: yes, 0: no. Starts no process. */
 	int (*superseded)(struct kp_pkgdb *db, const char *kernel, struct kp_err *err);
+
+	/* Optional (NULL), for `kmodpkg doctor`: call EMIT for each part of our glue that is not
+	 * active (a plugin that is not loaded, a trigger that is missing). WHAT: one line; MEND: the
+	 * command that mends it, or NULL. Strings are the backend's, for the time of the call. */
+	int (*check_hooks)(struct kp_pkgdb *db,
+			   void (*emit)(void *data, const char *what, const char *mend),
+			   void *data, struct kp_err *err);
+	/* Optional (NULL): what a person types in front of a package's name to have it installed
+	 * ("apt install"). */
+	const char *install;
 };

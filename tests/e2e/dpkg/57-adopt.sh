@@ -66,7 +66,7 @@ adopt_all()
 	fail_on "archived modules are left" "$(find /var/lib/dkms -name original_module)"
 	! was_built kmodpkg-hello 1.0 "$K1" || fail "an adopted module was built"
 	run kmodpkg log kmodpkg-hello
-	assert_output 'make.*KERNELRELEASE='
+	assert_output '^DKMS.* make.log for kmodpkg-hello'
 
 	run kmodpkg adopt --dry-run
 	assert_output 'nothing to adopt'

@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <stdint.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/backend.h"
+#include "lib/doctor.h"
+#include "lib/settle.h"
+
+void kp_doctor_add(struct kp_doctor *d, const char *area, char *what, char *mend)
+{
+	KP_GROW(d->list, d->n, d->alloc);
+	kp_str_printable(what);
+	d->list[d->n++] = (struct kp_finding){ .area = area, .what = what, .mend = mend };
+}
+
+void kp_doctor_clear(struct kp_doctor *d)
+{
+	for (size_t i = 0; i < d->n; i++) {
+		free(d->list[i].what);
+		free(d->list[i].mend);
+	}
+	free(d->list);
+	free(d->signing.key);
+	free(d->signing.certificate);
+	*d = (struct kp_doctor){ 0 };
+}
+
+static bool lacks_headers(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	return row->wanted && row->pair != SIZE_MAX &&
+	       !w->kernels.list[w->input.pairs[row->pair].kernel].headers;
+}
+
+/* One finding for a kernel, whatever the number of its modules. */
+static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
+			    struct kp_doctor *d)
+{
+	const struct kp_backend *b = ctx->backend;
+
+	for (size_t i = 0; i < w->kernels.n; i++) {
+		const struct kp_kernel *k = &w->kernels.list[i];
+		size_t without = 0, old = 0;
+		char *command = NULL;
+
+		for (size_t j = 0; j < w->plan.n_rows; j++) {
+			const struct kp_plan_row *row = &w->plan.rows[j];
+
+			if (!kp_str_eq(row->kernel, k->release) || !lacks_headers(w, row))
+				continue;
+			without += !row->package;
+			old += row->package != NULL;
+		}
+		if (!without && !old)
+			continue;
+		if (b->ops->suggest_headers &&
+		    b->ops->suggest_headers(b->db, k->release, &command, NULL) < 0)
+			command = NULL;
+		kp_doctor_add(
+			d, "headers",
+			kp_strf("kernel %s has no headers: %zu of its modules cannot "
+				"be built, %zu not rebuilt",
+				k->release, without, old),
+			command);
+	}
+}
+
+static void look_at_modules(const struct kp_world *w, struct kp_doctor *d)
+{
+	for (size_t i = 0; i < w->plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w->plan.rows[i];
+		_cleanup_free_ char *name =
+			kp_strf("%s/%s%s%s", row->module, row->version,
+				row->kernel ? " for " : "",
+				row->kernel ? row->kernel : "");
+		bool bad = row->state == KP_STATE_FAILED ||
+			   row->state == KP_STATE_STALE || row->state == KP_STATE_BLOCKED;
+		char *mend = NULL;
+
+		if (lacks_headers(w, row) || (!bad && row->action == KP_ACTION_NONE))
+			continue;
+		if (row->action != KP_ACTION_NONE)
+			mend = kp_strdup("kmodpkg sync");
+		else if (row->state == KP_STATE_FAILED && row->kernel && row->wanted)
+			mend = kp_strf("kmodpkg log %s/%s -k %s", row->module,
+				       row->version, row->kernel);
+		kp_doctor_add(d, "modules",
+			      kp_strf("%s is %s%s%s", name, kp_state_name(row->state),
+				      row->note ? ": " : "", row->note ? row->note : ""),
+			      mend);
+	}
+}
+
+static void look_at_sources(const struct kp_world *w, struct kp_doctor *d)
+{
+	for (size_t i = 0; i < w->unregistered.n; i++) {
+		const struct kp_source *s = &w->unregistered.list[i];
+
+		if (s->problem)
+			kp_doctor_add(d, "sources", kp_strf("%s: %s", s->dir, s->problem),
+				      NULL);
+		else if (kp_world_registers(w, s))
+			kp_doctor_add(d, "sources",
+				      kp_strf("%s is not registered yet", s->dir),
+				      kp_strdup("kmodpkg sync"));
+		/* What a person removed is as it should be. */
+		else if (!kp_intent_removed(w->intent, s->module, s->version))
+			kp_doctor_add(d, "sources",
+				      kp_strf("%s is not registered, and belongs to no "
+					      "package that would do it",
+					      s->dir),
+				      kp_strf("kmodpkg add %s/%s", s->module,
+					      s->version));
+	}
+}
+
+static void look_at_queue(struct kp_ctx *ctx, const struct kp_world *w,
+			  struct kp_doctor *d)
+{
+	_cleanup_strv_ char **marks = NULL;
+
+	if (w->queue.n)
+		kp_doctor_add(d, "queue",
+			      kp_strf("%zu package change%s for the package manager",
+				      w->queue.n, w->queue.n == 1 ? " waits" : "s wait"),
+			      kp_strdup("kmodpkg sync"));
+	if (kp_unsettled_list(ctx, &marks, NULL) < 0)
+		return;
+	kp_strv_foreach(k, marks) {
+		static const char *const words[] = {
+			[KP_MARK_NONE] = NULL,
+			[KP_MARK_DUE] = "depmod and initramfs are still to be done",
+			[KP_MARK_INITRAMFS] = "its initramfs is still to be made",
+			[KP_MARK_FAILED] = "depmod or its initramfs was tried in vain",
+		};
+		enum kp_mark mark = kp_unsettled_get(ctx, *k);
+
+		if (mark != KP_MARK_NONE)
+			kp_doctor_add(d, "queue",
+				      kp_strf("kernel %s: %s", *k, words[mark]),
+				      kp_strdup("kmodpkg sync"));
+	}
+}
+
+int kp_doctor_look(struct kp_ctx *ctx, struct kp_doctor *ret, struct kp_err *err)
+{
+	_cleanup_(kp_doctor_clear) struct kp_doctor d = { 0 };
+	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+	struct kp_sync_opts opts = { 0 };
+	int r;
+
+	r = kp_world_load(ctx, &opts, &w, err);
+	if (r < 0)
+		return r;
+	look_at_headers(ctx, &w, &d);
+	look_at_modules(&w, &d);
+	look_at_sources(&w, &d);
+	look_at_queue(ctx, &w, &d);
+	kp_doctor_files(ctx, &w, &d);
+	kp_doctor_machine(ctx, &w, &d);
+	*ret = d;
+	d = (struct kp_doctor){ 0 };
+	return 0;
+}

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Secure Boot, and whether the firmware knows the key that modules are signed with.
+ *
+ * Read from EFI variables as efivarfs shows them (4 bytes of attributes, then the value;
+ * Linux' Documentation/filesystems/efivarfs.rst) and from /sys/firmware/efi/mok-variables,
+ * below the root that is given; shim's variables are those of its MokVars.txt. No program is
+ * needed for it.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "lib/ctx.h"
+
+enum kp_enrolment {
+	KP_ENROLLED_NO,
+	KP_ENROLLED_YES,
+	KP_ENROLLED_PENDING, /* asked for; MokManager asks at the next boot */
+};
+
+/* Does the firmware let only signed code in, and has shim not been told to look away? */
+bool kp_secure_boot_is_on(const struct kp_ctx *ctx);
+/* Does shim know the certificate (DER) in this file? */
+enum kp_enrolment kp_secure_boot_knows(const struct kp_ctx *ctx, const char *cert);
+/* The command that enrols CERT, as a person types it; to be freed. */
+char *kp_secure_boot_command(const struct kp_ctx *ctx, const char *cert);
+/* One line that says that modules are signed with a key which this machine does not know, and the
+ * command, to be freed; NULL: nothing is to be said. Only of the system that was booted. */
+char *kp_secure_boot_hint(struct kp_ctx *ctx);
