@@ -133,6 +133,12 @@ static int check_user(struct dkms *d)
 	return 0;
 }
 
+/* As cli_open() knows them: who is not root changes a tree of his own only. */
+static unsigned int open_flags(const struct dkms *d)
+{
+	return geteuid() == 0 && (d->action->flags & DKMS_MUTATES) ? CLI_MUTATES : 0;
+}
+
 static int open_database(struct dkms *d)
 {
 	struct cli *cli = d->cli;
@@ -145,8 +151,7 @@ static int open_database(struct dkms *d)
 				d->action->name);
 	if (d->foreign)
 		return 0;
-	rc = cli_open_backend(cli,
-			      geteuid() == 0 && (flags & DKMS_MUTATES) ? CLI_MUTATES : 0);
+	rc = cli_open_backend(cli, open_flags(d));
 	if (rc == -ENOENT && !(flags & DKMS_DATABASE)) {
 		kp_debug("%s", cli->err.text);
 		cli->err = (struct kp_err)KP_ERR_INIT;
@@ -157,7 +162,7 @@ static int open_database(struct dkms *d)
 
 static int open_system(struct dkms *d)
 {
-	int rc = cli_open(d->cli, 0);
+	int rc = cli_open(d->cli, open_flags(d));
 
 	if (rc < 0)
 		return rc;
