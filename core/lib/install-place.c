@@ -68,7 +68,8 @@ void kp_place_sweep(struct kp_ctx *ctx, char *const *paths)
 	}
 }
 
-static bool is_there(struct kp_ctx *ctx, const char *path, const struct kp_record_file *f)
+bool kp_place_is_there(struct kp_ctx *ctx, const char *path,
+		       const struct kp_record_file *f)
 {
 	_cleanup_close_ int fd = -1;
 	char hex[KP_HASH_HEX];
@@ -99,8 +100,8 @@ static int copy(struct kp_ctx *ctx, const char *from, const char *to, struct kp_
 	return r < 0 ? kp_err_prefix(err, "%s", to) : 0;
 }
 
-static int place_file(struct kp_ctx *ctx, const char *from, const char *path,
-		      struct kp_err *err)
+int kp_place_file(struct kp_ctx *ctx, const char *from, const char *path,
+		  struct kp_err *err)
 {
 	_cleanup_free_ char *dir = kp_path_dir(path),
 			    *tmp = kp_strf("%s" NEW_SUFFIX, path);
@@ -141,13 +142,13 @@ static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 		_cleanup_free_ char *from =
 			kp_strf("%s/module/%s", published, rec->files[i].name);
 
-		if (is_there(ctx, e->paths[i], &rec->files[i]))
+		if (kp_place_is_there(ctx, e->paths[i], &rec->files[i]))
 			continue;
 		if (!checked)
 			r = kp_place_check(ctx, w, id->module, e->paths, err);
 		checked = true;
 		if (r == 0)
-			r = place_file(ctx, from, e->paths[i], err);
+			r = kp_place_file(ctx, from, e->paths[i], err);
 		if (r < 0)
 			return r;
 	}

@@ -304,3 +304,30 @@ test_dkms_private_trees()
 	dkms_gives 0 remove --dkmstree /tmp/tree hello/1.0 --all
 	status_is --dkmstree /tmp/tree </dev/null
 }
+
+# Trees that no package database knows, as an image is made from: files, and no more.
+test_dkms_install_in_foreign_trees()
+{
+	new_system
+	new_module hello 1.0
+	mkdir -p "$root"/tmp/image/lib "$root"/tmp/tree
+	cp -a "$root"/lib/modules "$root"/tmp/image/lib/
+	set -- --dkmstree /tmp/tree --installtree /tmp/image/lib/modules
+	dkms_gives 0 install hello/1.0 -k "$K1" "$@"
+	status_is "$@" <<<"hello/1.0, $K1, $A: installed"
+	[ -n "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module is not in place'
+	not_installed hello "$K1"
+	status_is </dev/null
+	! ours || grep -q hello "$root/tmp/image/lib/modules/$K1/modules.dep" || fail 'depmod did not run'
+	dkms_gives 0 uninstall hello/1.0 -k "$K1" "$@"
+	status_is "$@" <<<"hello/1.0, $K1, $A: built"
+	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module is in place'
+	gone "/tmp/image/lib/modules/$K1/updates"
+	dkms_gives 0 install hello/1.0 -k "$K1" "$@"
+	dkms_gives 0 remove hello/1.0 --all "$@"
+	status_is "$@" </dev/null
+	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module stayed'
+}

@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 
 #define KO DIR1 "hello.ko"
 #define NAME1 "kmod-hello-" K1
@@ -310,6 +311,8 @@ static void test_no_database(void **state)
 	struct kp_pkg_installed *list;
 	struct kp_change c = { 0 };
 	size_t n;
+	int status;
+	pid_t pid;
 
 	test_system(state);
 	a = make_package("hello", "1.0", K1, KO, "ours");
@@ -321,10 +324,15 @@ static void test_no_database(void **state)
 	assert_int_equal(ops->list(sys.db, &list, &n, NULL), -EIO);
 	assert_false(test_exists(sys.s, RPM_DB "/rpmdb.sqlite"));
 
+	/* In a child, for librpm leaks what it has opened then. */
 	test_put(&sys.s->root, RPM_DB "/rpmdb.sqlite",
 		 "this is no database at all......");
-	assert_int_equal(ops->list(sys.db, &list, &n, NULL), -EIO);
-	assert_int_equal(commit(&c, 1), -EIO);
+	pid = fork();
+	if (pid == 0)
+		_exit(ops->list(sys.db, &list, &n, NULL) != -EIO ||
+		      commit(&c, 1) != -EIO);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 static void test_read_only_database(void **state)

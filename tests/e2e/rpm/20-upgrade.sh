@@ -109,10 +109,8 @@ headers_upgraded()
 	ko=$(module_file "$K1" kmodpkg_hello)
 	[ -z "$(modinfo -F configured "$ko")" ] || fail "the module cannot show what this is about"
 	tree=$(mktemp -d)
-	mkdir -p "$tree/usr/src/kernels" "$tree/usr/lib"
+	mkdir -p "$tree/usr/src/kernels"
 	cp -a "/usr/src/kernels/$K1" "$tree/usr/src/kernels/"
-	cp -a /usr/src/linux-headers-*-common "$tree/usr/src/"
-	cp -a /usr/lib/linux-kbuild-* "$tree/usr/lib/"
 	echo '#define CONFIG_KMODPKG_E2E 1' \
 		>>"$tree/usr/src/kernels/$K1/include/generated/autoconf.h"
 	name=${K1#*-}

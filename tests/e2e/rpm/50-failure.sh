@@ -19,18 +19,32 @@ build_fails()
 	run_fails kmodpkg sync
 }
 
-# A package whose %pre fails, in one transaction with a kernel.
+# A package whose %pre fails, in one transaction with a kernel. Here it is the first one that rpm comes
+# to, below it is the last.
 scenario other_package_fails kmodpkg
 other_package_fails()
 {
+	fails_beside_kernel
+}
+
+scenario last_package_fails kmodpkg smoke
+last_package_fails()
+{
+	fails_beside_kernel 'Requires: kernel-devel, kernel-core'
+}
+
+# fails_beside_kernel [LINE]: of the preamble of the package that fails.
+fails_beside_kernel()
+{
 	run rpm -i "$(source_rpm kmodpkg-hello)"
 	# shellcheck disable=SC2046
-	run_fails rpm -i "$(small_rpm e2e-fails 1 '%pre' 'exit 1')" $(kernel_rpms "$K1")
+	run_fails rpm -i "$(small_rpm e2e-fails 1 "$@" '%pre' 'exit 1')" $(kernel_rpms "$K1")
 	assert_output 'e2e-fails'
 	! installed e2e-fails || fail "a package whose %pre fails was installed"
 	# The kernel is there nevertheless: rpm leaves out what fails, and so do we.
 	assert_modules "$K1" kmodpkg_hello
 	assert_posttrans "$K1" kmodpkg_hello
+	assert_initramfs_made "$K1=1"
 }
 
 # The kernel's headers are what fails.

@@ -74,7 +74,8 @@ assert_posttrans()
 {
 	local k=$1 got
 	shift
-	got=$(sed -n "s/^$k //p" /var/log/e2e-posttrans 2>/dev/null | sort)
+	touch /var/log/e2e-posttrans
+	got=$(sed -n "s/^$k //p" /var/log/e2e-posttrans | sort)
 	[ "$got" = "$([ $# -eq 0 ] || printf '%s dep\n' "$@" | sort)" ] ||
 		fail "%posttrans of $k: expected '$*', it saw '${got//$'\n'/, }'"
 }
