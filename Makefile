@@ -222,6 +222,10 @@ $(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/tests/help.a $(O)/cli.a $(
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
 
+$(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^
+
 $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS)
@@ -305,6 +309,7 @@ check-unit check-e2e fuzz:
 
 bench: all
 	O='$(O)' tests/bench/run
+	O='$(O)' tests/bench/run rpm
 
 demo:
 	+@tests/install-deps

@@ -15,6 +15,8 @@
  *	kill-after	N: the process kills itself by SIGKILL after N changes of a commit
  *	broken		exists: list() and owner() give -EIO
  *	headers		"KERNEL COMMAND" lines for suggest_headers()
+ *	kinds		"KERNEL KIND" lines: packages for these are named by KIND, so that those
+ *			of another kernel of the kind take their place
  *	log		what was done, appended to: "begin", "add NAME", "erase NAME",
  *			"refused NAME", "end", "settle NAME"
  *
@@ -338,7 +340,9 @@ static int add_bytes(struct kp_buf *b, const struct kp_pkg_file *f, struct kp_er
 static int fake_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 		      char **ret_file, char **ret_name, struct kp_err *err)
 {
-	_cleanup_free_ char *name = kp_strf("kmod-%s-%s", pkg->id.module, pkg->id.kernel);
+	_cleanup_free_ char *kind = look_up(db->root_fd, "kinds", pkg->id.kernel);
+	_cleanup_free_ char *name =
+		kp_strf("kmod-%s-%s", pkg->id.module, kind ?: pkg->id.kernel);
 	_cleanup_free_ char *file = kp_strf("%s.fake", name);
 	_cleanup_free_ char *foreign = look_up(db->root_fd, "owned", name);
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;

@@ -75,6 +75,26 @@ static int change_intent(struct cli *cli, const struct cli_target *t,
 	return cli_intent_save(cli, &i);
 }
 
+/* Remember what it is to be built with, for later syncs as well; to be made anew without
+ * anything means to forget it. */
+static int say_with(struct cli *cli, const struct cli_target *t)
+{
+	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
+	bool any = false;
+	int rc;
+
+	if (!t->version || (!t->with && !t->force))
+		return 0;
+	rc = cli_intent_open(cli, &i);
+	if (rc < 0)
+		return rc;
+	kp_strv_foreach(k, t->kernels) {
+		any |= t->with || kp_intent_with(i.in, t->module, t->version, *k);
+		kp_intent_set_with(i.in, t->module, t->version, *k, t->with);
+	}
+	return any ? cli_intent_save(cli, &i) : 0;
+}
+
 int cli_make(struct cli *cli, struct cli_target *t, bool install)
 {
 	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
@@ -84,7 +104,6 @@ int cli_make(struct cli *cli, struct cli_target *t, bool install)
 		.requested = true,
 		.force = t->force,
 		.anyway = t->anyway,
-		.with = t->with,
 		.build_only = !install,
 		.jobs = t->jobs,
 		.no_initramfs = t->no_initramfs,
@@ -98,7 +117,8 @@ int cli_make(struct cli *cli, struct cli_target *t, bool install)
 	if (rc)
 		return rc;
 	opts.kernels = t->kernels;
-	if (install)
+	rc = say_with(cli, t);
+	if (rc == 0 && install)
 		rc = change_intent(cli, t, &opts);
 	if (rc < 0)
 		return rc;
@@ -236,14 +256,17 @@ static int forget_source(struct cli *cli, struct cli_target *t)
 
 static int drop_builds(struct cli *cli, const struct cli_target *t)
 {
+	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
 	_cleanup_(kp_sources_clear) struct kp_sources sources = { 0 };
 	int rc;
 
-	rc = kp_sources_load(cli->ctx, &sources, &cli->err);
+	rc = cli_intent_open(cli, &i);
+	if (rc == 0)
+		rc = kp_sources_load(cli->ctx, &sources, &cli->err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < sources.n; i++) {
-		const struct kp_source *s = &sources.list[i];
+	for (size_t n = 0; n < sources.n; n++) {
+		const struct kp_source *s = &sources.list[n];
 
 		if (!cli_target_is(t, s->module, s->version))
 			continue;
@@ -252,9 +275,10 @@ static int drop_builds(struct cli *cli, const struct cli_target *t)
 					    &cli->err);
 			if (rc < 0)
 				return rc;
+			kp_intent_set_with(i.in, s->module, s->version, *k, NULL);
 		}
 	}
-	return 0;
+	return cli_intent_save(cli, &i);
 }
 
 int cli_remove(struct cli *cli, struct cli_target *t)

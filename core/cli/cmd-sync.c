@@ -76,7 +76,8 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 		kp_info("%s", b.s);
 	else if (!r->remembered && !cli_in_transaction(cli))
 		kp_info("nothing to do");
-	if (r->remembered)
+	/* Several syncs see to one transaction; the one that does something tells. */
+	if (r->remembered && (b.len || !cli->nested))
 		kp_warn("%zu %s before and nothing changed since; kmodpkg status says "
 			"which, kmodpkg build tries again",
 			r->remembered,

@@ -4,6 +4,7 @@
  * around the steps of kmodpkg's verbs (add.c, change.c).
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,6 +18,8 @@
 #include "cli/work.h"
 #include "lib/backend.h"
 #include "lib/conf.h"
+#include "lib/install-tree.h"
+#include "lib/install.h"
 
 /* ---- add ---- */
 
@@ -158,10 +161,20 @@ int dkms_each_arch(struct dkms *d, int (*fn)(struct dkms *d, char **kernels, voi
 	return status;
 }
 
+static int install_foreign(struct dkms *d, const char *kernel)
+{
+	int rc = kp_tree_install(d->cli->ctx, d->module, d->version, kernel, d->force,
+				 &d->cli->err);
+
+	return rc == -ECHILD ? DKMS_PRE_INSTALL : rc;
+}
+
 static int make(struct dkms *d, char **kernels, void *data)
 {
 	const bool *install = data;
-	const struct kp_sync_with with = {
+	bool named =
+		d->conf_file || d->kernel_source_dir || d->kernel_config || d->directives;
+	const struct kp_build_with with = {
 		.conf_file = d->conf_file,
 		.kernel_source_dir = d->kernel_source_dir,
 		.kernel_config = d->kernel_config,
@@ -174,10 +187,15 @@ static int make(struct dkms *d, char **kernels, void *data)
 		.force = d->force,
 		.anyway = d->force,
 		.jobs = d->jobs,
-		.with = &with,
+		.with = named ? &with : NULL,
 	};
 
-	return cli_make(d->cli, &t, *install);
+	int rc = cli_make(d->cli, &t, *install && !d->foreign);
+
+	kp_strv_foreach(k, *install && d->foreign ? kernels : NULL)
+		if (rc == 0)
+			rc = install_foreign(d, *k);
+	return rc;
 }
 
 int dkms_build(struct dkms *d)
@@ -246,6 +264,7 @@ static int choose(struct dkms *d, bool installed)
 	if (rc < 0)
 		return rc;
 	if (d->all_kernels) {
+		free(d->pairs);
 		d->pairs = kp_calloc(kp_strv_len(there), sizeof(*d->pairs));
 		kp_strv_foreach(p, there) {
 			_cleanup_strv_ char **words = kp_strv_split(*p, " ");
@@ -282,6 +301,14 @@ static int take_away(struct dkms *d, char **kernels, void *data)
 		.kernels = kernels,
 	};
 
+	int rc = 0;
+
+	kp_strv_foreach(k, d->foreign ? kernels : NULL)
+		if (rc == 0 && kp_view_has(d->cli->ctx, d->module, *k))
+			rc = kp_tree_uninstall(d->cli->ctx, d->module, d->version, *k,
+					       &d->cli->err);
+	if (rc < 0 || (d->foreign && !*build_too))
+		return rc;
 	return *build_too ? cli_remove(d->cli, &t) : cli_uninstall(d->cli, &t);
 }
 
@@ -335,7 +362,7 @@ int dkms_remove(struct dkms *d)
 
 	if (rc == 0 && cli_in_transaction(d->cli))
 		return leave_to_transaction(d, KP_INTENT_REMOVE);
-	if (rc == 0 && !d->all_kernels)
+	if (rc == 0 && (d->foreign || !d->all_kernels))
 		rc = dkms_unbuild(d);
 	if (rc == 0 && !d->all_kernels)
 		rc = dkms_find_built(d, false, &left);

@@ -24,13 +24,14 @@ static const struct dkms_action actions[] = {
 	{ "add", dkms_add, DKMS_MUTATES },
 	{ "build", dkms_build, DKMS_MUTATES | DKMS_KERNEL },
 	{ "install", dkms_install,
-	  DKMS_MUTATES | DKMS_ROOT | DKMS_KERNEL | DKMS_DATABASE },
+	  DKMS_MUTATES | DKMS_ROOT | DKMS_KERNEL | DKMS_DATABASE | DKMS_FOREIGN },
 	{ "uninstall", dkms_uninstall,
-	  DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_ALL | DKMS_DATABASE },
+	  DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_ALL | DKMS_DATABASE |
+		  DKMS_FOREIGN },
 	{ "unbuild", dkms_unbuild, DKMS_MUTATES | DKMS_RUNNING | DKMS_ALL },
 	{ "remove", dkms_remove, DKMS_MUTATES | DKMS_RUNNING | DKMS_ALL },
 	{ "status", dkms_status, 0 },
-	{ "match", dkms_match, DKMS_MUTATES | DKMS_ROOT | DKMS_DATABASE },
+	{ "match", dkms_match, DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_DATABASE },
 	{ "autoinstall", dkms_autoinstall,
 	  DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_ONE_KERNEL | DKMS_DATABASE },
 	{ "mktarball", dkms_mktarball, DKMS_RUNNING },
@@ -141,10 +142,9 @@ static int open_database(struct dkms *d)
 	unsigned int flags = d->action->flags;
 	int rc;
 
-	if (d->foreign && (flags & DKMS_DATABASE))
+	if (d->foreign && (flags & DKMS_DATABASE) && !(flags & DKMS_FOREIGN))
 		return cli_fail(cli, DKMS_USAGE,
-				"%s works on the system's own trees only; what is built "
-				"for others dkms mktarball packs",
+				"%s works on the system's own trees only",
 				d->action->name);
 	if (d->foreign)
 		return 0;

@@ -40,6 +40,7 @@ enum dkms_exit {
 	DKMS_KERNEL_HOOK = 14, /* kernel_preinst, kernel_prerm */
 	DKMS_NO_HEADERS = 21,
 	DKMS_EXCLUDED = 77,
+	DKMS_PRE_INSTALL = 101,
 };
 
 struct dkms_pair {
@@ -58,8 +59,8 @@ enum dkms_action_flags {
 	DKMS_RUNNING = 1 << 3,	  /* without -k: the running kernel */
 	DKMS_ONE_KERNEL = 1 << 4, /* exactly one kernel (exit 4) */
 	DKMS_ALL = 1 << 5,	  /* --all may be given */
-	DKMS_DATABASE =
-		1 << 6, /* there has to be a package database; else it may be absent */
+	DKMS_DATABASE = 1 << 6,	  /* not without a package database */
+	DKMS_FOREIGN = 1 << 7,	  /* but for trees that are not the system's */
 };
 
 struct dkms_action {
@@ -85,7 +86,8 @@ struct dkms {
 	char *kernel_config;			      /* --config; absolute */
 	char *kernel_source_dir;		      /* --kernelsourcedir; absolute */
 	char *dkms_tree, *source_tree, *install_tree; /* absolute; ctx has them too */
-	bool foreign; /* not all of them are the system's: there is no database */
+	/* Not all of them are the system's: there is no database, install-tree.h serves. */
+	bool foreign;
 	char *template_kernel;
 	char **directives; /* NAME=VALUE */
 	int jobs;	   /* 0: default; -j 0, "unlimited", too */

@@ -20,7 +20,7 @@ struct cli_target {
 	bool anyway; /* see struct kp_sync_opts */
 	bool no_initramfs;
 	int jobs;
-	const struct kp_sync_with *with; /* the caller's */
+	const struct kp_build_with *with; /* the caller's; NULL: nothing was named */
 };
 
 /* Options a verb takes of these, as letters: k(ernel) a(ll) f(orce) j(obs) I

@@ -226,7 +226,7 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 {
 	_cleanup_free_ char *kernel_dir = kp_path_dir(w->seen_out);
 	_cleanup_free_ char *modules = NULL;
-	const char *const dirs[] = { w->build, w->out, w->tmp };
+	const char *const dirs[] = { w->build, w->out, w->tmp, w->source };
 	int root = w->ctx->root_fd, rc;
 
 	rc = kp_mkdir_in(root, kernel_dir, 0755, err);
@@ -241,13 +241,27 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 	if (!rc)
 		rc = kp_mkdir_in(root, w->private, 0711, err);
 	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(dirs); i++)
-		rc = make_empty(w, dirs[i], err);
+		rc = dirs[i] ? make_empty(w, dirs[i], err) : 0;
 	if (rc < 0)
 		return rc;
 	/* Nobody else is at it: the lock is ours. */
 	w->stage = kp_strf("%s/.tmp_%s_%d", kernel_dir, w->ctx->arch, (int)getpid());
 	modules = kp_path_join(w->stage, "module");
 	return kp_mkdir_in(root, modules, 0755, err);
+}
+
+/* A recipe may work on the tree that is registered and not on the copy of it in the build
+ * directory. It finds a copy there, too, and can do with it what it likes. */
+static bool names_source(const struct kp_build_work *w)
+{
+	const struct kp_conf *conf = w->job->conf;
+	const char *const lines[] = { conf->make, conf->scripts[KP_SCRIPT_PRE_BUILD],
+				      conf->scripts[KP_SCRIPT_POST_BUILD] };
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(lines); i++)
+		if (lines[i] && strstr(lines[i], w->job->source->dir))
+			return true;
+	return false;
 }
 
 static void set_paths(struct kp_build_work *w)
@@ -263,6 +277,8 @@ static void set_paths(struct kp_build_work *w)
 	w->build = private ? kp_path_join(w->private, "build") : kp_strdup(w->seen);
 	w->out = private ? kp_path_join(w->private, "out") : kp_strdup(w->seen_out);
 	w->tmp = kp_path_join(w->private, "tmp");
+	w->source =
+		private && names_source(w) ? kp_path_join(w->private, "source") : NULL;
 }
 
 static void clean_up(struct kp_build_work *w, bool published)
@@ -302,6 +318,16 @@ static int count_visible(struct kp_ctx *ctx, const char *dir)
 	return rc < 0 ? rc : n;
 }
 
+static int copy_for_recipe(struct kp_build_work *w, uid_t uid, struct kp_err *err)
+{
+	_cleanup_close_ int fd =
+		kp_open_in(w->ctx->root_fd, w->source, O_RDONLY | O_DIRECTORY, 0);
+
+	if (fd < 0)
+		return kp_err_sys(err, fd, "open '%s'", w->source);
+	return kp_copy_tree(w->ctx->root_fd, w->job->source->dir, fd, uid, uid, err);
+}
+
 /* The source, and what the administrator has put over its patches. */
 static int copy_source(struct kp_build_work *w, struct kp_err *err)
 {
@@ -325,6 +351,8 @@ static int copy_source(struct kp_build_work *w, struct kp_err *err)
 	if (fd < 0)
 		return kp_err_sys(err, fd, "open '%s'", w->build);
 	rc = kp_copy_tree(root, s->dir, fd, uid, uid, err);
+	if (rc == 0 && w->source)
+		rc = copy_for_recipe(w, uid, err);
 	if (rc < 0 || !kp_is_dir_in(root, over))
 		return rc;
 	if (mkdirat(fd, "patches", 0755) && errno != EEXIST)

@@ -61,15 +61,23 @@ static void add_flags(const struct kp_build_work *w, char ***env)
 		kp_strv_addf(env, "KCFLAGS=%s", flags);
 }
 
+/* Where the sandbox shows something else, so that a kernel tree there has to be bound. */
+static bool below_hidden(const char *path)
+{
+	return kp_str_starts(path, "/home/") || kp_str_starts(path, "/root/") ||
+	       kp_str_starts(path, "/run/") || kp_str_starts(path, "/tmp/");
+}
+
 /* The path by which DKMS knows the headers (recipes take it apart: ".../build" has a
- * ".../source" beside it); the real one where that is another's. To be freed. */
+ * ".../source" beside it); the real one where that is another's, or not to be seen. To be freed. */
 static char *headers_path(const struct kp_build_work *w)
 {
 	const struct kp_kernel *k = w->job->kernel;
 	_cleanup_free_ char *real = NULL;
 	char *path = kp_strf("%s/%s/build", w->ctx->install_tree, k->release);
 
-	if (!kp_realpath_in(w->ctx->root_fd, path, &real) && kp_str_eq(real, k->headers))
+	if (!below_hidden(path) && !kp_realpath_in(w->ctx->root_fd, path, &real) &&
+	    kp_str_eq(real, k->headers))
 		return path;
 	free(path);
 	return kp_strdup(k->headers);
@@ -122,13 +130,6 @@ char **kp_recipe_env(const struct kp_build_work *w)
 
 /* ---- running ---- */
 
-/* Where the sandbox shows something else, so that a kernel tree there has to be bound. */
-static bool below_hidden(const char *path)
-{
-	return kp_str_starts(path, "/home/") || kp_str_starts(path, "/root/") ||
-	       kp_str_starts(path, "/run/") || kp_str_starts(path, "/tmp/");
-}
-
 struct binds {
 	struct kp_sandbox_bind list[8];
 	size_t n;
@@ -157,6 +158,8 @@ static void make_binds(struct kp_build_work *w, struct binds *b, const char *sou
 	bind(b, w->build, w->seen, true);
 	bind(b, w->out, w->seen_out, true);
 	bind(b, w->job->source->dir, source_at, false);
+	if (w->source)
+		bind(b, w->source, w->job->source->dir, true);
 	/* Self-built kernels: the tree lies where somebody built it. */
 	if (below_hidden(headers))
 		bind(b, headers, headers, false);

@@ -24,44 +24,6 @@ struct drain {
 	bool have_sources;
 };
 
-/* Remove those of PATHS that no package owns. *RET (may be NULL) gets the removed ones. */
-static void remove_unowned(struct kp_ctx *ctx, char *const *paths,
-			   int (*removal)(int root_fd, const char *path), char ***ret)
-{
-	size_t n = kp_strv_len(paths);
-	struct kp_owner *owners;
-
-	if (!n || kp_backend_owners(ctx, paths, &owners, NULL) < 0)
-		return;
-	for (size_t i = 0; i < n; i++)
-		if (!owners[i].package && removal(ctx->root_fd, paths[i]) == 0 && ret)
-			kp_strv_add(ret, paths[i]);
-	kp_owners_free(owners, n);
-}
-
-/* Files that we placed and that the database does not get, or not any more, must not stay
- * behind, nor the directories that were made for them. */
-static void clean_up(struct kp_ctx *ctx, const struct kp_queue_entry *e)
-{
-	_cleanup_strv_ char **gone = NULL, **dirs = NULL;
-
-	kp_place_sweep(ctx, e->paths);
-	remove_unowned(ctx, e->paths, kp_unlink_in, &gone);
-	kp_strv_foreach(p, gone) {
-		/* Below the kernel's own directory, the deepest first. */
-		for (char *dir = kp_path_dir(*p), *up; dir; dir = up) {
-			up = kp_str_eq(strrchr(dir, '/') + 1, e->id.kernel) ||
-					     !strcmp(dir, "/")
-				     ? NULL
-				     : kp_path_dir(dir);
-			if (up && !kp_strv_has(dirs, dir))
-				kp_strv_add(&dirs, dir);
-			free(dir);
-		}
-	}
-	remove_unowned(ctx, dirs, kp_rmdir_in, NULL);
-}
-
 static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		       enum kp_conf_script which)
 {
@@ -123,7 +85,7 @@ static void added(struct drain *d, const struct kp_queue_entry *e)
 static void erased(struct drain *d, const struct kp_queue_entry *e)
 {
 	set_view(d->ctx, &e->id, NULL);
-	clean_up(d->ctx, e);
+	kp_place_remove(d->ctx, &e->id, e->paths);
 	if (!kp_kernel_is_present(d->ctx, e->id.kernel))
 		kp_forget_build(d->ctx, e->id.module, e->id.version, e->id.kernel);
 	kp_info("removed %s%s%s", e->name, e->reason ? ": " : "",
@@ -159,7 +121,7 @@ static void refused(struct drain *d, const struct kp_queue_entry *e, const char 
 	d->ret->failed++;
 	if (e->kind != KP_CHANGE_ADD)
 		return;
-	clean_up(d->ctx, e);
+	kp_place_remove(d->ctx, &e->id, e->paths);
 	show_installed(d->ctx, &e->id);
 }
 

@@ -68,7 +68,8 @@ void kp_place_sweep(struct kp_ctx *ctx, char *const *paths)
 	}
 }
 
-static bool is_there(struct kp_ctx *ctx, const char *path, const struct kp_record_file *f)
+bool kp_place_is_there(struct kp_ctx *ctx, const char *path,
+		       const struct kp_record_file *f)
 {
 	_cleanup_close_ int fd = -1;
 	char hex[KP_HASH_HEX];
@@ -99,8 +100,8 @@ static int copy(struct kp_ctx *ctx, const char *from, const char *to, struct kp_
 	return r < 0 ? kp_err_prefix(err, "%s", to) : 0;
 }
 
-static int place_file(struct kp_ctx *ctx, const char *from, const char *path,
-		      struct kp_err *err)
+int kp_place_file(struct kp_ctx *ctx, const char *from, const char *path,
+		  struct kp_err *err)
 {
 	_cleanup_free_ char *dir = kp_path_dir(path),
 			    *tmp = kp_strf("%s" NEW_SUFFIX, path);
@@ -141,13 +142,13 @@ static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 		_cleanup_free_ char *from =
 			kp_strf("%s/module/%s", published, rec->files[i].name);
 
-		if (is_there(ctx, e->paths[i], &rec->files[i]))
+		if (kp_place_is_there(ctx, e->paths[i], &rec->files[i]))
 			continue;
 		if (!checked)
 			r = kp_place_check(ctx, w, id->module, e->paths, err);
 		checked = true;
 		if (r == 0)
-			r = place_file(ctx, from, e->paths[i], err);
+			r = kp_place_file(ctx, from, e->paths[i], err);
 		if (r < 0)
 			return r;
 	}
@@ -181,4 +182,40 @@ int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
 		r = 0;
 	}
 	return r;
+}
+
+/* Remove those of PATHS that no package owns. *RET (may be NULL) gets the removed ones. */
+static void remove_unowned(struct kp_ctx *ctx, char *const *paths,
+			   int (*removal)(int root_fd, const char *path), char ***ret)
+{
+	size_t n = kp_strv_len(paths);
+	struct kp_owner *owners;
+
+	if (!n || kp_backend_owners(ctx, paths, &owners, NULL) < 0)
+		return;
+	for (size_t i = 0; i < n; i++)
+		if (!owners[i].package && removal(ctx->root_fd, paths[i]) == 0 && ret)
+			kp_strv_add(ret, paths[i]);
+	kp_owners_free(owners, n);
+}
+
+void kp_place_remove(struct kp_ctx *ctx, const struct kp_pkg_id *id, char *const *paths)
+{
+	_cleanup_strv_ char **gone = NULL, **dirs = NULL;
+
+	kp_place_sweep(ctx, paths);
+	remove_unowned(ctx, paths, kp_unlink_in, &gone);
+	kp_strv_foreach(p, gone) {
+		/* Below the kernel's own directory, the deepest first. */
+		for (char *dir = kp_path_dir(*p), *up; dir; dir = up) {
+			up = kp_str_eq(strrchr(dir, '/') + 1, id->kernel) ||
+					     !strcmp(dir, "/")
+				     ? NULL
+				     : kp_path_dir(dir);
+			if (up && !kp_strv_has(dirs, dir))
+				kp_strv_add(&dirs, dir);
+			free(dir);
+		}
+	}
+	remove_unowned(ctx, dirs, kp_rmdir_in, NULL);
 }

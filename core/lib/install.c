@@ -108,6 +108,24 @@ static int pre_install(struct kp_ctx *ctx, const struct kp_world *w,
 	return r < 0 ? kp_err_set(err, r, "%s", kp_err_text(&why, r)) : 0;
 }
 
+/* An entry of the same name never gets into the database once this one is queued: it may be for
+ * another kernel, or have other files. Before that, so that a crash leaves the older one whole. */
+static void remove_replaced(struct kp_ctx *ctx, const struct kp_world *w,
+			    const struct kp_queue_entry *e)
+{
+	for (size_t i = 0; i < w->queue.n; i++) {
+		const struct kp_queue_entry *old = &w->queue.list[i];
+		_cleanup_strv_ char **paths = NULL;
+
+		if (old->kind != KP_CHANGE_ADD || !kp_str_eq(old->name, e->name))
+			continue;
+		kp_strv_foreach(path, old->paths)
+			if (!kp_strv_has(e->paths, *path))
+				kp_strv_add(&paths, *path);
+		kp_place_remove(ctx, &old->id, paths);
+	}
+}
+
 int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		   struct kp_err *err)
 {
@@ -135,6 +153,7 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	if (r == 0) {
 		e.file = kp_path_join(e.dir, file);
 		kp_pkg_id_copy(&e.id, &pkg.id);
+		remove_replaced(ctx, w, &e);
 		r = kp_queue_commit_entry(ctx, &e, err);
 	}
 	/* What is not an entry now only takes room. */

@@ -19,6 +19,12 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 /* Does another package own one of these paths? Then -EEXIST with words. */
 int kp_place_check(struct kp_ctx *ctx, const struct kp_world *w, const char *module,
 		   char *const *paths, struct kp_err *err);
+/* Copy FROM to PATH, mode 0644, durably: whole or not at all. */
+int kp_place_file(struct kp_ctx *ctx, const char *from, const char *path,
+		  struct kp_err *err);
+/* Does PATH hold the bytes of F, with its mode? */
+bool kp_place_is_there(struct kp_ctx *ctx, const char *path,
+		       const struct kp_record_file *f);
 /* Put the files of queued packages in place that are not yet, out of the published builds
  * (what is not published any more waits for the commit). What fails with one package is said
  * and counted in RET; a disk that is full or read-only is an error. */
@@ -26,6 +32,9 @@ int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
 		   struct kp_sync_result *ret, struct kp_err *err);
 /* Remove what a process that died while it placed files left beside PATHS. Needs our lock. */
 void kp_place_sweep(struct kp_ctx *ctx, char *const *paths);
+/* Files that we placed at PATHS and that the database does not get, or not any more, must not
+ * stay behind, nor the directories that were made for them. What a package owns stays. */
+void kp_place_remove(struct kp_ctx *ctx, const struct kp_pkg_id *id, char *const *paths);
 /* Queue the removal of a row's package. */
 int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
 		 struct kp_err *err);

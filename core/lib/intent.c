@@ -9,10 +9,11 @@
 #include "lib/intent.h"
 #include "lib/jsonfile.h"
 
-/* A pin or hold; or, without a kernel, the tombstone of a source. */
+/* A pin or hold; or, without a kernel, the tombstone of a source; or what it is built with. */
 struct saying {
 	char *module, *version, *kernel;
 	enum kp_intent_kind kind;
+	struct kp_build_with with;
 };
 
 struct sayings {
@@ -21,11 +22,20 @@ struct sayings {
 };
 
 struct kp_intent {
-	struct sayings pairs, removed, pending;
+	struct sayings pairs, removed, pending, with;
 };
+
+static void with_clear(struct kp_build_with *with)
+{
+	free(with->conf_file);
+	free(with->kernel_source_dir);
+	free(with->kernel_config);
+	kp_strv_free(with->directives);
+}
 
 static void sayings_remove(struct sayings *s, size_t i)
 {
+	with_clear(&s->list[i].with);
 	free(s->list[i].module);
 	free(s->list[i].version);
 	free(s->list[i].kernel);
@@ -73,8 +83,10 @@ static void sayings_insert(struct sayings *s, size_t i, const char *module,
 {
 	KP_GROW(s->list, s->n, s->alloc);
 	memmove(&s->list[i + 1], &s->list[i], (s->n++ - i) * sizeof(*s->list));
-	s->list[i] = (struct saying){ kp_strdup(module), kp_strdup(version),
-				      kp_strdup(kernel), kind };
+	s->list[i] = (struct saying){ .module = kp_strdup(module),
+				      .version = kp_strdup(version),
+				      .kernel = kp_strdup(kernel),
+				      .kind = kind };
 }
 
 static void sayings_clear(struct sayings *s)
@@ -96,6 +108,7 @@ void kp_intent_free(struct kp_intent *in)
 	sayings_clear(&in->pairs);
 	sayings_clear(&in->removed);
 	sayings_clear(&in->pending);
+	sayings_clear(&in->with);
 	free(in);
 }
 
@@ -138,24 +151,69 @@ void kp_intent_set(struct kp_intent *in, const char *module, const char *version
 		sayings_insert(&in->pairs, i, module, version, kernel, kind);
 }
 
+/* All of a source. True: there was something. */
+static bool sayings_drop(struct sayings *s, const char *module, const char *version)
+{
+	size_t before = s->n;
+
+	for (size_t i = s->n; i-- > 0;)
+		if (!strcmp(s->list[i].module, module) &&
+		    !strcmp(s->list[i].version, version))
+			sayings_remove(s, i);
+	return s->n != before;
+}
+
 void kp_intent_forget(struct kp_intent *in, const char *module, const char *version)
 {
-	for (size_t i = in->pairs.n; i-- > 0;)
-		if (!strcmp(in->pairs.list[i].module, module) &&
-		    !strcmp(in->pairs.list[i].version, version))
-			sayings_remove(&in->pairs, i);
+	sayings_drop(&in->pairs, module, version);
+	sayings_drop(&in->with, module, version);
 	kp_intent_set_removed(in, module, version, false);
 }
 
 bool kp_intent_drop_pending(struct kp_intent *in, const char *module, const char *version)
 {
-	size_t before = in->pending.n;
+	return sayings_drop(&in->pending, module, version);
+}
 
-	for (size_t i = in->pending.n; i-- > 0;)
-		if (!strcmp(in->pending.list[i].module, module) &&
-		    !strcmp(in->pending.list[i].version, version))
-			sayings_remove(&in->pending, i);
-	return in->pending.n != before;
+void kp_intent_set_with(struct kp_intent *in, const char *module, const char *version,
+			const char *kernel, const struct kp_build_with *with)
+{
+	size_t i;
+
+	if (sayings_find(&in->with, module, version, kernel, &i))
+		sayings_remove(&in->with, i);
+	if (!with)
+		return;
+	sayings_insert(&in->with, i, module, version, kernel, KP_INTENT_NONE);
+	in->with.list[i].with = (struct kp_build_with){
+		.conf_file = kp_strdup(with->conf_file),
+		.kernel_source_dir = kp_strdup(with->kernel_source_dir),
+		.kernel_config = kp_strdup(with->kernel_config),
+		.directives = kp_strv_dup(with->directives),
+	};
+}
+
+const struct kp_build_with *kp_intent_with(const struct kp_intent *in, const char *module,
+					   const char *version, const char *kernel)
+{
+	size_t i;
+
+	return sayings_find(&in->with, module, version, kernel, &i)
+		       ? &in->with.list[i].with
+		       : NULL;
+}
+
+bool kp_intent_nth_with(const struct kp_intent *in, size_t i, const char **ret_module,
+			const char **ret_version, const char **ret_kernel,
+			const struct kp_build_with **ret)
+{
+	if (i >= in->with.n)
+		return false;
+	*ret_module = in->with.list[i].module;
+	*ret_version = in->with.list[i].version;
+	*ret_kernel = in->with.list[i].kernel;
+	*ret = &in->with.list[i].with;
+	return true;
 }
 
 void kp_intent_set_pending(struct kp_intent *in, const char *module, const char *version,
@@ -308,20 +366,70 @@ static int parse_pending(json_t *array, const char *file, struct kp_intent *in,
 	return 0;
 }
 
+static int parse_directives(json_t *array, const char *file, size_t i,
+			    struct kp_build_with *with, struct kp_err *err)
+{
+	for (size_t j = 0; j < json_array_size(array); j++) {
+		const char *word = json_string_value(json_array_get(array, j));
+
+		if (!word || *word == '=' || !strchr(word, '='))
+			return bad_item(file, "with", i, "expected NAME=VALUE", err);
+		kp_strv_add(&with->directives, word);
+	}
+	return 0;
+}
+
+static int parse_with(json_t *array, const char *file, struct kp_intent *in,
+		      struct kp_err *err)
+{
+	for (size_t i = 0; i < json_array_size(array); i++) {
+		const char *module, *version, *kernel;
+		const char *paths[3] = { 0 };
+		struct kp_build_with with = { 0 };
+		json_t *directives = NULL;
+		int r;
+
+		r = kp_json_unpack(json_array_get(array, i), file, err,
+				   "{s:s, s:s, s:s, s?s, s?s, s?s, s?o}", "module",
+				   &module, "version", &version, "kernel", &kernel,
+				   "conf_file", &paths[0], "kernel_source_dir", &paths[1],
+				   "kernel_config", &paths[2], "directives", &directives);
+		if (r < 0)
+			return r;
+		if (!kp_name_ok(module) || !kp_name_ok(version) || !kp_name_ok(kernel))
+			return bad_item(file, "with", i, "unsafe name", err);
+		for (size_t j = 0; j < KP_ARRAY_SIZE(paths); j++)
+			if (paths[j] && !kp_json_is_path(paths[j]))
+				return bad_item(file, "with", i,
+						"expected an absolute path", err);
+		with.conf_file = (char *)paths[0];
+		with.kernel_source_dir = (char *)paths[1];
+		with.kernel_config = (char *)paths[2];
+		r = parse_directives(directives, file, i, &with, err);
+		if (r == 0)
+			kp_intent_set_with(in, module, version, kernel, &with);
+		kp_strv_free(with.directives);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 static int from_json(json_t *object, const char *file, struct kp_intent **ret,
 		     struct kp_err *err)
 {
 	_cleanup_(kp_intent_freep) struct kp_intent *in = kp_intent_new();
-	json_t *pins, *holds, *removed, *pending = NULL;
+	json_t *pins, *holds, *removed, *pending = NULL, *with = NULL;
 	int schema, r;
 
-	r = kp_json_unpack(object, file, err, "{s:i, s:o, s:o, s:o, s?o}", "schema",
+	r = kp_json_unpack(object, file, err, "{s:i, s:o, s:o, s:o, s?o, s?o}", "schema",
 			   &schema, "pins", &pins, "holds", &holds, "removed", &removed,
-			   "pending", &pending);
+			   "pending", &pending, "with", &with);
 	if (r < 0)
 		return r;
-	if (pending && !json_is_array(pending))
-		return kp_err_set(err, -EINVAL, "%s: expected an array in \"pending\"",
+	if ((pending && !json_is_array(pending)) || (with && !json_is_array(with)))
+		return kp_err_set(err, -EINVAL,
+				  "%s: expected arrays in \"pending\" and \"with\"",
 				  file);
 	if (!json_is_array(pins) || !json_is_array(holds) || !json_is_array(removed))
 		return kp_err_set(
@@ -335,6 +443,8 @@ static int from_json(json_t *object, const char *file, struct kp_intent **ret,
 		r = parse_removed(removed, file, in, err);
 	if (!r)
 		r = parse_pending(pending, file, in, err);
+	if (!r)
+		r = parse_with(with, file, in, err);
 	if (r < 0)
 		return r;
 	*ret = kp_steal(&in);
@@ -396,16 +506,41 @@ static int append(json_t *array, const struct saying *s, bool pair, struct kp_er
 	return 0;
 }
 
+static int append_with(json_t *array, const struct saying *s, struct kp_err *err)
+{
+	json_t *directives = json_array();
+	json_t *item;
+	int r = append(array, s, true, err);
+
+	item = r < 0 ? NULL : json_array_get(array, json_array_size(array) - 1);
+	kp_strv_foreach(word, s->with.directives)
+		json_array_append_new(directives, kp_json_text(*word));
+	if (item)
+		r = json_object_update_new(
+			item, json_pack("{s:s*, s:s*, s:s*, s:O}", "conf_file",
+					s->with.conf_file, "kernel_source_dir",
+					s->with.kernel_source_dir, "kernel_config",
+					s->with.kernel_config, "directives", directives));
+	json_decref(directives);
+	if (item && r < 0)
+		return kp_err_set(
+			err, -EINVAL,
+			"what %s/%s is built with was not written: a path is no "
+			"UTF-8",
+			s->module, s->version);
+	return r;
+}
+
 int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err *err)
 {
 	_cleanup_free_ char *path = kp_path_join(ctx->state_dir, "intent.json");
 	_cleanup_json_ json_t *object = NULL;
 	json_t *pins = json_array(), *holds = json_array(), *removed = json_array();
-	json_t *pending = json_array();
+	json_t *pending = json_array(), *with = json_array();
 	int r = 0;
 
-	object = json_pack("{s:o, s:o, s:o, s:o}", "pins", pins, "holds", holds,
-			   "removed", removed, "pending", pending);
+	object = json_pack("{s:o, s:o, s:o, s:o, s:o}", "pins", pins, "holds", holds,
+			   "removed", removed, "pending", pending, "with", with);
 	for (size_t i = 0; !r && i < in->pairs.n; i++) {
 		const struct saying *s = &in->pairs.list[i];
 
@@ -416,6 +551,8 @@ int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err
 	for (size_t i = 0; !r && i < in->pending.n; i++)
 		r = append(pending, &in->pending.list[i], *in->pending.list[i].kernel,
 			   err);
+	for (size_t i = 0; !r && i < in->with.n; i++)
+		r = append_with(with, &in->with.list[i], err);
 	if (!r)
 		r = kp_mkdir_in(ctx->root_fd, ctx->state_dir, 0755, err);
 	if (r < 0)

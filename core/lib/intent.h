@@ -27,6 +27,15 @@ enum kp_intent_kind {
 
 struct kp_intent;
 
+/* What a person named for the builds of a source for a kernel in place of what the system has.
+ * Paths are absolute; NULL: not named. */
+struct kp_build_with {
+	char *conf_file;	 /* instead of the source's dkms.conf */
+	char *kernel_source_dir; /* instead of the kernel's build/ */
+	char *kernel_config;
+	char **directives; /* NAME=VALUE */
+};
+
 int kp_intent_load(struct kp_ctx *ctx, struct kp_intent **ret, struct kp_err *err);
 /* The text of the file; FILE is for messages. Pure; fuzzed. */
 int kp_intent_parse(const char *text, size_t len, const char *file,
@@ -53,6 +62,17 @@ void kp_intent_foreach(const struct kp_intent *in,
 				  const char *kernel, enum kp_intent_kind kind,
 				  void *data),
 		       void *data);
+
+/* WITH NULL forgets it; else a copy is kept. */
+void kp_intent_set_with(struct kp_intent *in, const char *module, const char *version,
+			const char *kernel, const struct kp_build_with *with);
+/* NULL: nothing was named. */
+const struct kp_build_with *kp_intent_with(const struct kp_intent *in, const char *module,
+					   const char *version, const char *kernel);
+/* The I-th that was named. False: there are not so many. */
+bool kp_intent_nth_with(const struct kp_intent *in, size_t i, const char **ret_module,
+			const char **ret_version, const char **ret_kernel,
+			const struct kp_build_with **ret);
 
 /* A removal that is pending: KP_INTENT_UNINSTALL or KP_INTENT_REMOVE for one kernel, or
  * KP_INTENT_REMOVE of the whole source (KERNEL ""), which includes the others. KP_INTENT_NONE

@@ -45,23 +45,13 @@ struct kp_world_pair {
 	char *key;
 };
 
-/* What a person names for one run in place of what the system has; for requested pairs. Absolute
- * paths; NULL: none. */
-struct kp_sync_with {
-	const char *conf_file;	       /* instead of the source's dkms.conf */
-	const char *kernel_source_dir; /* instead of the kernel's build/ */
-	const char *kernel_config;
-	char *const *directives; /* NAME=VALUE */
-};
-
 struct kp_sync_opts {
 	char *const *modules; /* only these ("M" or "M/V"); NULL: all */
 	char *const *kernels; /* only these; NULL: all */
 	bool requested;	      /* a person asked: retry failures, ignore AUTOINSTALL */
 	bool force;	      /* rebuild although nothing changed */
 	bool anyway; /* build what lacks its BUILD_DEPENDS, install what PRE_INSTALL refuses */
-	const struct kp_sync_with *with; /* NULL: nothing */
-	bool build_only;		 /* publish, do not install */
+	bool build_only; /* publish, do not install */
 	bool dry_run;
 	int jobs;
 	int native_wait_ms; /* how long another's package transaction is waited for before the

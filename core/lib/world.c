@@ -63,26 +63,35 @@ static void add_pinned(const char *module, const char *version, const char *kern
 		add_name(data, kernel);
 }
 
-/* A person says where the headers of the kernels are that are asked for. */
+/* Has DIR what a build needs? Its real path, to be freed; NULL: no. */
+static char *usable_headers(struct kp_ctx *ctx, const char *dir)
+{
+	_cleanup_free_ char *makefile = kp_path_join(dir, "Makefile");
+	_cleanup_free_ char *include = kp_path_join(dir, "include");
+	char *real = NULL;
+
+	if (kp_exists_in(ctx->root_fd, makefile) && kp_is_dir_in(ctx->root_fd, include))
+		(void)kp_realpath_in(ctx->root_fd, dir, &real);
+	return real;
+}
+
+/* Where a person said that a kernel's headers are: for a kernel that has none of its own, and for
+ * the module that it was said of when that is asked for. */
 static void use_named_headers(struct loader *l)
 {
-	const struct kp_sync_with *with = l->opts->with;
-	_cleanup_free_ char *makefile = NULL, *include = NULL, *real = NULL;
+	const char *module, *version, *kernel;
+	const struct kp_build_with *with;
 
-	if (!with || !with->kernel_source_dir)
-		return;
-	makefile = kp_path_join(with->kernel_source_dir, "Makefile");
-	include = kp_path_join(with->kernel_source_dir, "include");
-	if (kp_exists_in(l->ctx->root_fd, makefile) &&
-	    kp_is_dir_in(l->ctx->root_fd, include))
-		(void)kp_realpath_in(l->ctx->root_fd, with->kernel_source_dir, &real);
-	kp_strv_foreach(name, l->opts->kernels) {
-		struct kp_kernel *k = kp_kernels_find(&l->w->kernels, *name);
+	for (size_t i = 0;
+	     kp_intent_nth_with(l->w->intent, i, &module, &version, &kernel, &with);
+	     i++) {
+		struct kp_kernel *k = kp_kernels_find(&l->w->kernels, kernel);
 
-		if (!k)
+		if (!k || !with->kernel_source_dir ||
+		    (k->headers && !is_requested(l->opts, module, version, kernel)))
 			continue;
 		free(k->headers);
-		k->headers = kp_strdup(real);
+		k->headers = usable_headers(l->ctx, with->kernel_source_dir);
 	}
 }
 
@@ -153,7 +162,8 @@ static void load_conf(struct loader *l, const struct kp_source *s,
 		.kernel_source_dir = build,
 		.source_dir = s->dir,
 	};
-	const struct kp_sync_with *with = x->requested ? l->opts->with : NULL;
+	const struct kp_build_with *with =
+		kp_intent_with(l->w->intent, s->module, s->version, k->release);
 	struct kp_err err = KP_ERR_INIT;
 	int r;
 
@@ -253,12 +263,16 @@ static void load_pairs(struct loader *l)
 	}
 }
 
-static bool erase_is_queued(const struct kp_world *w, const char *name)
+/* Does the queue erase it, or put the package for another kernel in its place? */
+static bool goes_by_queue(const struct kp_world *w, const struct kp_pkg_installed *pkg)
 {
-	for (size_t i = 0; i < w->queue.n; i++)
-		if (w->queue.list[i].kind == KP_CHANGE_ERASE &&
-		    kp_str_eq(w->queue.list[i].name, name))
+	for (size_t i = 0; i < w->queue.n; i++) {
+		const struct kp_queue_entry *e = &w->queue.list[i];
+
+		if (kp_str_eq(e->name, pkg->name) &&
+		    (e->kind == KP_CHANGE_ERASE || !kp_str_eq(e->id.kernel, pkg->id.kernel)))
 			return true;
+	}
 	return false;
 }
 
@@ -338,7 +352,7 @@ static void load_packages(struct loader *l)
 	struct kp_world *w = l->w;
 
 	for (size_t i = 0; i < w->n_packages; i++) {
-		if (erase_is_queued(w, w->packages[i].name))
+		if (goes_by_queue(w, &w->packages[i]))
 			continue;
 		add_package(l, &w->packages[i].id, w->packages[i].name, false);
 		l->packages[l->n_packages - 1].incomplete =

@@ -6,6 +6,9 @@
  * .MTREE is what pacman -Qkk compares with; libalpm 13 knows files by their MD5 alone, later
  * ones by their SHA-256. Same input, same bytes: entries are sorted, owned by root, and have the
  * caller's time.
+ *
+ * depend_on_kernel is not looked at: a dependency on a version of the kernel makes pacman refuse
+ * to upgrade it, one on any version to remove it.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -371,11 +371,10 @@ static int round_once(struct commit *c, struct kp_err *err)
 		return n_refused < 0 ? n_refused : 1;
 	rpmtsOrder(s.ts);
 	rc = run(&s, &lock);
-	if (rc <= 0)
-		n_done = judge(c, err);
+	n_done = judge(c, err);
 	if (n_done < 0)
 		return n_done;
-	if (!rc)
+	if (n_done == n_running)
 		return 0;
 	n_refused = take_problems(c, &s, err);
 	if (n_refused < 0)

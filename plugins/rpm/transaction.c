@@ -258,15 +258,16 @@ static void run(char *const argv[])
 #define NESTED "--nested", "--if-backend", "rpm", NULL
 
 /* Is every package to be installed in the database, or not going to be? rpm goes through them in
- * this order, so each is looked at once. */
-static bool all_installed(struct transaction *t)
+ * this order, so each is looked at once. It marks one as failed after our hook for it: FAILED is
+ * the one that has failed just now, or NULL. */
+static bool all_installed(struct transaction *t, rpmte failed)
 {
 	int n = rpm.rpmtsNElements(t->ts);
 
 	for (; t->next < n; t->next++) {
 		rpmte te = rpm.rpmtsElement(t->ts, t->next);
 
-		if (rpm.rpmteType(te) == TR_ADDED && !rpm.rpmteFailed(te) &&
+		if (rpm.rpmteType(te) == TR_ADDED && te != failed && !rpm.rpmteFailed(te) &&
 		    !rpm.rpmteDBInstance(te))
 			return false;
 	}
@@ -279,9 +280,8 @@ static rpmRC psm_post(rpmPlugin plugin, rpmte te, int res)
 	static const char *const argv[] = { KMODPKG, "sync", "--no-erase", NESTED };
 	struct transaction *t = rpm.rpmPluginGetData(plugin);
 
-	(void)te;
-	(void)res;
-	if (!t->active || !t->installs || t->installed || !all_installed(t))
+	if (!t->active || !t->installs || t->installed ||
+	    !all_installed(t, res == RPMRC_OK ? NULL : te))
 		return RPMRC_OK;
 	t->installed = true;
 	run((char *const *)argv);

@@ -5,7 +5,7 @@
  * together is in none of its public functions.
  *
  * Same input, same bytes: files are sorted, owned by root, and have the caller's time.
- * It is not signed: whoever wants that signs what lies in the queue, or rather the modules.
+ * It is not signed: it does not leave this machine, and commit() asks for digests only.
  */
 #include <arpa/inet.h>
 #include <errno.h>

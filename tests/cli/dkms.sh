@@ -15,7 +15,7 @@ hidden='usr/src usr/lib/modules boot var/lib/dkms var/lib/kmodpkg var/log/kmodpk
 
 leave_system()
 {
-	! mountpoint -q "$system" || umount -R "$system"
+	! mountpoint -q "$system" || umount -Rl "$system"
 }
 
 # Is it our command? For cases, or parts of them, that are about what only we do.
@@ -157,12 +157,16 @@ module_file()
 		-path '*updates*' -name "$1.ko*" 2>/dev/null | head -n 1)
 }
 
+# installed FILE KERNEL [MODULE]: and a package of MODULE (FILE) has it.
 installed()
 {
-	[ -n "$(module_file "$1" "$2")" ] || fail "$1 is not in place for $2"
-	! ours || [ -e "$root/var/lib/fakedb/packages/$1-modules-$2" ] ||
-		grep -qs "^module=$1\$" "$root"/var/lib/fakedb/packages/*"$2"* ||
-		fail "no package has $1 for $2: $(ls "$root"/var/lib/fakedb/packages)"
+	local file
+
+	file=$(module_file "$1" "$2")
+	[ -n "$file" ] || fail "$1 is not in place for $2"
+	! ours || grep -lsx "module=${3:-$1}" "$root"/var/lib/fakedb/packages/* |
+		xargs -r grep -q "^file=.*/${file##*/}\$" ||
+		fail "no package has $1 for $2: $(grep -r . "$root"/var/lib/fakedb/packages)"
 }
 
 not_installed()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The dkms command line.
-# shellcheck shell=bash disable=SC2154,SC2034
+# shellcheck shell=bash disable=SC2154,SC2034,SC2013
 
 test_dkms_help_and_version()
 {
@@ -114,6 +114,7 @@ test_dkms_words()
 	hello/1.0: added
 	hello/5.0: added
 	END
+	ours || return 0
 	dkms_gives 1 add hello/../1.0
 	dkms_gives 1 add hello/
 }
@@ -128,7 +129,7 @@ test_dkms_as_a_user()
 		KMODPKG_PLUGIN_DIR=/plugins chroot --userspec=1:1 "$root" /usr/sbin/dkms "$@" \
 			>"$T"/out 2>"$T"/err </dev/null || status=$?
 	}
-	for action in install uninstall autoinstall match kernel_postinst; do
+	for action in install autoinstall match kernel_postinst; do
 		user "$action" hello/1.0 -k "$K1"
 		[ "$status" = 1 ] || fail "$action by a user ended with $status"
 	done
@@ -175,14 +176,14 @@ test_dkms_bash_completion()
 	# completes WORDS: EXPECTED
 	completes()
 	{
-		local words=$1 expected=$2 got
+		local line=$1 expected=$2 got
 
 		# shellcheck disable=SC2016
 		got=$(chroot "$root" bash -c '. /tmp/dkms.bash; read -ra COMP_WORDS <<<"$1"
 			[[ $1 != *" " ]] || COMP_WORDS+=("")
 			COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _dkms; echo "${COMPREPLY[*]}"' \
-			bash "$words")
-		[ "$got" = "$expected" ] || fail "'$words' gives '$got', not '$expected'"
+			bash "$line")
+		[ "$got" = "$expected" ] || fail "'$line' gives '$got', not '$expected'"
 	}
 	completes 'dkms un' 'uninstall unbuild'
 	completes 'dkms add ' 'with-hyphen/2.0'

@@ -266,6 +266,30 @@ test_dkms_conf_and_directive()
 	grep -qx 'DIRECTIVE: DEST_MODULE_NAME="third"' "$T"/out || fail "$(cat "$T"/out)"
 }
 
+# What was named for a build counts as long as that build is wanted.
+test_dkms_named_things_last()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 build hello/1.0 -k "$K1" --directive DEST_MODULE_NAME=other
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed other "$K1" hello
+	dkms_gives 0 autoinstall -k "$K1"
+	installed other "$K1" hello
+	dkms_gives 0 install hello/1.0 -k "$K1" --force
+	not_installed other "$K1"
+	installed hello "$K1"
+	mv "$root/lib/modules/$K2/build" "$root"/tmp/link
+	dkms_gives 0 build hello/1.0 -k "$K2" --kernelsourcedir "/usr/src/linux-headers-$K2"
+	ours || return 0
+	dkms_gives 0 install hello/1.0 -k "$K2"
+	installed hello "$K2"
+	kmodpkg sync
+	[ "$(cat "$T"/err)" = 'kmodpkg: nothing to do' ] || fail "$(cat "$T"/err)"
+	dkms_gives 0 remove hello/1.0 -k "$K2"
+	dkms_gives 21 install hello/1.0 -k "$K2"
+}
+
 # A tree of one's own has nothing to do with the system's, and needs no privileges.
 test_dkms_private_trees()
 {
@@ -279,4 +303,31 @@ test_dkms_private_trees()
 	gone /var/lib/dkms/hello
 	dkms_gives 0 remove --dkmstree /tmp/tree hello/1.0 --all
 	status_is --dkmstree /tmp/tree </dev/null
+}
+
+# Trees that no package database knows, as an image is made from: files, and no more.
+test_dkms_install_in_foreign_trees()
+{
+	new_system
+	new_module hello 1.0
+	mkdir -p "$root"/tmp/image/lib "$root"/tmp/tree
+	cp -a "$root"/lib/modules "$root"/tmp/image/lib/
+	set -- --dkmstree /tmp/tree --installtree /tmp/image/lib/modules
+	dkms_gives 0 install hello/1.0 -k "$K1" "$@"
+	status_is "$@" <<<"hello/1.0, $K1, $A: installed"
+	[ -n "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module is not in place'
+	not_installed hello "$K1"
+	status_is </dev/null
+	! ours || grep -q hello "$root/tmp/image/lib/modules/$K1/modules.dep" || fail 'depmod did not run'
+	dkms_gives 0 uninstall hello/1.0 -k "$K1" "$@"
+	status_is "$@" <<<"hello/1.0, $K1, $A: built"
+	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module is in place'
+	gone "/tmp/image/lib/modules/$K1/updates"
+	dkms_gives 0 install hello/1.0 -k "$K1" "$@"
+	dkms_gives 0 remove hello/1.0 --all "$@"
+	status_is "$@" </dev/null
+	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module stayed'
 }

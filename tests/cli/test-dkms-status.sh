@@ -46,7 +46,8 @@ test_dkms_status_of_damaged_modules()
 	echo more >>"$file"
 	status_is <<<"hello/1.0, $K1, $A: installed (Differences between built and installed modules)"
 	rm "$file"
-	status_is <<<"hello/1.0, $K1, $A: installed (Built modules are missing in the kernel modules folder)"
+	# Said since 3.4.
+	! ours || status_is <<<"hello/1.0, $K1, $A: installed (Built modules are missing in the kernel modules folder)"
 	cp "$root"/tmp/saved "$file"
 	mkdir -p "$root/var/lib/dkms/hello/original_module/$K1/$A"
 	status_is <<<"hello/1.0, $K1, $A: installed (Original modules exist)"

@@ -121,6 +121,7 @@ make_packages()
 	local many
 	package kernel 6.9.9 /lib/modules/6.9.9/modules.order -- '%posttrans -p <lua>' "$posttrans"
 	package kernel-broken 6.9.10 /lib/modules/6.9.10/modules.order -- '%pre -p <lua>' 'error("no")'
+	package kernel-usr 6.9.11 /usr/lib/modules/6.9.11/modules.order
 	package hello 1.0 /usr/src/hello-1.0/hello.c
 	package hello 2.0 /usr/src/hello-2.0/hello.c
 	package plain 1.0 /opt/plain/plain
@@ -294,6 +295,12 @@ test_is 'file triggers: without the plugin'
 run rpm -U --noplugins $kernel
 run rpm -e --noplugins kernel
 called posttrans "$finish" "$finish"
+for p in kernel-usr-6.9.11 hello-1.0; do
+	: >$calls
+	run rpm -U --noplugins $rpms/$p.rpm
+	run rpm -e --noplugins "${p%-*}"
+	called "$finish" "$finish"
+done
 
 test_is 'file triggers: not for others, not below kmodpkg itself'
 run rpm -U $rpms/modules-load-1.0.rpm $plain

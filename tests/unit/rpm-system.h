@@ -70,13 +70,17 @@ struct rpm_system {
 
 static struct rpm_system sys;
 
+/* KMODPKG_TEST_RPM_DB: the form of the database where rpm has more than one ("ndb"). */
 static inline int rpm_setup(void **state)
 {
+	_cleanup_free_ char *macros = kp_strf("%%_dbpath " RPM_DB "\n%%_db_backend %s\n",
+					      getenv("KMODPKG_TEST_RPM_DB") ?: "sqlite");
+
 	test_system_setup(state);
 	sys.s = *state;
 	if (!sys.s->ctx)
 		return 0;
-	test_put(&sys.s->root, "/etc/rpm/macros.test", "%_dbpath " RPM_DB "\n");
+	test_put(&sys.s->root, "/etc/rpm/macros.test", macros);
 	TEST_TRY(kp_rm_rf_in(sys.s->root.fd, RPM_DB, err));
 	TEST_TRY(kp_mkdir_in(sys.s->root.fd, RPM_DB, 0755, err));
 	DO("/usr/bin/rpmdb", "--initdb");
@@ -181,14 +185,15 @@ static inline char *make_package(const char *module, const char *version,
 static inline void install_other(const char *name, const char *path, const char *content,
 				 const char *more)
 {
+	_cleanup_free_ char *put =
+		content ? kp_strf("printf %%s '%s' >\"$RPM_BUILD_ROOT%s\"", content, path)
+			: kp_strdup("");
 	_cleanup_free_ char *spec = kp_strf(
 		"Name: %s\nVersion: 1\nRelease: 1\nSummary: x\nLicense: x\nBuildArch: noarch\n"
 		"AutoReqProv: no\n%s\n%%description\nx\n%%install\n"
-		"%s \"$RPM_BUILD_ROOT%s\"\n%s%s%s\n%%files\n%s%s\n",
+		"%s \"$RPM_BUILD_ROOT%s\"\n%s\n%%files\n%s%s\n",
 		name, more ?: "", content ? "install -D /dev/null" : "mkdir -p", path,
-		content ? "printf %s '" : "", content ?: "",
-		content ? kp_strf("' >\"$RPM_BUILD_ROOT%s\"", path) : "",
-		content ? "" : "%dir ", path);
+		put, content ? "" : "%dir ", path);
 	_cleanup_free_ char *file = kp_strf("/other/noarch/%s-1-1.noarch.rpm", name);
 
 	test_put(&sys.s->root, "/other/spec", spec);

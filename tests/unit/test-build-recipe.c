@@ -45,7 +45,8 @@ static void test_scripts(void **state)
 	_cleanup_free_ char *seen = NULL, *log = NULL;
 
 	write_mode(f, "src/hello-1/sub/pre.sh",
-		   "#!/bin/sh\necho $1 $2 $kernelver $module/$module_version >here\n", 0755);
+		   "#!/bin/sh\necho $1 $2 $kernelver $module/$module_version >here\n",
+		   0755);
 	write_mode(f, "src/hello-1/post.sh",
 		   "#!/bin/sh\nmv here $dkms_tree/hello/1/$kernelver/$arch/seen\n"
 		   "rm hello.ko\n",
@@ -131,6 +132,28 @@ static void test_symvers(void **state)
 		   "0x00000002\tother\ta/b/other\tEXPORT_SYMBOL\t\n");
 	build(f);
 	assert_built(f, job);
+	assert_clean(f);
+}
+
+/* What names the place of the source may write there; the source does not see it. */
+static void test_works_on_source(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *dir = below(f, "src/hello-1"), *line = NULL;
+	_cleanup_strv_ char **names = NULL;
+
+	if (!kp_sandbox_has_mounts())
+		skip();
+	line = kp_strf(
+		"echo x >%s/mark && make -C $kernel_source_dir "
+		"KERNELRELEASE=$kernelver M=%s && find %s -name '*.ko' -exec mv {} $PWD \\;",
+		dir, dir, dir);
+	f->confs[0].make = line;
+	build(f);
+	assert_built(f, job);
+	kp_list_in(f->ctx.root_fd, dir, &names);
+	assert_int_equal(kp_strv_len(names), 2);
 	assert_clean(f);
 }
 
@@ -226,9 +249,16 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_patches),   TEST(test_scripts),   TEST(test_failures),
-		TEST(test_symvers),   TEST(test_no_source), TEST(test_excluded),
-		TEST(test_make_line), TEST(test_log_tail),  TEST(test_headers_unreadable),
+		TEST(test_patches),
+		TEST(test_scripts),
+		TEST(test_failures),
+		TEST(test_symvers),
+		TEST(test_no_source),
+		TEST(test_excluded),
+		TEST(test_make_line),
+		TEST(test_log_tail),
+		TEST(test_headers_unreadable),
+		TEST(test_works_on_source),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))

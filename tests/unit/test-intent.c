@@ -110,6 +110,76 @@ static void all_of_it_comes_back(void **state)
 	assert_string_equal(first, second);
 }
 
+/* "M/V K kind" of each that is pending. */
+static char *pending_of(const struct kp_intent *in)
+{
+	const char *module, *version, *kernel;
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+	enum kp_intent_kind kind;
+
+	for (size_t i = 0; kp_intent_pending(in, i, &module, &version, &kernel, &kind);
+	     i++)
+		kp_buf_addf(&b, "%s/%s %s %s\n", module, version, kernel,
+			    kind == KP_INTENT_REMOVE ? "remove" : "uninstall");
+	return kp_buf_steal(&b);
+}
+
+static void what_is_pending(void **state)
+{
+	_cleanup_root_ struct test_root root = test_root_new();
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = open_ctx(&root);
+	_cleanup_(kp_intent_freep) struct kp_intent *in = kp_intent_new(), *back = NULL;
+	_cleanup_free_ char *text = NULL, *rest = NULL;
+
+	(void)state;
+	kp_intent_set_pending(in, "b", "1", "k1", KP_INTENT_REMOVE);
+	kp_intent_set_pending(in, "b", "1", "k1", KP_INTENT_UNINSTALL);
+	kp_intent_set_pending(in, "b", "1", "k2", KP_INTENT_REMOVE);
+	kp_intent_set_pending(in, "a", "1", "k1", KP_INTENT_REMOVE);
+	/* The whole includes its parts, before and after. */
+	kp_intent_set_pending(in, "a", "1", "", KP_INTENT_REMOVE);
+	kp_intent_set_pending(in, "a", "1", "k2", KP_INTENT_UNINSTALL);
+	assert_int_equal(kp_intent_save(ctx, in, NULL), 0);
+	assert_int_equal(kp_intent_load(ctx, &back, NULL), 0);
+	text = pending_of(back);
+	assert_string_equal(text, "a/1  remove\nb/1 k1 uninstall\nb/1 k2 remove\n");
+	kp_intent_set_pending(back, "b", "1", "k2", KP_INTENT_NONE);
+	assert_true(kp_intent_drop_pending(back, "a", "1"));
+	assert_false(kp_intent_drop_pending(back, "a", "1"));
+	rest = pending_of(back);
+	assert_string_equal(rest, "b/1 k1 uninstall\n");
+}
+
+static void what_it_is_built_with(void **state)
+{
+	_cleanup_root_ struct test_root root = test_root_new();
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = open_ctx(&root);
+	_cleanup_(kp_intent_freep) struct kp_intent *in = kp_intent_new(), *back = NULL;
+	char *words[] = { (char *)"A=b c", (char *)"B=", NULL };
+	const struct kp_build_with with = { .conf_file = (char *)"/etc/x.conf",
+					    .directives = words };
+	const struct kp_build_with *found;
+
+	(void)state;
+	kp_intent_set_with(in, "a", "1", "k", &with);
+	kp_intent_set_with(in, "a", "1", "k", &with);
+	kp_intent_set_with(in, "a", "2", "k", &with);
+	assert_int_equal(kp_intent_save(ctx, in, NULL), 0);
+	assert_int_equal(kp_intent_load(ctx, &back, NULL), 0);
+	found = kp_intent_with(back, "a", "1", "k");
+	assert_non_null(found);
+	assert_string_equal(found->conf_file, "/etc/x.conf");
+	assert_null(found->kernel_source_dir);
+	assert_string_equal(found->directives[0], "A=b c");
+	assert_string_equal(found->directives[1], "B=");
+	assert_null(found->directives[2]);
+	assert_null(kp_intent_with(back, "a", "1", "k2"));
+	kp_intent_set_with(back, "a", "1", "k", NULL);
+	assert_null(kp_intent_with(back, "a", "1", "k"));
+	kp_intent_forget(back, "a", "2");
+	assert_null(kp_intent_with(back, "a", "2", "k"));
+}
+
 static void absent_says_nothing(void **state)
 {
 	_cleanup_root_ struct test_root root = test_root_new();
@@ -121,6 +191,7 @@ static void absent_says_nothing(void **state)
 	assert_int_equal(kp_intent_get(in, "a", "1", "k"), KP_INTENT_NONE);
 }
 
+#define FULL "{\"schema\":1,\"pins\":[],\"holds\":[],\"removed\":[],"
 #define EMPTY_TAIL ",\"holds\":[],\"removed\":[]}"
 #define PIN_A1 "{\"module\":\"a\",\"version\":\"1\",\"kernel\":\"k\"}"
 #define PIN_A2 "{\"module\":\"a\",\"version\":\"2\",\"kernel\":\"k\"}"
@@ -149,6 +220,16 @@ static void what_cannot_be_parsed_is_an_error(void **state)
 		{ "{\"schema\":1,\"pins\":[" PIN_A1 "],\"holds\":[" PIN_A1
 		  "],\"removed\":[]}",
 		  "item 1 of \"holds\": contradicts another one" },
+		{ FULL "\"pending\":[{\"module\":\"a\",\"version\":\"1\",\"what\":"
+		       "\"uninstall\"}]}",
+		  "item 1 of \"pending\": unknown \"what\"" },
+		{ FULL "\"pending\":{}}", "expected arrays" },
+		{ FULL "\"with\":[{\"module\":\"a\",\"version\":\"1\",\"kernel\":\"k\","
+		       "\"conf_file\":\"x\"}]}",
+		  "item 1 of \"with\": expected an absolute path" },
+		{ FULL "\"with\":[{\"module\":\"a\",\"version\":\"1\",\"kernel\":\"k\","
+		       "\"directives\":[\"=\"]}]}",
+		  "item 1 of \"with\": expected NAME=VALUE" },
 	};
 	_cleanup_root_ struct test_root root = test_root_new();
 	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = open_ctx(&root);
@@ -214,6 +295,8 @@ int main(void)
 		cmocka_unit_test(tombstones),
 		cmocka_unit_test(forget_is_of_one_source),
 		cmocka_unit_test(all_of_it_comes_back),
+		cmocka_unit_test(what_is_pending),
+		cmocka_unit_test(what_it_is_built_with),
 		cmocka_unit_test(absent_says_nothing),
 		cmocka_unit_test(what_cannot_be_parsed_is_an_error),
 		cmocka_unit_test(newer_schema_is_left_alone),

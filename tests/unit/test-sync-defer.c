@@ -111,6 +111,28 @@ static void erased_before_it_was_owned(void **state)
 	test_assert_settled(s);
 }
 
+/* What was placed for a package that never got into the database goes with it. */
+static void replaced_while_queued(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	publish(s);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	assert_true(test_exists(s, "/lib/modules/" K1 "/updates/dkms/extra.ko"));
+	test_register(s, "hello", "2.0", NULL);
+	test_publish(s, "hello", "2.0", K1, NULL);
+	test_publish(s, "hello", "2.0", K2, NULL);
+	test_sync(s);
+	assert_int_equal(test_queue_length(s), 2);
+	assert_false(test_exists(s, "/lib/modules/" K1 "/updates/dkms/extra.ko"));
+	test_assert_placed(s, "hello", "2.0", K1);
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	test_assert_installed(s, "hello", "2.0", K1);
+	test_assert_settled(s);
+}
+
 static void upgrade_while_queued(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -512,6 +534,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(a_sync_drains_as_well),
 		SYSTEM_TEST(erase_is_deferred),
 		SYSTEM_TEST(erased_before_it_was_owned),
+		SYSTEM_TEST(replaced_while_queued),
 		SYSTEM_TEST(upgrade_while_queued),
 		SYSTEM_TEST(busy_is_waited_for_then_queued),
 		SYSTEM_TEST(no_wait_when_told_so),

@@ -188,7 +188,7 @@ assert_initramfs_made()
 {
 	local want got
 	want=$(printf '%s\n' "$@" | grep -v '=0$' | sort || true)
-	got=$(sort /var/log/e2e-initramfs | uniq -c | sed -E 's/^ *([0-9]+) (.*)/\2=\1/')
+	got=$(sort /var/log/e2e-initramfs | uniq -c | sed -E 's/^ *([0-9]+) (.*)/\2=\1/' | sort)
 	[ "$got" = "$want" ] ||
 		fail "initramfs made: expected '${want//$'\n'/ }', counted '${got//$'\n'/ }'"
 }

@@ -171,7 +171,8 @@ root_layer()
 	# The base's time as well: it is made anew in the same place when it is old.
 	dir=$CACHE/$suite/layer-$name-$(root_hash "$key" "lower: $lower" "$*" \
 		"$(stat -c %Y "${lower##*:}")")
-	exec {lock}>"$CACHE/$suite/lock"
+	# Of this name only: another one, which may take minutes, is nothing to wait for.
+	exec {lock}>"$CACHE/$suite/lock-$name"
 	flock "$lock"
 	if [ ! -d "$dir" ]; then
 		root_drop "$CACHE/$suite/layer-$name-"????????????

@@ -66,8 +66,8 @@ assert_database()
 		grep -qE "\[ALPM\] (installed|upgraded|reinstalled|downgraded) ${package//[+.]/\\&} \(" \
 			/var/log/pacman.log || fail "pacman.log does not tell of $package"
 	done
-	faults=$(find /usr/lib/modules -mindepth 1 2>/dev/null | grep -vE \
-		'^/usr/lib/modules/[^/]+/modules\.(((dep|alias|symbols|builtin|builtin\.alias)(\.bin)?)|softdep|weakdep|devname)$' |
+	faults=$(find /usr/lib/modules -regextype posix-extended -mindepth 1 ! -regex \
+		'.*/modules\.((dep|alias|symbols|builtin|builtin\.alias)(\.bin)?|softdep|weakdep|devname)' 2>/dev/null |
 		sort | comm -23 - <(pacman -Qlq | sed 's,/$,,' | sort -u))
 	faults+=$(find /usr/lib/modules -mindepth 2 -maxdepth 2 -name 'modules.dep' 2>/dev/null |
 		while read -r dep; do

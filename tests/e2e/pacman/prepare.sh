@@ -44,7 +44,8 @@ kernel()
 	mkdir -p "${to%/*}"
 	cp -a "$modules" "$to"
 	rm -f "$to/build" "$to/source"
-	cp "$from/boot/vmlinuz-$k" "$to/vmlinuz"
+	# Where Debian has it is not the same in all releases.
+	[ -e "$to/vmlinuz" ] || cp "$(find "$from" -name "vmlinuz-$k" -type f -print -quit)" "$to/vmlinuz"
 }
 
 # headers DIR K: usr/lib/modules/K/build as Arch's linux-headers has it. Debian spreads it over three

@@ -74,7 +74,8 @@ assert_posttrans()
 {
 	local k=$1 got
 	shift
-	got=$(sed -n "s/^$k //p" /var/log/e2e-posttrans 2>/dev/null | sort)
+	touch /var/log/e2e-posttrans
+	got=$(sed -n "s/^$k //p" /var/log/e2e-posttrans | sort)
 	[ "$got" = "$([ $# -eq 0 ] || printf '%s dep\n' "$@" | sort)" ] ||
 		fail "%posttrans of $k: expected '$*', it saw '${got//$'\n'/, }'"
 }
@@ -85,4 +86,12 @@ assert_marked()
 	local name
 	name=$(generated_name "$1" "$2")
 	rpm -q --provides "$name" | grep -q '^kmodpkg' || fail "$name has no mark of ours"
+}
+
+# assert_generated_version SOURCE K VERSION: the generated package is of that version.
+assert_generated_version()
+{
+	local got
+	got=$(package_version "$(generated_name "$1" "$2")")
+	[ "$got" = "$3" ] || fail "the package of $1 for $2 is version $got, not $3"
 }

@@ -21,11 +21,6 @@ kernel_rpms()
 	printf '%s\n' "$RPMS/kernel-core-$1.rpm" "$RPMS/kernel-devel-$1.rpm"
 }
 
-# installed NAME: a package is.
-installed()
-{
-	rpm -q "$1" >/dev/null
-}
 
 # small_rpm NAME VERSION [LINE...]: make a package without files, for lines see rpm/pack, and
 # print its path.
@@ -57,4 +52,22 @@ add_by_hand()
 {
 	dpkg-deb -x "$DEBS/${1}_${2:-1.0}_all.deb" /
 	run kmodpkg add "$1/${2:-1.0}"
+}
+
+# install_by TOOL FILE...: install or upgrade package files by rpm, dnf, dnf5 or zypper.
+install_by()
+{
+	local tool=$1
+	shift
+	case $tool in
+	rpm) run rpm -U "$@" ;;
+	zypper) run zypper --non-interactive install --allow-unsigned-rpm "$@" ;;
+	*) run "$tool" -y install "$@" ;;
+	esac
+}
+
+# installed NAME: a package is.
+installed()
+{
+	rpm -q "$1" >/dev/null
 }

@@ -40,7 +40,7 @@ relabel()
 # make_kernel FROM K: of the Debian kernel FROM's packages.
 make_kernel()
 {
-	local from=$1 k=$2 work tree version release deb dir kbuild
+	local from=$1 k=$2 work tree version release deb dir common kbuild link
 	work=$(mktemp -d)
 	version=${k%%-*} release=${k#*-}
 	release=${release%.x86_64}
@@ -72,18 +72,23 @@ make_kernel()
 		'%posttrans' "/srv/e2e/kernel-install add $k" \
 		'%preun' "/srv/e2e/kernel-install remove $k"
 
-	mkdir -p "$work/devel/usr/src/kernels" "$work/devel/usr/lib"
-	mv "$tree/usr/src/linux-headers-$k" "$work/devel/usr/src/kernels/$k"
-	mv "$tree"/usr/src/linux-headers-*-common "$work/devel/usr/src/"
-	mv "$tree"/usr/lib/linux-kbuild-* "$work/devel/usr/lib/"
-	find "$work"/devel/usr/src/linux-headers-*-common/arch -mindepth 1 -maxdepth 1 ! -name x86 \
-		-exec rm -r '{}' +
+	# Fedora's is one tree, which shares nothing with that of another kernel.
+	mkdir -p "$work/devel/usr/src/kernels"
 	dir=$work/devel/usr/src/kernels/$k
-	kbuild=$(basename "$work"/devel/usr/lib/linux-kbuild-*)
-	ln -sfn "/usr/lib/$kbuild/scripts" "$dir/scripts"
-	ln -sfn "/usr/lib/$kbuild/tools" "$dir/tools"
-	{ grep -rlIFZ "/usr/src/linux-headers-$k" "$dir" || true; } |
-		xargs -0r sed -i "s,/usr/src/linux-headers-$k,/usr/src/kernels/$k,g"
+	mv "$tree/usr/src/linux-headers-$k" "$dir"
+	common=$(basename "$tree"/usr/src/linux-headers-*-common)
+	kbuild=$(basename "$tree"/usr/lib/linux-kbuild-*)
+	mv "$tree/usr/src/$common" "$dir/common"
+	mv "$tree/usr/lib/$kbuild" "$dir/kbuild"
+	find "$dir/common/arch" -mindepth 1 -maxdepth 1 ! -name x86 -exec rm -r '{}' +
+	for link in scripts tools; do
+		ln -sfn "kbuild/$link" "$dir/$link"
+		ln -sfn "../kbuild/$link" "$dir/common/$link"
+	done
+	{ grep -rlIFZ -e "/usr/src/linux-headers-$k" -e "/$common" -e "/$kbuild" "$dir" || true; } |
+		xargs -0r sed -i -e "s,/usr/src/linux-headers-$k,/usr/src/kernels/$k,g" \
+			-e "s,/usr/src/$common,/usr/src/kernels/$k/common,g" \
+			-e "s,/usr/\(lib\|src\)/$kbuild,/usr/src/kernels/$k/kbuild,g"
 	/bin/bash $here/rpm/pack $out "$work/devel" kernel-devel "$version" "$release" x86_64 \
 		"Provides: kernel-devel-uname-r = $k" 'Provides: installonlypkg(kernel)' \
 		'Provides: multiversion(kernel)'

@@ -68,7 +68,7 @@ grep -q '^libc.so.6(GLIBC_2.34)' "$work/provides"
 	dpkg-query -W -f '${Package}\n'
 	printf '%s\n' /bin/sh /bin/bash /usr/bin/sh /usr/bin/bash /usr/bin/rpm /usr/sbin/depmod \
 		'rtld(GNU_HASH)' 'system-release = 42' 'system-release(releasever) = 42' \
-		glibc rpm-libs kernel-install elfutils-libelf-devel
+		xz glibc rpm-libs elfutils-libelf-devel
 } | sort -u >>"$work/provides"
 mapfile -t provides < <(sed 's/^/Provides: /' "$work/provides")
 mkdir "$work/tree"
