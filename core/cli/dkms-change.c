@@ -101,8 +101,11 @@ static int need_version(struct dkms *d)
 
 int dkms_add(struct dkms *d)
 {
-	int rc = d->tree ? name_tree(d) : need_version(d);
+	int rc;
 
+	if (d->archive && !d->tree)
+		return dkms_ldtarball(d);
+	rc = d->tree ? name_tree(d) : need_version(d);
 	if (rc)
 		return rc;
 	return d->tree ? add_tree(d) : add_named(d);
