@@ -38,7 +38,7 @@ CXXFLAGS ?= -O2 -g
 
 # ---- what is there
 
-CORE_PKGS := jansson libkmod libmd
+CORE_PKGS := jansson libarchive libkmod libmd
 pkg-cflags = $(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null)
 pkg-libs = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 pkg-exists = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes || echo no)
