@@ -4,6 +4,7 @@
  * around the steps of kmodpkg's verbs (add.c, change.c).
  */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -100,8 +101,11 @@ static int need_version(struct dkms *d)
 
 int dkms_add(struct dkms *d)
 {
-	int rc = d->tree ? name_tree(d) : need_version(d);
+	int rc;
 
+	if (d->archive && !d->tree)
+		return dkms_ldtarball(d);
+	rc = d->tree ? name_tree(d) : need_version(d);
 	if (rc)
 		return rc;
 	return d->tree ? add_tree(d) : add_named(d);
@@ -260,6 +264,7 @@ static int choose(struct dkms *d, bool installed)
 	if (rc < 0)
 		return rc;
 	if (d->all_kernels) {
+		free(d->pairs);
 		d->pairs = kp_calloc(kp_strv_len(there), sizeof(*d->pairs));
 		kp_strv_foreach(p, there) {
 			_cleanup_strv_ char **words = kp_strv_split(*p, " ");

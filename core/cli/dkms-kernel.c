@@ -15,6 +15,18 @@
 #include "lib/backend.h"
 #include "lib/sync.h"
 
+/* A kernel of which nothing is here is none that a sync looks at. */
+static bool lacks_headers(struct cli *cli, const char *kernel)
+{
+	_cleanup_(kp_sources_clear) struct kp_sources sources = { 0 };
+	_cleanup_free_ char *headers =
+		kp_strf("%s/%s/build/include", cli->ctx->install_tree, kernel);
+
+	return !kp_kernel_is_present(cli->ctx, kernel) &&
+	       !kp_is_dir_in(cli->ctx->root_fd, headers) &&
+	       kp_sources_load(cli->ctx, &sources, NULL) == 0 && sources.n;
+}
+
 /* The kernel's modules as a sync makes them. */
 static int sync_kernel(struct dkms *d, char **kernels, void *data)
 {
@@ -29,7 +41,7 @@ static int sync_kernel(struct dkms *d, char **kernels, void *data)
 		return rc;
 	if (cli_in_transaction(cli))
 		return DKMS_OK;
-	if (result.no_headers)
+	if (result.no_headers || lacks_headers(cli, kernels[0]))
 		return cli_fail(cli, DKMS_NO_HEADERS,
 				"the headers of kernel %s are not installed", kernels[0]);
 	if (result.failed || result.remembered)

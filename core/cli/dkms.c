@@ -34,6 +34,9 @@ static const struct dkms_action actions[] = {
 	{ "match", dkms_match, DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_DATABASE },
 	{ "autoinstall", dkms_autoinstall,
 	  DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_ONE_KERNEL | DKMS_DATABASE },
+	{ "mktarball", dkms_mktarball, DKMS_RUNNING },
+	{ "ldtarball", dkms_ldtarball, DKMS_MUTATES },
+	{ "generate_mok", dkms_generate_mok, DKMS_MUTATES },
 	{ "kernel_preinst", dkms_kernel_preinst,
 	  DKMS_MUTATES | DKMS_ROOT | DKMS_ONE_KERNEL | DKMS_DATABASE },
 	{ "kernel_postinst", dkms_kernel_postinst,
@@ -133,6 +136,12 @@ static int check_user(struct dkms *d)
 	return 0;
 }
 
+/* As cli_open() knows them: who is not root changes a tree of his own only. */
+static unsigned int open_flags(const struct dkms *d)
+{
+	return geteuid() == 0 && (d->action->flags & DKMS_MUTATES) ? CLI_MUTATES : 0;
+}
+
 static int open_database(struct dkms *d)
 {
 	struct cli *cli = d->cli;
@@ -145,8 +154,7 @@ static int open_database(struct dkms *d)
 				d->action->name);
 	if (d->foreign)
 		return 0;
-	rc = cli_open_backend(cli,
-			      geteuid() == 0 && (flags & DKMS_MUTATES) ? CLI_MUTATES : 0);
+	rc = cli_open_backend(cli, open_flags(d));
 	if (rc == -ENOENT && !(flags & DKMS_DATABASE)) {
 		kp_debug("%s", cli->err.text);
 		cli->err = (struct kp_err)KP_ERR_INIT;
@@ -157,7 +165,7 @@ static int open_database(struct dkms *d)
 
 static int open_system(struct dkms *d)
 {
-	int rc = cli_open(d->cli, 0);
+	int rc = cli_open(d->cli, open_flags(d));
 
 	if (rc < 0)
 		return rc;

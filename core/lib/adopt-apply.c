@@ -48,6 +48,18 @@ static int copy_log(struct kp_ctx *ctx, const struct kp_adopt_item *x, struct kp
 	return r;
 }
 
+static int take_build(struct kp_ctx *ctx, const struct kp_adopt_item *x,
+		      struct kp_err *err)
+{
+	int r = move_symvers(ctx, x, err);
+
+	if (r == 0)
+		r = copy_log(ctx, x, err);
+	if (r == 0)
+		r = kp_record_save(ctx, x->module, x->version, x->kernel, x->record, err);
+	return r;
+}
+
 static int take_builds(struct kp_ctx *ctx, const struct kp_adopt *a, struct kp_err *err)
 {
 	int r = 0;
@@ -57,12 +69,7 @@ static int take_builds(struct kp_ctx *ctx, const struct kp_adopt *a, struct kp_e
 
 		if (!x->record)
 			continue;
-		r = move_symvers(ctx, x, err);
-		if (r == 0)
-			r = copy_log(ctx, x, err);
-		if (r == 0)
-			r = kp_record_save(ctx, x->module, x->version, x->kernel,
-					   x->record, err);
+		r = take_build(ctx, x, err);
 		/* Or the sync would take it for a package that went missing. It comes back
 		 * when the package is there. */
 		if (r == 0 && x->kind == KP_ADOPT_PACKAGE)
@@ -220,6 +227,42 @@ static int queue_direct(struct kp_ctx *ctx, const struct kp_adopt *a, struct kp_
 		}
 	}
 	return r;
+}
+
+int kp_adopt_build(struct kp_ctx *ctx, const char *module, const char *version,
+		   const char *kernel, struct kp_err *err)
+{
+	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+	char *const modules[] = { (char *)module, NULL };
+	char *const kernels[] = { (char *)kernel, NULL };
+	struct kp_sync_opts opts = { .modules = modules,
+				     .kernels = kernels,
+				     .requested = true };
+	struct kp_adopt_item x = { .module = (char *)module,
+				   .version = (char *)version,
+				   .kernel = (char *)kernel };
+	int r = kp_world_load(ctx, &opts, &w, err);
+
+	for (size_t i = 0; r == 0 && i < w.plan.n_rows; i++) {
+		const struct kp_plan_row *row = &w.plan.rows[i];
+		const struct kp_plan_pair *p;
+
+		if (row->pair == SIZE_MAX || !kp_str_eq(row->module, module) ||
+		    !kp_str_eq(row->version, version) || !kp_str_eq(row->kernel, kernel))
+			continue;
+		if (!w.pairs[row->pair].conf || !row->key)
+			break;
+		p = &w.input.pairs[row->pair];
+		r = kp_adopt_record(ctx, &w.sources.list[p->source],
+				    w.pairs[row->pair].conf, &w.kernels.list[p->kernel],
+				    false, true, row->key, &x.record, err);
+		if (r == 0)
+			r = take_build(ctx, &x, err);
+		kp_record_free(x.record);
+		return r;
+	}
+	return r < 0 ? r
+		     : kp_err_set(err, -ENOENT, "kernel %s is not known here", kernel);
 }
 
 int kp_adopt_apply(struct kp_ctx *ctx, const struct kp_adopt *a, struct kp_err *err)

@@ -248,7 +248,7 @@ static int check_age(const struct look *l, struct kp_err *err)
 
 int kp_adopt_record(struct kp_ctx *ctx, const struct kp_source *source,
 		    const struct kp_conf *conf, const struct kp_kernel *kernel,
-		    bool installed, const char *key, struct kp_record **ret,
+		    bool installed, bool any_age, const char *key, struct kp_record **ret,
 		    struct kp_err *err)
 {
 	_cleanup_(look_clear) struct look l = { .ctx = ctx,
@@ -283,7 +283,7 @@ int kp_adopt_record(struct kp_ctx *ctx, const struct kp_source *source,
 	if (!l.rec->n_files)
 		return kp_err_set(err, -ENOEXEC, "its dkms.conf names no modules");
 	r = check_complete(&l, err);
-	if (r == 0)
+	if (r == 0 && !any_age)
 		r = check_age(&l, err);
 	if (r < 0)
 		return r;

@@ -197,7 +197,7 @@ static int take_build(struct finder *f, const struct kp_plan_row *row, bool inst
 			       row->note ? row->note : "its dependencies are not known");
 	else
 		r = kp_adopt_record(f->ctx, s, f->w.pairs[row->pair].conf, k, installed,
-				    key ? key : KEY_UNKNOWN, &rec, &why);
+				    false, key ? key : KEY_UNKNOWN, &rec, &why);
 	if (kp_err_is_disk(r))
 		return kp_err_set(err, r, "%s", why.text);
 	if (r < 0 && !installed)

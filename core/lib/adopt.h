@@ -55,12 +55,18 @@ int kp_adopt_apply(struct kp_ctx *ctx, const struct kp_adopt *a, struct kp_err *
 void kp_adopt_clear(struct kp_adopt *a);
 const char *kp_adopt_name(enum kp_adopt_kind kind); /* "put back" */
 
+/* Take over the build of one pair as it lies in the tree, which came together with its source (an
+ * archive): its age says nothing. -ENOENT: the kernel is not known here, so nothing can be said
+ * of it; -ENOEXEC: as kp_adopt_record(). */
+int kp_adopt_build(struct kp_ctx *ctx, const char *module, const char *version,
+		   const char *kernel, struct kp_err *err);
+
 /* The record of DKMS's build of one pair, to be freed; -ENOEXEC with the reason when it is not to
- * be taken over. INSTALLED: its files have to lie below the kernel's directory. KEY is put
- * into it. */
+ * be taken over. INSTALLED: its files have to lie below the kernel's directory. ANY_AGE: it may
+ * be older than its source. KEY is put into it. */
 int kp_adopt_record(struct kp_ctx *ctx, const struct kp_source *source,
 		    const struct kp_conf *conf, const struct kp_kernel *kernel,
-		    bool installed, const char *key, struct kp_record **ret,
+		    bool installed, bool any_age, const char *key, struct kp_record **ret,
 		    struct kp_err *err);
 /* Have these two regular files the same bytes? False also when one cannot be read. */
 bool kp_adopt_same(struct kp_ctx *ctx, const char *a, const char *b);

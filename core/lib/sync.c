@@ -356,6 +356,15 @@ static int update_sources(struct sync *s, struct kp_err *err)
 	return kp_register_update(s->ctx, &w, &s->unusable, err);
 }
 
+/* Is the initramfs somebody else's business? The transaction that was to make it may have been
+ * killed: then nobody comes after us. */
+static unsigned int drain_flags(const struct sync *s, enum kp_lock_state state)
+{
+	if (!s->opts->no_initramfs || (s->ctx->nested && state == KP_LOCK_FREE))
+		return 0;
+	return KP_DRAIN_NO_INITRAMFS;
+}
+
 static bool can_commit(enum kp_lock_state state)
 {
 	return state == KP_LOCK_FREE || state == KP_LOCK_INSIDE_CAN_COMMIT;
@@ -389,8 +398,7 @@ static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state s
 		s->ret->queued += n_queued;
 		return 0;
 	}
-	r = kp_drain_locked(s->ctx, s->opts->no_initramfs ? KP_DRAIN_NO_INITRAMFS : 0,
-			    s->ret, err);
+	r = kp_drain_locked(s->ctx, drain_flags(s, state), s->ret, err);
 	if (r == 0)
 		s->ret->queued = 0;
 	if (r != -EBUSY)

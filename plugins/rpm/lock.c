@@ -87,8 +87,9 @@ void kp_rpm_client_load(struct kp_pkgdb *db)
 	struct holder h;
 
 	db->client = getppid();
+	/* Without /proc, as below dnf --installroot, the hook's word has to do. */
 	if (query(db->root_fd, path, &h, NULL) == 0 && h.pid &&
-	    kp_proc_is_ancestor(h.pid) > 0)
+	    kp_proc_is_ancestor(h.pid) != 0)
 		db->client = h.pid;
 	db->client_fd = (int)syscall(SYS_pidfd_open, db->client, 0);
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # The dkms command line.
-# shellcheck shell=bash disable=SC2154,SC2034
+# shellcheck shell=bash disable=SC2154,SC2034,SC2013
 
 test_dkms_help_and_version()
 {
@@ -176,14 +176,14 @@ test_dkms_bash_completion()
 	# completes WORDS: EXPECTED
 	completes()
 	{
-		local words=$1 expected=$2 got
+		local line=$1 expected=$2 got
 
 		# shellcheck disable=SC2016
 		got=$(chroot "$root" bash -c '. /tmp/dkms.bash; read -ra COMP_WORDS <<<"$1"
 			[[ $1 != *" " ]] || COMP_WORDS+=("")
 			COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _dkms; echo "${COMPREPLY[*]}"' \
-			bash "$words")
-		[ "$got" = "$expected" ] || fail "'$words' gives '$got', not '$expected'"
+			bash "$line")
+		[ "$got" = "$expected" ] || fail "'$line' gives '$got', not '$expected'"
 	}
 	completes 'dkms un' 'uninstall unbuild'
 	completes 'dkms add ' 'with-hyphen/2.0'

@@ -27,6 +27,7 @@ test_dkms_autoinstall()
 	dkms_gives 11 autoinstall -k "$K1"
 	rm "$root/lib/modules/$K2/build"
 	dkms_gives 21 autoinstall -k "$K2"
+	dkms_gives 21 autoinstall -k 6.9.0-none
 }
 
 test_dkms_no_autoinstall()

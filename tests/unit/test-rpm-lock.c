@@ -4,6 +4,7 @@
 
 #include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 
@@ -113,9 +114,11 @@ static int commit_in_child(struct kp_pkgdb *db)
 	return rc;
 }
 
+enum surroundings { PLAIN, NEW_PID_NAMESPACE, NO_PROC };
+
 /* What a child of a process with LOCK finds: exit with state + 50, and with 20 less when a commit
- * does not fit it. In a pid namespace of its own when NEW_PID. */
-static int state_below(const char *path, unsigned int flags, bool new_pid)
+ * does not fit it. */
+static int state_below(const char *path, unsigned int flags, enum surroundings where)
 {
 	int status;
 	pid_t pid = fork();
@@ -123,10 +126,13 @@ static int state_below(const char *path, unsigned int flags, bool new_pid)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		lock(path);
-		if (new_pid) {
-			/* an init, and what it starts */
-			if (unshare(CLONE_NEWPID) < 0)
-				_exit(96);
+		if (where == NO_PROC && (unshare(CLONE_NEWNS) < 0 ||
+					 mount("none", "/proc", "tmpfs", 0, NULL) < 0))
+			_exit(94);
+		if (where == NEW_PID_NAMESPACE && unshare(CLONE_NEWPID) < 0)
+			_exit(96);
+		if (where != PLAIN) {
+			/* an init, or a scriptlet's shell, and what it starts */
 			pid = fork();
 			if (pid > 0) {
 				waitpid(pid, &status, 0);
@@ -193,14 +199,14 @@ static void test_stranger(void **state)
 static void test_below_a_scriptlet(void **state)
 {
 	test_system(state);
-	assert_int_equal(state_below(RPM_LOCK, 0, false), KP_LOCK_INSIDE_MUST_DEFER);
+	assert_int_equal(state_below(RPM_LOCK, 0, PLAIN), KP_LOCK_INSIDE_MUST_DEFER);
 	assert_false(test_exists(sys.s, KO));
 }
 
 static void test_below_a_hook(void **state)
 {
 	test_system(state);
-	assert_int_equal(state_below(RPM_LOCK, KP_OPEN_NESTED, false),
+	assert_int_equal(state_below(RPM_LOCK, KP_OPEN_NESTED, PLAIN),
 			 KP_LOCK_INSIDE_CAN_COMMIT);
 	DO("/usr/bin/rpm", "-V", NAME1);
 	assert_false(test_exists(sys.s, OWN_LOCK));
@@ -211,8 +217,18 @@ static void test_client_in_another_pid_namespace(void **state)
 {
 	test_system(state);
 	/* Not a scriptlet as far as one can see; it waits, and queues. */
-	assert_int_equal(state_below(RPM_LOCK, 0, true), KP_LOCK_BUSY);
-	assert_int_equal(state_below(RPM_LOCK, KP_OPEN_NESTED, true),
+	assert_int_equal(state_below(RPM_LOCK, 0, NEW_PID_NAMESPACE), KP_LOCK_BUSY);
+	assert_int_equal(state_below(RPM_LOCK, KP_OPEN_NESTED, NEW_PID_NAMESPACE),
+			 KP_LOCK_INSIDE_CAN_COMMIT);
+	DO("/usr/bin/rpm", "-V", NAME1);
+}
+
+/* dnf --installroot mounts nothing. */
+static void test_without_proc(void **state)
+{
+	test_system(state);
+	assert_int_equal(state_below(RPM_LOCK, 0, NO_PROC), KP_LOCK_BUSY);
+	assert_int_equal(state_below(RPM_LOCK, KP_OPEN_NESTED, NO_PROC),
 			 KP_LOCK_INSIDE_CAN_COMMIT);
 	DO("/usr/bin/rpm", "-V", NAME1);
 }
@@ -220,10 +236,10 @@ static void test_client_in_another_pid_namespace(void **state)
 static void test_transaction_on_another_root(void **state)
 {
 	test_system(state);
-	assert_int_equal(state_below("/other.lock", KP_OPEN_NESTED, false), -EXDEV);
+	assert_int_equal(state_below("/other.lock", KP_OPEN_NESTED, PLAIN), -EXDEV);
 	assert_false(test_exists(sys.s, KO));
 	/* a hook's environment without a transaction */
-	assert_int_equal(state_below("/dev/null", 0, false), KP_LOCK_FREE);
+	assert_int_equal(state_below("/dev/null", 0, PLAIN), KP_LOCK_FREE);
 }
 
 static void test_two_nested_exclude_each_other(void **state)
@@ -250,7 +266,7 @@ static void test_two_nested_exclude_each_other(void **state)
 	stranger_end(&s);
 	/* What a killed one has left hinders nobody, and goes. */
 	assert_true(test_exists(sys.s, OWN_LOCK));
-	assert_int_equal(state_below(RPM_LOCK, KP_OPEN_NESTED, false),
+	assert_int_equal(state_below(RPM_LOCK, KP_OPEN_NESTED, PLAIN),
 			 KP_LOCK_INSIDE_CAN_COMMIT);
 	assert_false(test_exists(sys.s, OWN_LOCK));
 }
@@ -323,6 +339,7 @@ int main(int argc, char **argv)
 		TEST(test_below_a_scriptlet),
 		TEST(test_below_a_hook),
 		TEST(test_client_in_another_pid_namespace),
+		TEST(test_without_proc),
 		TEST(test_transaction_on_another_root),
 		TEST(test_two_nested_exclude_each_other),
 		TEST(test_client_dies),

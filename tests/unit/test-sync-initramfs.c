@@ -81,11 +81,32 @@ static void initramfs_of_the_transaction(void **state)
 	assert_noted(s, call);
 }
 
+/* It was killed: nobody comes after us any more. */
+static void the_transaction_is_gone(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1;
+	const struct timespec old[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+	const struct kp_sync_opts opts = { .no_initramfs = true };
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	set_initramfs_tool(s, "0");
+	test_put(&s->root, initrd, "");
+	assert_int_equal(utimensat(AT_FDCWD, initrd, old, 0), 0);
+	s->ctx->nested = true;
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	assert_noted(s, "-u -k " K1 "\n");
+	test_assert_settled(s);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(a_drain_settles_in_vain_once),
 		SYSTEM_TEST(initramfs_of_the_transaction),
+		SYSTEM_TEST(the_transaction_is_gone),
 	};
 
 	test_system_prepare(argc, argv);

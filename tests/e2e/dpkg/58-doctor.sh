@@ -6,8 +6,11 @@
 take_medicine()
 {
 	local command
-	kmodpkg doctor | sed -n 's/^    //p' | sort -u >/tmp/e2e-medicine
+	sed -n 's/^    //p' "$RUN_OUTPUT" | sort -u >/tmp/e2e-medicine
 	while IFS= read -r command; do
+		# No repository has it here.
+		[[ $command != "apt install --reinstall"* ]] ||
+			command=${command/% kmodpkg/ $KMODPKG}
 		run bash -c "$command"
 	done </tmp/e2e-medicine
 }

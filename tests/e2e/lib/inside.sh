@@ -75,3 +75,38 @@ gate_open()
 	exec {gate_fd}>&-
 	wait "$gate_pid" || true
 }
+
+# The processes below $1, and itself.
+tree_of()
+{
+	local child children=()
+	echo "$1"
+	read -r -a children <"/proc/$1/task/$1/children" || true
+	for child in "${children[@]}"; do
+		tree_of "$child"
+	done
+}
+
+# small_disk DIR...: move directories with what they hold to a file system that has no room left
+# until small_disk_grow.
+small_disk()
+{
+	local dir
+	mkdir /mnt/small
+	mount -t tmpfs -o size=1g tmpfs /mnt/small
+	for dir; do
+		mkdir -p "$dir" "/mnt/small$dir"
+		cp -a "$dir/." "/mnt/small$dir/"
+		mount --bind "/mnt/small$dir" "$dir"
+	done
+	# At least a page, for zero means no limit.
+	echo page >/mnt/small/page
+	mount -o "remount,size=$(df -k --output=used /mnt/small | tail -n 1 | tr -d ' ')k" /mnt/small
+	! cp /mnt/small/page /mnt/small/another 2>/dev/null || fail "the small disk is not full"
+	rm /mnt/small/another
+}
+
+small_disk_grow()
+{
+	mount -o remount,size=1g /mnt/small
+}

@@ -73,16 +73,6 @@ client_to_the_gate()
 	gate_wait
 }
 
-# What is below a process, itself included.
-tree_of()
-{
-	local pid
-	echo "$1"
-	for pid in $(ps -o pid= --ppid "$1"); do
-		tree_of "$pid"
-	done
-}
-
 # What remains of the run that a signal was sent to: kmodpkg goes on without its client, and
 # holds its locks as long as it does.
 wait_for_kmodpkg()
@@ -212,30 +202,6 @@ rpm_beside_a_sync()
 	assert_modules "$K1" kmodpkg_hello
 	assert_modules "$K2" kmodpkg_hello
 	assert_posttrans "$K2" kmodpkg_hello
-}
-
-# small_disk DIR...: move directories with what they hold to a file system that has no room left
-# until small_disk_grow.
-small_disk()
-{
-	local dir
-	mkdir /mnt/small
-	mount -t tmpfs -o size=1g tmpfs /mnt/small
-	for dir; do
-		mkdir -p "$dir" "/mnt/small$dir"
-		cp -a "$dir/." "/mnt/small$dir/"
-		mount --bind "/mnt/small$dir" "$dir"
-	done
-	# At least a page, for zero means no limit.
-	echo page >/mnt/small/page
-	mount -o "remount,size=$(df -k --output=used /mnt/small | tail -n 1 | tr -d ' ')k" /mnt/small
-	! cp /mnt/small/page /mnt/small/another 2>/dev/null || fail "the small disk is not full"
-	rm /mnt/small/another
-}
-
-small_disk_grow()
-{
-	mount -o remount,size=1g /mnt/small
 }
 
 # No room for the headers: the transaction fails, and nothing is built for that kernel.

@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# dkms mktarball, ldtarball, add ARCHIVE, generate_mok.
+# shellcheck shell=bash disable=SC2154,SC2034
+
+members()
+{
+	tar -tf "$root$1" | sed 's,/$,,' | sort
+}
+
+# A member or several, below a directory of their own, as an archive /x.tar.
+pack()
+{
+	tar -C "$T/pack" -cf "$root/x.tar" "$@"
+}
+
+test_dkms_mktarball()
+{
+	local dir=/var/lib/dkms/hello/1.0/tarball
+
+	new_system
+	new_module hello 1.0
+	dkms_gives 3 mktarball hello/1.0 -k "$K1"
+	dkms_gives 1 mktarball -k "$K1"
+	dkms_gives 0 add hello/1.0
+	dkms_gives 6 mktarball hello/1.0 -k "$K1"
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	dkms_gives 6 mktarball hello/1.0 -k "$K1" -k "$K2"
+	dkms_gives 8 mktarball hello/1.0 -k "$K1" --source-only --binaries-only
+	dkms_gives 5 mktarball hello/1.0 --all
+	gone $dir
+	dkms_gives 0 mktarball hello/1.0 -k "$K1"
+	there "$dir/hello-1.0-kernel$K1-$A.dkms.tar.gz"
+	members "$dir/hello-1.0-kernel$K1-$A.dkms.tar.gz" >"$T"/out
+	expect out <<-END
+	dkms_main_tree
+	dkms_main_tree/$K1/$A
+	dkms_main_tree/$K1/$A/log
+	dkms_main_tree/$K1/$A/log/make.log
+	dkms_main_tree/$K1/$A/module
+	dkms_main_tree/$K1/$A/module/hello.ko
+	dkms_source_tree
+	dkms_source_tree/dkms.conf
+	dkms_source_tree/hello.c
+	END
+	tar -xOf "$root$dir/hello-1.0-kernel$K1-$A.dkms.tar.gz" \
+		"dkms_main_tree/$K1/$A/log/make.log" | grep -q 'hello/1.0' ||
+		fail 'the log is not in it'
+	dkms_gives 0 build hello/1.0 -k "$K2"
+	dkms_gives 0 mktarball hello/1.0 -k "$K1" -k "$K2"
+	there "$dir/hello-1.0-kernel$K1-$A-kernel$K2-$A.dkms.tar.gz"
+	dkms_gives 0 mktarball hello/1.0 --source-only
+	there $dir/hello-1.0-source-only.dkms.tar.gz
+	dkms_gives 0 mktarball hello/1.0 -k "$K1" --binaries-only --archive /root/b.tar.xz
+	members /root/b.tar.xz | grep -v main_tree >"$T"/out
+	expect out <<-END
+	dkms_binaries_only/PACKAGE_NAME
+	dkms_binaries_only/PACKAGE_VERSION
+	dkms_binaries_only/dkms.conf
+	END
+	dkms_gives 0 mktarball hello/1.0 -k "$K1" --archive named.tar.gz
+	there $dir/named.tar.gz
+	dkms_gives 9 mktarball hello/1.0 -k "$K1" --archive /dev/null/x/y.tar.gz
+}
+
+# What was packed on one system is installed on another, without being built.
+test_dkms_ldtarball()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	dkms_gives 0 mktarball hello/1.0 -k "$K1" --archive /root/all.tar.gz
+	dkms_gives 0 remove hello/1.0 --all
+	rm -r "$root"/usr/src/hello-1.0
+	dkms_gives 2 ldtarball --archive /root/none.tar.gz
+	dkms_gives 2 ldtarball
+	dkms_gives 0 ldtarball --archive /root/all.tar.gz
+	status_is <<<"hello/1.0, $K1, $A: built"
+	there /usr/src/hello-1.0/hello.c "/var/lib/kmodpkg/builds/hello/1.0/$K1-$A.json"
+	cp "$root/var/lib/dkms/hello/1.0/$K1/$A/module/hello.ko" "$T"/loaded
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed hello "$K1"
+	cmp "$T"/loaded "$root/lib/modules/$K1/updates/dkms/hello.ko" ||
+		fail 'it was built anew'
+	dkms_gives 8 ldtarball /root/all.tar.gz
+	dkms_gives 0 ldtarball --force /root/all.tar.gz
+	status_is <<<"hello/1.0, $K1, $A: installed"
+}
+
+# Builds that are there stay unless --force says otherwise.
+test_dkms_ldtarball_keeps_builds()
+{
+	local file
+
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	dkms_gives 0 mktarball hello/1.0 -k "$K1" --archive /root/all.tar.gz
+	file=$root/var/lib/dkms/hello/1.0/$K1/$A/module/hello.ko
+	rm "$root"/var/lib/dkms/hello/1.0/source
+	echo mine >"$file"
+	dkms_gives 0 ldtarball /root/all.tar.gz
+	grep -q 'is there already, skipping' "$T"/err || fail "$(cat "$T"/err)"
+	[ "$(cat "$file")" = mine ] || fail 'a build was replaced'
+	dkms_gives 0 ldtarball /root/all.tar.gz --force
+	! grep -qx mine "$file" || fail 'a build was not replaced'
+}
+
+# Without a source nothing could be said of binaries; their conf is enough.
+test_dkms_ldtarball_binaries()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	dkms_gives 0 mktarball hello/1.0 -k "$K1" --binaries-only --archive /root/b.tar.gz
+	dkms_gives 0 remove hello/1.0 --all
+	rm -r "$root"/usr/src/hello-1.0
+	dkms_gives 0 ldtarball /root/b.tar.gz
+	status_is <<<"hello/1.0, $K1, $A: built"
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed hello "$K1"
+	dkms_gives 0 remove hello/1.0 --all
+	status_is </dev/null
+}
+
+# Any archive with a dkms.conf in it, as from a forge.
+test_dkms_add_archive()
+{
+	new_system
+	tree_at "$T"/pack/hello-v1/src hello 1.0
+	pack hello-v1
+	dkms_gives 0 add /x.tar
+	status_is <<<'hello/1.0: added'
+	there /usr/src/hello-1.0/hello.c
+	dkms_gives 3 ldtarball /x.tar
+	rm "$T"/pack/hello-v1/src/dkms.conf
+	pack hello-v1
+	dkms_gives 3 ldtarball /x.tar
+	mkdir -p "$T"/pack/dkms_main_tree
+	pack dkms_main_tree
+	dkms_gives 7 ldtarball /x.tar
+	mkdir -p "$T"/pack/dkms_source_tree
+	echo 'PACKAGE_NAME=../x' >"$T"/pack/dkms_source_tree/dkms.conf
+	pack dkms_main_tree dkms_source_tree
+	dkms_gives 7 ldtarball /x.tar
+	echo no archive >"$root"/x.tar
+	dkms_gives 7 ldtarball /x.tar
+}
+
+test_dkms_ldtarball_is_not_led_astray()
+{
+	new_system
+	tree_at "$T"/pack/src hello 1.0
+	tar -C "$T"/pack -cf "$root"/x.tar --transform 's,^src/hello.c,../../../etc/evil,' src
+	dkms_gives 7 add /x.tar
+	gone /etc/evil
+	ln -s /etc "$T"/pack/src/link
+	pack src
+	dkms_gives 7 add /x.tar
+	rm "$T"/pack/src/link
+	mkfifo "$T"/pack/src/pipe
+	pack src
+	dkms_gives 7 add /x.tar
+	status_is </dev/null
+	gone /usr/src/hello-1.0
+	[ -z "$(ls "$root"/var/lib/kmodpkg/work 2>/dev/null)" ] || fail 'what was unpacked is left'
+}
+
+test_dkms_generate_mok()
+{
+	new_system
+	dkms_gives 0 generate_mok
+	there /var/lib/dkms/mok.key /var/lib/dkms/mok.pub
+	[ "$(stat -c %a "$root"/var/lib/dkms/mok.key)" = 600 ] || fail 'the key is not private'
+	sha256sum "$root"/var/lib/dkms/mok.key >"$T"/sum
+	dkms_gives 0 generate_mok
+	sha256sum --quiet -c "$T"/sum || fail 'a key that was there was replaced'
+}
