@@ -59,6 +59,7 @@ void *rpmPluginGetData(rpmPlugin plugin);
 	X(rpmtsNElements)                                                                \
 	X(rpmtsElement)                                                                  \
 	X(rpmteType)                                                                     \
+	X(rpmteN)                                                                        \
 	X(rpmteFiles)                                                                    \
 	X(rpmteDBInstance)                                                               \
 	X(rpmteFailed)                                                                   \
@@ -80,6 +81,7 @@ struct transaction {
 	bool active; /* between tsm_pre and tsm_post of a run that changes this system */
 	bool installs;	/* something that concerns us */
 	bool removes;	/* something that concerns us */
+	bool late;	/* all is left to its end */
 	bool installed; /* the modules for what it installs were seen to */
 	int next;	/* elements before this one are done with */
 };
@@ -165,6 +167,14 @@ static bool concerns_us(rpmte te)
 	return found;
 }
 
+/* May this be one that kmodpkg made? */
+static bool is_generated(rpmte te)
+{
+	const char *name = rpm.rpmteN(te);
+
+	return name && starts_with(name, "kmod-") && concerns_us(te);
+}
+
 static rpmRC tsm_pre(rpmPlugin plugin, rpmts ts)
 {
 	/* No files change on this system: those who make an image with --justdb, or work on
@@ -187,6 +197,10 @@ static rpmRC tsm_pre(rpmPlugin plugin, rpmts ts)
 			t->installs = concerns_us(te);
 		else if (type == TR_REMOVED && !t->removes)
 			t->removes = concerns_us(te);
+		/* rpm erases last, and fails where it does not find the very package that it
+		 * began with: none that it is going to erase may be upgraded before. */
+		if (type == TR_REMOVED && !t->late)
+			t->late = is_generated(te);
 	}
 	return RPMRC_OK;
 }
@@ -280,7 +294,7 @@ static rpmRC psm_post(rpmPlugin plugin, rpmte te, int res)
 	static const char *const argv[] = { KMODPKG, "sync", "--no-erase", NESTED };
 	struct transaction *t = rpm.rpmPluginGetData(plugin);
 
-	if (!t->active || !t->installs || t->installed ||
+	if (!t->active || !t->installs || t->late || t->installed ||
 	    !all_installed(t, res == RPMRC_OK ? NULL : te))
 		return RPMRC_OK;
 	t->installed = true;
