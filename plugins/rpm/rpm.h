@@ -31,6 +31,7 @@ struct kp_pkgdb {
 	bool nested;  /* KP_OPEN_NESTED */
 	pid_t client; /* nested: the process whose transaction it is */
 	int client_fd; /* pidfd of it, -1: none */
+	char **erased; /* nested: packages that it is going to erase itself */
 };
 
 KP_DEFINE_CLEANUP(Header, headerFree);
