@@ -150,6 +150,33 @@ test_dkms_remove_and_add_of_a_tree_that_nobody_owns()
 	there /usr/src/hello-1.0
 }
 
+# The same of a package that keeps its tree elsewhere: what it brings now is what counts.
+test_dkms_remove_and_add_of_a_directory()
+{
+	ours || return 0
+	new_system
+	tree_at "$root"/opt/hello hello 1.0
+	dkms_gives 0 install /opt/hello -k "$K1"
+	lock_is must-defer
+	dkms_gives 0 remove -m hello -v 1.0 --all
+	echo '/* newer */' >>"$root"/opt/hello/hello.c
+	dkms_gives 0 add /opt/hello
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	grep -q newer "$root"/usr/src/hello-1.0/hello.c || fail 'the tree is the old one'
+	end_transaction
+	is_owned hello "$K1"
+	status_is hello/1.0 -k "$K1" <<<"hello/1.0, $K1, $A: installed"
+	# All in one step, and twice.
+	lock_is must-defer
+	dkms_gives 0 remove -m hello -v 1.0 --all
+	echo '/* newest */' >>"$root"/opt/hello/hello.c
+	dkms_gives 0 install /opt/hello -k "$K1"
+	dkms_gives 0 install /opt/hello -k "$K1"
+	grep -q newest "$root"/usr/src/hello-1.0/hello.c || fail 'the tree is the old one'
+	end_transaction
+	is_owned hello "$K1"
+}
+
 test_dkms_remove_of_one_kernel_in_a_transaction()
 {
 	ours || return 0
