@@ -41,6 +41,7 @@ bool cli_in_transaction(struct cli *cli);
 /* Register the tree <source_tree>/MODULE-VERSION, forget that it was removed, run its
  * POST_ADD. 0, or what a verb's run() returns. */
 int cli_register(struct cli *cli, const char *module, const char *version);
+/* Registered, and not to be removed when the transaction ends. */
 bool cli_is_registered(struct cli *cli, const char *module, const char *version);
 /* Open the directory that WORD means, itself or its dkms.conf, as the caller sees it; -1:
  * there is none with a dkms.conf. */
