@@ -104,4 +104,6 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.write = kp_rpm_write,
 	.commit = kp_rpm_commit,
 	.suggest_headers = kp_rpm_suggest_headers,
+	.check_hooks = kp_rpm_check_hooks,
+	.install = kp_rpm_install,
 };

@@ -109,6 +109,15 @@ int kp_rpm_owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 int kp_rpm_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 			   struct kp_err *err);
 
+/* hooks.c: pkgdb.h's check_hooks() and install() */
+int kp_rpm_check_hooks(struct kp_pkgdb *db,
+		       void (*emit)(void *data, const char *what, const char *mend),
+		       void *data, struct kp_err *err);
+const char *kp_rpm_install(struct kp_pkgdb *db);
+/* What people of this system install packages with. */
+enum kp_rpm_frontend { KP_RPM_NONE, KP_RPM_DNF, KP_RPM_ZYPPER };
+enum kp_rpm_frontend kp_rpm_frontend(struct kp_pkgdb *db);
+
 /* header.c: the header of a package that is to be written */
 
 /* The files and directories of a package in rpm's order, which is that of their paths. */
