@@ -257,26 +257,37 @@ static int check_added(struct dkms *d)
 	}
 }
 
+int dkms_take_all(struct dkms *d, bool installed)
+{
+	_cleanup_strv_ char **there = NULL;
+	int rc = dkms_find_built(d, installed, &there);
+
+	if (rc < 0)
+		return rc;
+	dkms_drop_pairs(d, 0);
+	free(d->pairs);
+	d->pairs = kp_calloc(kp_strv_len(there), sizeof(*d->pairs));
+	kp_strv_foreach(p, there) {
+		_cleanup_strv_ char **words = kp_strv_split(*p, " ");
+
+		d->pairs[d->n_pairs].kernel = kp_strdup(words[0]);
+		d->pairs[d->n_pairs++].arch = kp_strdup(words[1]);
+	}
+	return 0;
+}
+
 /* With --all the pairs that are there; else those of the named that are. */
 static int choose(struct dkms *d, bool installed)
 {
 	_cleanup_strv_ char **there = NULL;
 	size_t n = 0;
-	int rc = dkms_find_built(d, installed, &there);
+	int rc;
 
+	if (d->all_kernels)
+		return dkms_take_all(d, installed);
+	rc = dkms_find_built(d, installed, &there);
 	if (rc < 0)
 		return rc;
-	if (d->all_kernels) {
-		free(d->pairs);
-		d->pairs = kp_calloc(kp_strv_len(there), sizeof(*d->pairs));
-		kp_strv_foreach(p, there) {
-			_cleanup_strv_ char **words = kp_strv_split(*p, " ");
-
-			d->pairs[d->n_pairs].kernel = kp_strdup(words[0]);
-			d->pairs[d->n_pairs++].arch = kp_strdup(words[1]);
-		}
-		return 0;
-	}
 	for (size_t i = 0; i < d->n_pairs; i++) {
 		struct dkms_pair pair = d->pairs[i];
 		_cleanup_free_ char *name = kp_strf("%s %s", pair.kernel, pair.arch);

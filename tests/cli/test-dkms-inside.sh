@@ -20,7 +20,7 @@ is_owned()
 
 test_dkms_install_in_a_transaction()
 {
-	ours || return 0
+	ours_only || return 0
 	new_system
 	new_module hello 1.0
 	lock_is must-defer
@@ -39,7 +39,7 @@ test_dkms_install_in_a_transaction()
 # What a person sees as a failure must not leave packages half configured.
 test_dkms_failures_in_a_transaction()
 {
-	ours || return 0
+	ours_only || return 0
 	new_system
 	new_module broken 1.0
 	echo 'not C' >"$root"/usr/src/broken-1.0/broken.c
@@ -68,7 +68,7 @@ installed_by_package()
 # The old package's prerm cannot tell an upgrade from a removal.
 test_dkms_remove_in_an_upgrade()
 {
-	ours || return 0
+	ours_only || return 0
 	installed_by_package
 	lock_is must-defer
 	dkms_gives 0 remove hello/1.0 --all
@@ -83,7 +83,7 @@ test_dkms_remove_in_an_upgrade()
 
 test_dkms_remove_in_an_upgrade_to_another_version()
 {
-	ours || return 0
+	ours_only || return 0
 	installed_by_package
 	lock_is must-defer
 	dkms_gives 0 remove hello/1.0 --all
@@ -108,7 +108,7 @@ test_dkms_remove_in_an_upgrade_to_another_version()
 
 test_dkms_remove_with_the_package()
 {
-	ours || return 0
+	ours_only || return 0
 	installed_by_package
 	lock_is must-defer
 	dkms_gives 0 remove hello/1.0 --all
@@ -130,7 +130,7 @@ test_dkms_remove_with_the_package()
 # A package whose scripts unpack the tree: nobody owns it, but the new one adds it again.
 test_dkms_remove_and_add_of_a_tree_that_nobody_owns()
 {
-	ours || return 0
+	ours_only || return 0
 	new_system
 	new_module hello 1.0
 	dkms_gives 0 install hello/1.0 -k "$K1"
@@ -231,7 +231,7 @@ test_dkms_common_postinst_with_another_tree()
 
 test_dkms_remove_of_one_kernel_in_a_transaction()
 {
-	ours || return 0
+	ours_only || return 0
 	new_system
 	new_module hello 1.0
 	dkms_gives 0 install hello/1.0 -k "$K1" -k "$K2"
@@ -253,7 +253,7 @@ test_dkms_remove_of_one_kernel_in_a_transaction()
 # The sync of one module's script is not the end of the transaction.
 test_dkms_remove_waits_for_the_end()
 {
-	ours || return 0
+	ours_only || return 0
 	new_system
 	new_module hello 1.0
 	new_module other 1.0
@@ -269,7 +269,7 @@ test_dkms_remove_waits_for_the_end()
 # The hooks of a kernel's package: its files are what a sync at the end looks at.
 test_dkms_kernel_hooks_in_a_transaction()
 {
-	ours || return 0
+	ours_only || return 0
 	installed_by_package
 	lock_is must-defer
 	dkms_gives 0 kernel_prerm -k "$K1"

@@ -127,6 +127,6 @@ scenario kernel_reinstalled hello
 kernel_reinstalled()
 {
 	run dnf reinstall "kernel-core-${K1%.x86_64}" "kernel-devel-${K1%.x86_64}"
+	# The %preun of the one that goes has taken modules.dep away; %posttrans makes it anew.
 	assert_modules "$K1" kmodpkg_hello
-	assert_posttrans "$K1" kmodpkg_hello
 }
