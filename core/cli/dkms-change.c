@@ -122,6 +122,9 @@ static int ensure_added(struct dkms *d)
 		return rc;
 	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
 	case DKMS_IS_ADDED:
+		/* Removed by a script of this transaction: what is brought now counts. */
+		if (d->tree && !cli_is_registered(d->cli, d->module, d->version))
+			return add_tree(d);
 		return cli_in_transaction(d->cli)
 			       ? cli_keep_source(d->cli, d->module, d->version)
 			       : 0;
@@ -254,26 +257,37 @@ static int check_added(struct dkms *d)
 	}
 }
 
+int dkms_take_all(struct dkms *d, bool installed)
+{
+	_cleanup_strv_ char **there = NULL;
+	int rc = dkms_find_built(d, installed, &there);
+
+	if (rc < 0)
+		return rc;
+	dkms_drop_pairs(d, 0);
+	free(d->pairs);
+	d->pairs = kp_calloc(kp_strv_len(there), sizeof(*d->pairs));
+	kp_strv_foreach(p, there) {
+		_cleanup_strv_ char **words = kp_strv_split(*p, " ");
+
+		d->pairs[d->n_pairs].kernel = kp_strdup(words[0]);
+		d->pairs[d->n_pairs++].arch = kp_strdup(words[1]);
+	}
+	return 0;
+}
+
 /* With --all the pairs that are there; else those of the named that are. */
 static int choose(struct dkms *d, bool installed)
 {
 	_cleanup_strv_ char **there = NULL;
 	size_t n = 0;
-	int rc = dkms_find_built(d, installed, &there);
+	int rc;
 
+	if (d->all_kernels)
+		return dkms_take_all(d, installed);
+	rc = dkms_find_built(d, installed, &there);
 	if (rc < 0)
 		return rc;
-	if (d->all_kernels) {
-		free(d->pairs);
-		d->pairs = kp_calloc(kp_strv_len(there), sizeof(*d->pairs));
-		kp_strv_foreach(p, there) {
-			_cleanup_strv_ char **words = kp_strv_split(*p, " ");
-
-			d->pairs[d->n_pairs].kernel = kp_strdup(words[0]);
-			d->pairs[d->n_pairs++].arch = kp_strdup(words[1]);
-		}
-		return 0;
-	}
 	for (size_t i = 0; i < d->n_pairs; i++) {
 		struct dkms_pair pair = d->pairs[i];
 		_cleanup_free_ char *name = kp_strf("%s %s", pair.kernel, pair.arch);
@@ -292,6 +306,23 @@ static int choose(struct dkms *d, bool installed)
 	return 0;
 }
 
+/* From a tree without a package database. */
+static int take_out_of_place(struct dkms *d, char **kernels)
+{
+	_cleanup_strv_ char **there = NULL;
+	int rc = dkms_find_built(d, true, &there);
+
+	kp_strv_foreach(k, kernels) {
+		_cleanup_free_ char *pair = kp_strf("%s %s", *k, d->cli->ctx->arch);
+
+		/* Another version may be the one that is installed. */
+		if (rc == 0 && kp_strv_has(there, pair))
+			rc = kp_tree_uninstall(d->cli->ctx, d->module, d->version, *k,
+					       &d->cli->err);
+	}
+	return rc;
+}
+
 static int take_away(struct dkms *d, char **kernels, void *data)
 {
 	const bool *build_too = data;
@@ -300,13 +331,8 @@ static int take_away(struct dkms *d, char **kernels, void *data)
 		.version = d->version,
 		.kernels = kernels,
 	};
+	int rc = d->foreign ? take_out_of_place(d, kernels) : 0;
 
-	int rc = 0;
-
-	kp_strv_foreach(k, d->foreign ? kernels : NULL)
-		if (rc == 0 && kp_view_has(d->cli->ctx, d->module, *k))
-			rc = kp_tree_uninstall(d->cli->ctx, d->module, d->version, *k,
-					       &d->cli->err);
 	if (rc < 0 || (d->foreign && !*build_too))
 		return rc;
 	return *build_too ? cli_remove(d->cli, &t) : cli_uninstall(d->cli, &t);

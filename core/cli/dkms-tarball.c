@@ -125,6 +125,8 @@ static int write_archive(struct dkms *d, int fd, const char *name)
 
 static int check_builds(struct dkms *d)
 {
+	int rc;
+
 	if (!d->module || !d->version)
 		return cli_fail(d->cli, DKMS_USAGE, "name the module: %s M/V",
 				d->action->name);
@@ -140,6 +142,13 @@ static int check_builds(struct dkms *d)
 	default:
 		break;
 	}
+	rc = d->all_kernels ? dkms_take_all(d, false) : 0;
+	if (rc < 0)
+		return rc;
+	if (!d->n_pairs && !d->source_only)
+		return cli_fail(d->cli, DKMS_NOT_BUILT,
+				"%s/%s is not built for any kernel", d->module,
+				d->version);
 	for (size_t i = 0; i < d->n_pairs && !d->source_only; i++) {
 		struct dkms_pair *p = &d->pairs[i];
 		_cleanup_free_ char *dir = NULL;

@@ -34,7 +34,7 @@ static const struct dkms_action actions[] = {
 	{ "match", dkms_match, DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_DATABASE },
 	{ "autoinstall", dkms_autoinstall,
 	  DKMS_MUTATES | DKMS_ROOT | DKMS_RUNNING | DKMS_ONE_KERNEL | DKMS_DATABASE },
-	{ "mktarball", dkms_mktarball, DKMS_RUNNING },
+	{ "mktarball", dkms_mktarball, DKMS_RUNNING | DKMS_ALL },
 	{ "ldtarball", dkms_ldtarball, DKMS_MUTATES },
 	{ "generate_mok", dkms_generate_mok, DKMS_MUTATES },
 	{ "kernel_preinst", dkms_kernel_preinst,

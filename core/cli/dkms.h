@@ -138,6 +138,9 @@ int dkms_each_arch(struct dkms *d, int (*fn)(struct dkms *d, char **kernels, voi
 /* Keep the first KEEP of d->pairs. */
 void dkms_drop_pairs(struct dkms *d, size_t keep);
 
+/* Make d->pairs all that is built or (INSTALLED) installed. */
+int dkms_take_all(struct dkms *d, bool installed);
+
 /* dkms-probe.c: load modules for the devices that are there, if the running kernel is among
  * d->pairs. What fails is a warning. */
 void dkms_probe_devices(struct dkms *d);

@@ -3,7 +3,8 @@
 # sources, with two kernels, the fake backend as package database, and the dkms command.
 #
 # With COMMAND set to another implementation (a path on this machine, such as DKMS's own script) the
-# cases run with that one; those that are about what only we do are left out (ours).
+# cases run with that one; those that are about what only we have are left out (ours_only), and
+# what it does otherwise stands in dkms-differences.
 # shellcheck shell=bash disable=SC2154,SC2034,SC2015
 
 system=$T/system
@@ -18,10 +19,55 @@ leave_system()
 	! mountpoint -q "$system" || umount -Rl "$system"
 }
 
-# Is it our command? For cases, or parts of them, that are about what only we do.
+# Is it our command?
 ours()
 {
 	[ -z "${COMMAND:-}" ]
+}
+
+# For cases that are about what only we have: ours_only || return 0
+ours_only()
+{
+	[ -n "${COMPARE:-}" ] || return 0
+	left_out=yes
+	return 1
+}
+
+# differs KEY: is it another command, which does what follows otherwise? The key is
+# listed with the reason.
+differs()
+{
+	! ours || return 1
+	grep -q "^$1	" "$here"/dkms-differences || fail "$1 is no listed difference"
+	echo "$1" >>"$T"/differences
+}
+
+# want KEY OURS THEIRS: what is right, and what the other command has instead.
+want()
+{
+	if differs "$1"; then
+		echo "$3"
+	else
+		echo "$2"
+	fi
+}
+
+# Say which differences there are; one that no case shows is none.
+check_differences()
+{
+	local key why
+
+	current=differences
+	while IFS=$'\t' read -r key why; do
+		case $key in
+		'' | '#'*) continue ;;
+		esac
+		if grep -qx "$key" "$T"/differences; then
+			echo "# differs: $key: $why"
+		else
+			fail "no case shows the difference $key"
+		fi
+	done <"$here"/dkms-differences
 }
 
 new_system()

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A system in a directory, with the fake backend as its package database, and what the tests
 # of the command compare.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154
 
-# Set by run: KMODPKG (the binary), FAKE (the backend), T (a directory for everything).
+# Set by run: KMODPKG (the binary), FAKE (the backend), T (a directory for everything), label.
 root=$T/root
 failures=0
 current=
 
 fail()
 {
-	printf 'not ok cli: %s\n' "$current"
+	printf 'not ok %s: %s\n' "$label" "$current"
 	printf '# %s\n' "${*//$'\n'/$'\n# '}"
 	failures=$((failures + 1))
 }

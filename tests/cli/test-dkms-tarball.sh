@@ -2,9 +2,10 @@
 # dkms mktarball, ldtarball, add ARCHIVE, generate_mok.
 # shellcheck shell=bash disable=SC2154,SC2034
 
-members()
+# The files in it: some list directories.
+files_in()
 {
-	tar -tf "$root$1" | sed 's,/$,,' | sort
+	tar -tf "$root$1" | sed 's,^\./,,' | grep -vE '(^|/)$' | sort >"$T"/out
 }
 
 # A member or several, below a directory of their own, as an archive /x.tar.
@@ -26,36 +27,35 @@ test_dkms_mktarball()
 	dkms_gives 0 build hello/1.0 -k "$K1"
 	dkms_gives 6 mktarball hello/1.0 -k "$K1" -k "$K2"
 	dkms_gives 8 mktarball hello/1.0 -k "$K1" --source-only --binaries-only
-	dkms_gives 5 mktarball hello/1.0 --all
 	gone $dir
 	dkms_gives 0 mktarball hello/1.0 -k "$K1"
 	there "$dir/hello-1.0-kernel$K1-$A.dkms.tar.gz"
-	members "$dir/hello-1.0-kernel$K1-$A.dkms.tar.gz" >"$T"/out
+	files_in "$dir/hello-1.0-kernel$K1-$A.dkms.tar.gz"
 	expect out <<-END
-	dkms_main_tree
-	dkms_main_tree/$K1/$A
-	dkms_main_tree/$K1/$A/log
 	dkms_main_tree/$K1/$A/log/make.log
-	dkms_main_tree/$K1/$A/module
 	dkms_main_tree/$K1/$A/module/hello.ko
-	dkms_source_tree
 	dkms_source_tree/dkms.conf
 	dkms_source_tree/hello.c
 	END
 	tar -xOf "$root$dir/hello-1.0-kernel$K1-$A.dkms.tar.gz" \
-		"dkms_main_tree/$K1/$A/log/make.log" | grep -q 'hello/1.0' ||
+		--wildcards "*dkms_main_tree/$K1/$A/log/make.log" | grep -q 'hello/1.0' ||
 		fail 'the log is not in it'
 	dkms_gives 0 build hello/1.0 -k "$K2"
 	dkms_gives 0 mktarball hello/1.0 -k "$K1" -k "$K2"
 	there "$dir/hello-1.0-kernel$K1-$A-kernel$K2-$A.dkms.tar.gz"
+	rm "$root$dir"/*
+	dkms_gives 0 mktarball hello/1.0 --all
+	there "$dir/hello-1.0-kernel$K1-$A-kernel$K2-$A.dkms.tar.gz"
 	dkms_gives 0 mktarball hello/1.0 --source-only
 	there $dir/hello-1.0-source-only.dkms.tar.gz
 	dkms_gives 0 mktarball hello/1.0 -k "$K1" --binaries-only --archive /root/b.tar.xz
-	members /root/b.tar.xz | grep -v main_tree >"$T"/out
+	files_in /root/b.tar.xz
 	expect out <<-END
 	dkms_binaries_only/PACKAGE_NAME
 	dkms_binaries_only/PACKAGE_VERSION
 	dkms_binaries_only/dkms.conf
+	dkms_main_tree/$K1/$A/log/make.log
+	dkms_main_tree/$K1/$A/module/hello.ko
 	END
 	dkms_gives 0 mktarball hello/1.0 -k "$K1" --archive named.tar.gz
 	there $dir/named.tar.gz
@@ -75,14 +75,15 @@ test_dkms_ldtarball()
 	dkms_gives 2 ldtarball
 	dkms_gives 0 ldtarball --archive /root/all.tar.gz
 	status_is <<<"hello/1.0, $K1, $A: built"
-	there /usr/src/hello-1.0/hello.c "/var/lib/kmodpkg/builds/hello/1.0/$K1-$A.json"
+	there /usr/src/hello-1.0/hello.c
+	! ours || there "/var/lib/kmodpkg/builds/hello/1.0/$K1-$A.json"
 	cp "$root/var/lib/dkms/hello/1.0/$K1/$A/module/hello.ko" "$T"/loaded
 	dkms_gives 0 install hello/1.0 -k "$K1"
 	installed hello "$K1"
 	cmp "$T"/loaded "$root/lib/modules/$K1/updates/dkms/hello.ko" ||
 		fail 'it was built anew'
 	dkms_gives 8 ldtarball /root/all.tar.gz
-	dkms_gives 0 ldtarball --force /root/all.tar.gz
+	dkms_gives "$(want load-again 0 3)" ldtarball --force /root/all.tar.gz
 	status_is <<<"hello/1.0, $K1, $A: installed"
 }
 
@@ -99,9 +100,9 @@ test_dkms_ldtarball_keeps_builds()
 	rm "$root"/var/lib/dkms/hello/1.0/source
 	echo mine >"$file"
 	dkms_gives 0 ldtarball /root/all.tar.gz
-	grep -q 'is there already, skipping' "$T"/err || fail "$(cat "$T"/err)"
+	[ -s "$T"/err ] || fail 'nothing is said about it'
 	[ "$(cat "$file")" = mine ] || fail 'a build was replaced'
-	dkms_gives 0 ldtarball /root/all.tar.gz --force
+	dkms_gives "$(want load-again 0 3)" ldtarball /root/all.tar.gz --force
 	! grep -qx mine "$file" || fail 'a build was not replaced'
 }
 
@@ -114,6 +115,11 @@ test_dkms_ldtarball_binaries()
 	dkms_gives 0 mktarball hello/1.0 -k "$K1" --binaries-only --archive /root/b.tar.gz
 	dkms_gives 0 remove hello/1.0 --all
 	rm -r "$root"/usr/src/hello-1.0
+	if differs binaries; then
+		dkms_gives 1 ldtarball /root/b.tar.gz
+		status_is </dev/null
+		return 0
+	fi
 	dkms_gives 0 ldtarball /root/b.tar.gz
 	status_is <<<"hello/1.0, $K1, $A: built"
 	dkms_gives 0 install hello/1.0 -k "$K1"
@@ -141,13 +147,15 @@ test_dkms_add_archive()
 	mkdir -p "$T"/pack/dkms_source_tree
 	echo 'PACKAGE_NAME=../x' >"$T"/pack/dkms_source_tree/dkms.conf
 	pack dkms_main_tree dkms_source_tree
-	dkms_gives 7 ldtarball /x.tar
+	dkms_gives "$(want bad-archive 7 8)" ldtarball /x.tar
 	echo no archive >"$root"/x.tar
-	dkms_gives 7 ldtarball /x.tar
+	dkms_gives "$(want bad-archive 7 3)" ldtarball /x.tar
 }
 
+# DKMS leaves to tar what comes out of it.
 test_dkms_ldtarball_is_not_led_astray()
 {
+	ours_only || return 0
 	new_system
 	tree_at "$T"/pack/src hello 1.0
 	tar -C "$T"/pack -cf "$root"/x.tar --transform 's,^src/hello.c,../../../etc/evil,' src
