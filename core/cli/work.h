@@ -24,7 +24,8 @@ void cli_intent_close(struct cli_intent *i); /* without saving */
 /* A source that is wanted (again) within a transaction is not to be removed at its end. */
 int cli_keep_source(struct cli *cli, const char *module, const char *version);
 
-/* kp_sync() with the progress display. */
+/* kp_sync() with the progress display; says so when modules were built and signed with a key that
+ * Secure Boot does not know. */
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
 
 bool cli_did_nothing(const struct kp_sync_result *r);
