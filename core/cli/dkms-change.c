@@ -122,6 +122,9 @@ static int ensure_added(struct dkms *d)
 		return rc;
 	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
 	case DKMS_IS_ADDED:
+		/* The tree that is named may be another one by now. */
+		if (d->tree)
+			return add_tree(d);
 		return cli_in_transaction(d->cli)
 			       ? cli_keep_source(d->cli, d->module, d->version)
 			       : 0;
