@@ -250,8 +250,9 @@ $(O)/fuzz/fuzz-%: $(O)/fuzz/tests/fuzz/fuzz-%.o $(O)/fuzz/core.a
 
 INSTALL_PROGRAM = install -D -m 755
 INSTALL_DATA = install -D -m 644
-# The same for glue that names our command by its path.
-install-glue = sed 's,/usr/s*bin/kmodpkg,$(sbindir)/kmodpkg,' $(1) >$(O)/glue && $(INSTALL_DATA) $(O)/glue $(2)
+# The same for glue that names our command by its path. $(3): INSTALL_PROGRAM for a script.
+install-glue = sed 's,/usr/s*bin/kmodpkg,$(sbindir)/kmodpkg,' $(1) >$(O)/glue-$(notdir $(1)) && \
+	$(or $(3),$(INSTALL_DATA)) $(O)/glue-$(notdir $(1)) $(2)
 MAN := $(wildcard man/*.[158])
 
 install: all
@@ -285,8 +286,8 @@ install-rpm: all
 	$(INSTALL_PROGRAM) $(O)/rpm-plugins/kmodpkg.so $(DESTDIR)$(rpmplugindir)/kmodpkg.so
 	$(INSTALL_DATA) hooks/rpm/macros.transaction_kmodpkg \
 		$(DESTDIR)$(rpmmacrodir)/macros.transaction_kmodpkg
-	$(INSTALL_PROGRAM) hooks/kernel-install/40-kmodpkg.install \
-		$(DESTDIR)$(kernelinstalldir)/40-kmodpkg.install
+	$(call install-glue,hooks/kernel-install/40-kmodpkg.install, \
+		$(DESTDIR)$(kernelinstalldir)/40-kmodpkg.install,$(INSTALL_PROGRAM))
 	$(INSTALL_DATA) hooks/systemd/80-kmodpkg.preset $(DESTDIR)$(presetdir)/80-kmodpkg.preset
 
 # What makes pacman call us.

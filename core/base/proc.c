@@ -108,13 +108,22 @@ static int make_pipe(int fds[2])
 	return 0;
 }
 
+/* A package manager that was killed, a terminal that was closed: nobody reads what goes to FD, and
+ * a program that we need, and that says what it does, would die of it. */
+static bool reader_is_gone(int fd)
+{
+	struct pollfd p = { .fd = fd };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & (POLLERR | POLLHUP));
+}
+
 /* What becomes descriptor I of the child, at a number above 2. */
 static int source_of_std(const struct kp_proc *proc, int i)
 {
 	const int given[] = { proc->in_fd, proc->out_fd, proc->err_fd };
 	int fd, high;
 
-	if (given[i] || i > 0) {
+	if (given[i] || (i > 0 && !reader_is_gone(i))) {
 		high = fcntl(given[i] ? given[i] : i, F_DUPFD_CLOEXEC, 3);
 		if (high >= 0 || errno != EBADF || given[i])
 			return high < 0 ? -errno : high;

@@ -79,9 +79,12 @@ static int run_post_add(struct cli *cli, const char *module, const char *version
 bool cli_is_registered(struct cli *cli, const char *module, const char *version)
 {
 	_cleanup_(kp_sources_clear) struct kp_sources known = { 0 };
+	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
 
 	return kp_sources_load(cli->ctx, &known, NULL) == 0 &&
-	       kp_sources_find(&known, module, version);
+	       kp_sources_find(&known, module, version) &&
+	       !(kp_intent_load(cli->ctx, &in, NULL) == 0 &&
+		 kp_intent_removes(in, module, version));
 }
 
 int cli_register(struct cli *cli, const char *module, const char *version)

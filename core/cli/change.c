@@ -296,7 +296,8 @@ int cli_remove(struct cli *cli, struct cli_target *t)
 	kp_strv_add(&words, t->module);
 	opts.modules = words;
 	opts.kernels = t->kernels;
-	rc = cli_sync_all(cli, &opts);
+	/* Without a package database there is nothing to erase. */
+	rc = cli->ctx->backend ? cli_sync_all(cli, &opts) : 0;
 	if (rc || !t->kernels)
 		return rc;
 	return drop_builds(cli, t);

@@ -10,7 +10,6 @@
 #include "cli/table.h"
 #include "cli/work.h"
 #include "lib/backend.h"
-#include "lib/secureboot.h"
 
 struct request {
 	struct kp_sync_opts opts;
@@ -129,15 +128,6 @@ static int check_names(struct cli *cli, const struct request *r)
 	return 0;
 }
 
-/* What was signed in vain is not to be found out at the next boot. */
-static void tell_enrolment(struct cli *cli, const struct kp_sync_result *r)
-{
-	_cleanup_free_ char *hint = r->built ? kp_secure_boot_hint(cli->ctx) : NULL;
-
-	if (hint)
-		kp_warn("%s", hint);
-}
-
 static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 {
 	_cleanup_(kp_sync_result_clear) struct kp_sync_result result = { 0 };
@@ -154,7 +144,6 @@ static int sync_all(struct cli *cli, struct kp_sync_opts *opts)
 	if (!kp_sync_is_nested())
 		summarize(cli, &result);
 	tell_no_headers(cli, opts, &result);
-	tell_enrolment(cli, &result);
 	if (!result.failed && !result.remembered)
 		return CLI_OK;
 	return cli_in_transaction(cli) ? CLI_OK : CLI_SYNC_FAILED;

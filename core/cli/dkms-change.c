@@ -122,7 +122,8 @@ static int ensure_added(struct dkms *d)
 		return rc;
 	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
 	case DKMS_IS_ADDED:
-		/* The tree that is named may be another one by now. */
+		/* It may be another tree by now, or brought anew by the transaction that
+		 * removed it. */
 		if (d->tree)
 			return add_tree(d);
 		return cli_in_transaction(d->cli)
@@ -306,6 +307,23 @@ static int choose(struct dkms *d, bool installed)
 	return 0;
 }
 
+/* From a tree without a package database. */
+static int take_out_of_place(struct dkms *d, char **kernels)
+{
+	_cleanup_strv_ char **there = NULL;
+	int rc = dkms_find_built(d, true, &there);
+
+	kp_strv_foreach(k, kernels) {
+		_cleanup_free_ char *pair = kp_strf("%s %s", *k, d->cli->ctx->arch);
+
+		/* Another version may be the one that is installed. */
+		if (rc == 0 && kp_strv_has(there, pair))
+			rc = kp_tree_uninstall(d->cli->ctx, d->module, d->version, *k,
+					       &d->cli->err);
+	}
+	return rc;
+}
+
 static int take_away(struct dkms *d, char **kernels, void *data)
 {
 	const bool *build_too = data;
@@ -314,13 +332,8 @@ static int take_away(struct dkms *d, char **kernels, void *data)
 		.version = d->version,
 		.kernels = kernels,
 	};
+	int rc = d->foreign ? take_out_of_place(d, kernels) : 0;
 
-	int rc = 0;
-
-	kp_strv_foreach(k, d->foreign ? kernels : NULL)
-		if (rc == 0 && kp_view_has(d->cli->ctx, d->module, *k))
-			rc = kp_tree_uninstall(d->cli->ctx, d->module, d->version, *k,
-					       &d->cli->err);
 	if (rc < 0 || (d->foreign && !*build_too))
 		return rc;
 	return *build_too ? cli_remove(d->cli, &t) : cli_uninstall(d->cli, &t);

@@ -8,6 +8,7 @@
 #include "cli/progress.h"
 #include "cli/work.h"
 #include "lib/backend.h"
+#include "lib/secureboot.h"
 
 /* A holder commits packages and makes an initramfs; builds run outside of the lock. */
 #define LOCK_TIMEOUT_MS (5 * 60 * 1000)
@@ -68,6 +69,15 @@ bool cli_did_nothing(const struct kp_sync_result *r)
 	       !r->failed;
 }
 
+/* What was signed in vain is not to be found out at the next boot. */
+static void tell_enrolment(struct cli *cli, const struct kp_sync_result *r)
+{
+	_cleanup_free_ char *hint = r->built ? kp_secure_boot_hint(cli->ctx) : NULL;
+
+	if (hint)
+		kp_warn("%s", hint);
+}
+
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret)
 {
 	/* A package manager's terminal is one that it logs, and draws on itself. */
@@ -82,6 +92,7 @@ int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *
 	cli_progress_free(progress);
 	if (rc < 0)
 		return rc;
+	tell_enrolment(cli, &r);
 	*ret = r;
 	return 0;
 }

@@ -24,7 +24,8 @@ void cli_intent_close(struct cli_intent *i); /* without saving */
 /* A source that is wanted (again) within a transaction is not to be removed at its end. */
 int cli_keep_source(struct cli *cli, const char *module, const char *version);
 
-/* kp_sync() with the progress display. */
+/* kp_sync() with the progress display; says so when modules were built and signed with a key that
+ * Secure Boot does not know. */
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
 
 bool cli_did_nothing(const struct kp_sync_result *r);
@@ -41,6 +42,7 @@ bool cli_in_transaction(struct cli *cli);
 /* Register the tree <source_tree>/MODULE-VERSION, forget that it was removed, run its
  * POST_ADD. 0, or what a verb's run() returns. */
 int cli_register(struct cli *cli, const char *module, const char *version);
+/* Registered, and not to be removed when the transaction ends. */
 bool cli_is_registered(struct cli *cli, const char *module, const char *version);
 /* Open the directory that WORD means, itself or its dkms.conf, as the caller sees it; -1:
  * there is none with a dkms.conf. */

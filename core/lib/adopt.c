@@ -344,6 +344,17 @@ static char *read_origin(const struct finder *f, const char *file, const char *k
 	return NULL;
 }
 
+/* Is what lies at ORIGIN the build that DKMS has installed? */
+static bool is_build(const struct finder *f, const char *module, const char *kernel,
+		     const char *origin)
+{
+	_cleanup_free_ char *built =
+		kp_strf("%s/%s/kernel-%s-%s/module/%s", f->ctx->dkms_tree, module, kernel,
+			f->ctx->arch, strrchr(origin, '/') + 1);
+
+	return kp_adopt_same(f->ctx, origin, built);
+}
+
 static int look_original(struct finder *f, const char *module, const char *kernel,
 			 const char *file, struct kp_err *err)
 {
@@ -374,6 +385,12 @@ static int look_original(struct finder *f, const char *module, const char *kerne
 		x = add(f, KP_ADOPT_NOT, module, NULL, kernel);
 		x->why = kp_strf("%s was there before DKMS and belonged to no package; "
 				 "it is kept as %s",
+				 origin, file);
+	} else if (there && !kp_adopt_same(f->ctx, origin, file) &&
+		   is_build(f, module, kernel, origin)) {
+		x = add(f, KP_ADOPT_NOT, module, NULL, kernel);
+		x->why = kp_strf("DKMS's module lies in the place of %s, which is kept "
+				 "as %s",
 				 origin, file);
 	} else if (there) {
 		x = add(f, KP_ADOPT_REMOVE, module, NULL, kernel);

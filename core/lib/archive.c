@@ -57,10 +57,12 @@ static char *member_path(const char *name)
 	return kp_strf("/%s", clean);
 }
 
-/* Does a link at AT ("/a/b") with this text stay below the top? */
+/* Does a link at AT ("/a/b") with this text stay below the top? Steps up come first, or they
+ * would start where another link leads. */
 static bool link_stays(const char *at, const char *text)
 {
 	_cleanup_strv_ char **steps = kp_strv_split(text, "/");
+	bool down = false;
 	int depth = -1; /* of the directory that holds the link */
 
 	if (*text == '/' || !*text)
@@ -68,14 +70,26 @@ static bool link_stays(const char *at, const char *text)
 	for (; *at; at++)
 		depth += *at == '/';
 	kp_strv_foreach(step, steps) {
-		if (!strcmp(*step, ".."))
-			depth--;
-		else if (strcmp(*step, ".") != 0)
-			depth++;
-		if (depth < 0)
+		bool up = !strcmp(*step, "..");
+
+		if (up && (down || --depth < 0))
 			return false;
+		down |= !up && strcmp(*step, ".") != 0;
 	}
 	return true;
+}
+
+/* Do only directories lie above PATH, or nothing yet? What an archive has below a link has
+ * another place on disk, and links are judged by their place. */
+static bool is_below_directories(int to_fd, const char *path)
+{
+	_cleanup_free_ char *dir = kp_path_dir(path);
+	struct stat st;
+
+	if (!strcmp(dir, "/"))
+		return true;
+	return is_below_directories(to_fd, dir) &&
+	       (kp_lstat_in(to_fd, dir, &st) < 0 || S_ISDIR(st.st_mode));
 }
 
 static int make_parent(int to_fd, const char *path, struct kp_err *err)
@@ -171,6 +185,8 @@ static int unpack_entry(struct unpack *u, struct archive_entry *e, struct kp_err
 	if (!path)
 		return kp_err_set(err, -EINVAL, "archive: unsafe path '%.200s'",
 				  name ? name : "");
+	if (!is_below_directories(u->to_fd, path))
+		return kp_err_set(err, -EINVAL, "archive: '%s' lies below a link", path);
 	if (!hard && type == AE_IFDIR)
 		return kp_mkdir_in(u->to_fd, path, 0755, err);
 	if (!strcmp(path, "/"))

@@ -43,7 +43,8 @@ static bool is_built_for(const struct kp_world *w, const struct kp_kernel *k)
 /* The package that a person installs, as a command; NULL where the manager's is not known. */
 static char *install_command(const struct kp_ctx *ctx, const char *package)
 {
-	const char *verb = ctx->backend->ops->install;
+	const struct kp_backend *b = ctx->backend;
+	const char *verb = b->ops->install ? b->ops->install(b->db) : NULL;
 
 	return verb ? kp_strf("%s %s", verb, package) : NULL;
 }

@@ -63,35 +63,93 @@ static char *literal(const char *s, const char *end)
 	return kp_strndup(start, (size_t)(s - start));
 }
 
-/* The value of a line NAME_image=VALUE or NAME_uki=VALUE, else NULL. */
-static char *image_of_line(const char *line, const char *end)
+static const char *skip_blanks(const char *s, const char *end)
 {
-	const char *name, *equals;
-	_cleanup_free_ char *word = NULL;
+	while (s < end && (*s == ' ' || *s == '\t'))
+		s++;
+	return s;
+}
 
-	while (line < end && (*line == ' ' || *line == '\t'))
-		line++;
-	name = line;
-	while (line < end && (isalnum((unsigned char)*line) || *line == '_'))
-		line++;
-	equals = line;
-	if (equals == end || *equals != '=')
+/* The variable that a line assigns to, to be freed, and behind the '=' its value; else NULL. */
+static char *variable_of_line(const char *line, const char *end, const char **ret_value)
+{
+	const char *name = skip_blanks(line, end), *s = name;
+
+	while (s < end && (isalnum((unsigned char)*s) || *s == '_'))
+		s++;
+	if (s == end || *s != '=')
 		return NULL;
-	word = kp_strndup(name, (size_t)(equals - name));
-	if (!kp_str_ends(word, "_image") && !kp_str_ends(word, "_uki"))
+	*ret_value = s + 1;
+	return kp_strndup(name, (size_t)(s - name));
+}
+
+/* The words of an array on one line; NULL: it has none, or something else is there. */
+static char **literals(const char *s, const char *end)
+{
+	_cleanup_strv_ char **words = NULL;
+
+	if (s == end || *s != '(')
 		return NULL;
-	return literal(equals + 1, end);
+	for (s = skip_blanks(s + 1, end); s < end && *s != ')'; s = skip_blanks(s, end)) {
+		const char *start = s;
+		char *word;
+
+		while (s < end && !strchr(" \t)", *s))
+			s++;
+		/* Where it does not move on is a NUL. */
+		word = s > start ? literal(start, s) : NULL;
+		if (!word)
+			return NULL;
+		kp_strv_take(&words, word);
+	}
+	return s < end ? kp_steal(&words) : NULL;
+}
+
+/* Is the variable NAME that of an image of one of PRESETS, or if these are not known of any? */
+static bool is_image(const char *name, char *const *presets)
+{
+	const char *end = strrchr(name, '_');
+	_cleanup_free_ char *preset = NULL;
+
+	if (!kp_str_eq(end, "_image") && !kp_str_eq(end, "_uki"))
+		return false;
+	preset = kp_strndup(name, (size_t)(end - name));
+	return !presets || kp_strv_has(presets, preset);
+}
+
+/* The last one counts, as to the shell that reads it. */
+static char **find_presets(const char *text, const char *end)
+{
+	char **presets = NULL;
+
+	for (const char *line = text, *stop; line < end; line = stop + 1) {
+		_cleanup_free_ char *name = NULL;
+		const char *value;
+
+		stop = memchr(line, '\n', (size_t)(end - line)) ?: end;
+		name = variable_of_line(line, stop, &value);
+		if (!kp_str_eq(name, "PRESETS"))
+			continue;
+		kp_strv_free(presets);
+		presets = literals(value, stop);
+	}
+	return presets;
 }
 
 void kp_initramfs_preset_parse(const char *text, size_t len, char ***images)
 {
 	const char *end = text + len;
+	_cleanup_strv_ char **presets = find_presets(text, end);
 
 	for (const char *line = text, *stop; line < end; line = stop + 1) {
-		_cleanup_free_ char *image = NULL;
+		_cleanup_free_ char *name = NULL, *image = NULL;
+		const char *value;
 
 		stop = memchr(line, '\n', (size_t)(end - line)) ?: end;
-		image = image_of_line(line, stop);
+		name = variable_of_line(line, stop, &value);
+		if (!name || !is_image(name, presets))
+			continue;
+		image = literal(value, stop);
 		if (image && *image == '/' && kp_relpath_ok(image + 1) &&
 		    !kp_strv_has(*images, image))
 			kp_strv_take(images, kp_steal(&image));

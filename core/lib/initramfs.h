@@ -32,5 +32,6 @@ void kp_initramfs_preset(struct kp_ctx *ctx, const char *pkgbase, char ***images
 void kp_initramfs_entries(struct kp_ctx *ctx, const char *kernel, char ***images);
 
 /* The images that the text of a preset names literally, see mkinitcpio(8): the values of
- * NAME_image and NAME_uki. Pure; fuzzed. */
+ * NAME_image and NAME_uki for each NAME in PRESETS, for any where that is not plain. Pure;
+ * fuzzed. */
 void kp_initramfs_preset_parse(const char *text, size_t len, char ***images);

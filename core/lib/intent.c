@@ -175,6 +175,14 @@ bool kp_intent_drop_pending(struct kp_intent *in, const char *module, const char
 	return sayings_drop(&in->pending, module, version);
 }
 
+bool kp_intent_removes(const struct kp_intent *in, const char *module,
+		       const char *version)
+{
+	size_t i;
+
+	return sayings_find(&in->pending, module, version, "", &i);
+}
+
 void kp_intent_set_with(struct kp_intent *in, const char *module, const char *version,
 			const char *kernel, const struct kp_build_with *with)
 {

@@ -82,6 +82,9 @@ void kp_intent_set_pending(struct kp_intent *in, const char *module, const char 
 /* Drop what is pending of a source. True: there was something. */
 bool kp_intent_drop_pending(struct kp_intent *in, const char *module,
 			    const char *version);
+/* Is the removal of the whole source pending? */
+bool kp_intent_removes(const struct kp_intent *in, const char *module,
+		       const char *version);
 /* The I-th of what is pending, by module, version, kernel. False: there are not so many. */
 bool kp_intent_pending(const struct kp_intent *in, size_t i, const char **ret_module,
 		       const char **ret_version, const char **ret_kernel,

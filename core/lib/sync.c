@@ -35,6 +35,8 @@ struct sync {
 	char **unusable; /* trees that could not be registered */
 	bool waited;	 /* the native lock was waited for long enough */
 	bool counted;	 /* what is hopeless is in ret */
+	bool erasing;	 /* this round's commit has an erase in it... */
+	bool put_off;	 /* ...and left an install that may wait for it */
 };
 
 void kp_sync_result_clear(struct kp_sync_result *r)
@@ -200,15 +202,12 @@ static void tell_restored(struct sync *s, const struct kp_plan_row *row)
 			row->kernel);
 }
 
-static bool first_time(struct sync *s, const struct kp_plan_row *row)
+/* How a change of the database is called in s->tried; to be freed. */
+static char *change_name(const struct kp_plan_row *row)
 {
-	_cleanup_free_ char *name = row_name(row), *what = NULL;
+	_cleanup_free_ char *name = row_name(row);
 
-	what = kp_strf("%s %s", kp_action_name(row->action), name);
-	if (kp_strv_has(s->tried, what))
-		return false;
-	kp_strv_add(&s->tried, what);
-	return true;
+	return kp_strf("%s %s", kp_action_name(row->action), name);
 }
 
 /* Is this row to be changed in the database now? */
@@ -226,12 +225,13 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
 
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
+		_cleanup_free_ char *change = change_name(row);
 		struct kp_err one = KP_ERR_INIT;
 
 		if (row->action != kind || !is_due(s, row))
 			continue;
 		/* What was refused once in this run is not tried again in it. */
-		if (!first_time(s, row))
+		if (kp_strv_has(s->tried, change))
 			continue;
 		if (row->action == KP_ACTION_INSTALL) {
 			tell_restored(s, row);
@@ -239,6 +239,13 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
 		} else {
 			r = kp_erase_row(s->ctx, w, row, &one);
 		}
+		/* The file may be that of a package that goes first: a module that another
+		 * one takes the place of. */
+		if (r == -EEXIST && s->erasing) {
+			s->put_off = true;
+			continue;
+		}
+		kp_strv_take(&s->tried, kp_steal(&change));
 		if (kp_err_is_disk(r))
 			return kp_err_set(err, r, "%s/%s, kernel %s: %s", row->module,
 					  row->version, row->kernel,
@@ -260,9 +267,12 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
  * an older kernel that goes by the same name, the entry that adds it drops the one that erases. */
 static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 {
-	int erased = enqueue_kind(s, w, KP_ACTION_ERASE, err);
-	int added = erased < 0 ? erased : enqueue_kind(s, w, KP_ACTION_INSTALL, err);
+	int erased, added;
 
+	s->put_off = false;
+	erased = enqueue_kind(s, w, KP_ACTION_ERASE, err);
+	s->erasing |= erased > 0;
+	added = erased < 0 ? erased : enqueue_kind(s, w, KP_ACTION_INSTALL, err);
 	return added < 0 ? added : erased + added;
 }
 
@@ -360,6 +370,14 @@ static bool can_commit(enum kp_lock_state state)
 	return state == KP_LOCK_FREE || state == KP_LOCK_INSIDE_CAN_COMMIT;
 }
 
+static bool has_erase(const struct kp_queue *q)
+{
+	for (size_t i = 0; i < q->n; i++)
+		if (q->list[i].kind == KP_CHANGE_ERASE)
+			return true;
+	return false;
+}
+
 /* Commit what is queued, or else have it in place. 1: it has to be tried again. */
 static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state state,
 		  size_t n_queued, struct kp_err *err)
@@ -419,11 +437,12 @@ static int change(struct sync *s, struct kp_err *err)
 	r = kp_forget_dead(s->ctx, &w, err);
 	if (r < 0)
 		return r;
+	s->erasing = can_commit(state) && has_erase(&w.queue);
 	n = enqueue(s, &w, err);
 	if (n < 0)
 		return n;
 	r = commit(s, &w, state, (size_t)n, err);
-	return r < 0 ? r : r || again;
+	return r < 0 ? r : r || again || s->put_off;
 }
 
 static bool is_selected(const struct sync *s, const struct kp_plan_row *row)

@@ -146,6 +146,12 @@ static int backend_owner(struct kp_pkgdb *db, const char *const *paths, size_t n
 	return rc < 0 ? rc : kp_local_owner(db, &local, paths, n, ret, err);
 }
 
+static const char *backend_install(struct kp_pkgdb *db)
+{
+	(void)db;
+	return "pacman -S";
+}
+
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
 	.abi = KP_PKGDB_ABI,
@@ -161,4 +167,6 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.commit = kp_alpm_commit,
 	.suggest_headers = kp_alpm_suggest_headers,
 	.superseded = kp_alpm_superseded,
+	.check_hooks = kp_alpm_check_hooks,
+	.install = backend_install,
 };

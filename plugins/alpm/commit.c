@@ -26,9 +26,11 @@
 struct task {
 	struct kp_change *change;
 	struct kp_alpm_package pkg; /* ERASE: the name only */
-	/* Packages of ours that go by an older name and have its files. */
+	/* Packages of ours that have its files and go with it: for the same kernel by another
+	 * name, or erased by another change. */
 	char **replaces;
 	char **broken; /* entries of that name that are not whole */
+	struct stat before; /* ADD: the entry, if it was there as it is to be */
 };
 
 struct tasks {
@@ -75,6 +77,27 @@ static bool is_done(const struct kp_local *local, const struct task *t)
 		return false;
 	desc = kp_desc_get(text, "DESC");
 	return kp_str_eq(desc, t->pkg.desc);
+}
+
+static void stat_entry(const struct kp_local *local, const struct task *t,
+		       struct stat *ret)
+{
+	const struct kp_local_pkg *pkg = kp_local_find(local, t->pkg.name);
+	_cleanup_free_ char *dir = pkg ? kp_local_dir(pkg) : NULL;
+
+	if (!dir || fstatat(local->fd, dir, ret, AT_SYMLINK_NOFOLLOW) < 0)
+		*ret = (struct stat){ 0 };
+}
+
+/* Has libalpm left alone what was there as it is to be? It makes an entry anew. */
+static bool is_untouched(const struct kp_local *local, const struct task *t)
+{
+	struct stat now;
+
+	stat_entry(local, t, &now);
+	return t->before.st_ino && now.st_ino == t->before.st_ino &&
+	       now.st_ctim.tv_sec == t->before.st_ctim.tv_sec &&
+	       now.st_ctim.tv_nsec == t->before.st_ctim.tv_nsec;
 }
 
 /* Are its files on disk? */
@@ -135,7 +158,9 @@ static void tasks_load(struct kp_pkgdb *db, const struct kp_local *local,
 			rc = check_entries(local, t);
 		if (rc < 0)
 			c->result = KP_CHANGE_FAILED;
-		else if (!is_add(t) && is_done(local, t))
+		else if (is_done(local, t) && is_add(t))
+			stat_entry(local, t, &t->before);
+		else if (is_done(local, t))
 			c->result = KP_CHANGE_DONE;
 	}
 }
@@ -172,9 +197,11 @@ static void check_owner(const struct kp_local *local, struct tasks *tasks, struc
 	_cleanup_free_ char *text = NULL;
 
 	if (!owner->package || !strcmp(owner->package, t->pkg.name) ||
-	    is_erased(tasks, owner->package) || kp_strv_has(t->replaces, owner->package))
+	    kp_strv_has(t->replaces, owner->package))
 		return;
-	if (is_same_by_other_name(local, t, owner->package)) {
+	/* Erased by a transaction of its own, it would take the file with it. */
+	if (is_erased(tasks, owner->package) ||
+	    is_same_by_other_name(local, t, owner->package)) {
 		kp_strv_add(&t->replaces, owner->package);
 		return;
 	}
@@ -236,19 +263,26 @@ static void transaction_clear(struct kp_alpm_transaction *t)
 	kp_strv_free(t->broken);
 }
 
+static void add_remove(struct kp_alpm_transaction *tr, const char *name)
+{
+	/* libalpm refuses the second. */
+	if (!kp_strv_has(tr->removes, name))
+		kp_strv_add(&tr->removes, name);
+}
+
 static void add_task(struct kp_alpm_transaction *tr, const struct task *t)
 {
 	kp_strv_foreach(dir, t->broken)
 		kp_strv_add(&tr->broken, *dir);
 	if (!is_add(t)) {
-		kp_strv_add(&tr->removes, t->pkg.name);
+		add_remove(tr, t->pkg.name);
 		return;
 	}
 	kp_strv_add(&tr->files, t->change->file);
 	kp_strv_foreach(path, t->pkg.files)
 		kp_strv_add(&tr->overwrite, *path);
 	kp_strv_foreach(name, t->replaces)
-		kp_strv_add(&tr->removes, *name);
+		add_remove(tr, *name);
 }
 
 /* libalpm registers a package also when its files could not be written. What is not whole must
@@ -259,7 +293,8 @@ static void take_back(struct kp_pkgdb *db, const struct task *t, bool nested)
 	_cleanup_local_ struct kp_local local = { .fd = -1 };
 	struct kp_err err = KP_ERR_INIT;
 
-	if (!is_add(t) || kp_local_open(db, &local, NULL) < 0 || !is_done(&local, t))
+	if (!is_add(t) || kp_local_open(db, &local, NULL) < 0 || !is_done(&local, t) ||
+	    is_untouched(&local, t))
 		return;
 	kp_strv_add(&tr.removes, t->pkg.name);
 	if (kp_alpm_transaction_run(db, &tr, nested, &err) < 0)

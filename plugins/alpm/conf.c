@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * pacman.conf(5), as far as it says where things are: DBPath, LogFile and Include of the
- * section [options]. pacman keeps the first value that it sees.
+ * pacman.conf(5), as far as it says where things are: DBPath, LogFile, HookDir and Include of
+ * the section [options]. pacman keeps the first value that it sees, but all HookDirs.
  */
 #include <errno.h>
 #include <fnmatch.h>
@@ -22,6 +22,16 @@ static void take(char **to, const char *value)
 {
 	if (!*to && value[0] == '/')
 		*to = kp_path_join("/", value);
+}
+
+static void add_dirs(char ***to, const char *value)
+{
+	_cleanup_strv_ char **words = kp_strv_split(value, " ");
+
+	kp_strv_foreach(w, words) {
+		if (**w == '/')
+			kp_strv_add(to, *w);
+	}
 }
 
 void kp_pacman_conf_parse(struct kp_pacman_conf *conf, char *text,
@@ -48,6 +58,8 @@ void kp_pacman_conf_parse(struct kp_pacman_conf *conf, char *text,
 			take(&conf->dbpath, value);
 		else if (!strcmp(key, "LogFile"))
 			take(&conf->logfile, value);
+		else if (!strcmp(key, "HookDir"))
+			add_dirs(&conf->hookdirs, value);
 		else if (!strcmp(key, "Include") && value[0] == '/')
 			include(value, data);
 	}
@@ -103,11 +115,14 @@ void kp_pacman_conf_load(int root_fd, struct kp_pacman_conf *ret)
 	read_conf(&r, CONF);
 	take(&ret->dbpath, "/var/lib/pacman");
 	take(&ret->logfile, "/var/log/pacman.log");
+	if (!ret->hookdirs)
+		kp_strv_add(&ret->hookdirs, "/etc/pacman.d/hooks");
 }
 
 void kp_pacman_conf_clear(struct kp_pacman_conf *conf)
 {
 	free(conf->dbpath);
 	free(conf->logfile);
+	kp_strv_free(conf->hookdirs);
 	*conf = (struct kp_pacman_conf){ 0 };
 }

@@ -52,7 +52,7 @@ static int bind_all(void *handle, const char *soname, struct kp_err *err)
 int kp_libalpm_load(struct kp_err *err)
 {
 	static const char *const sonames[] = { "libalpm.so.16", "libalpm.so.15",
-					       "libalpm.so.13" };
+					       "libalpm.so.14", "libalpm.so.13" };
 	static void *handle;
 
 	/* Never unloaded: the libraries that it brings along do not all like that. */
@@ -65,7 +65,7 @@ int kp_libalpm_load(struct kp_err *err)
 	if (!handle)
 		return kp_err_set(err, -EOPNOTSUPP,
 				  "no libalpm that this version of kmodpkg knows can be "
-				  "loaded (%s, %s, %s)",
-				  sonames[0], sonames[1], sonames[2]);
+				  "loaded (%s to %s)",
+				  sonames[KP_ARRAY_SIZE(sonames) - 1], sonames[0]);
 	return 0;
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * libalpm, loaded when it is needed: pacman 6.0 has libalpm.so.13, 7.0 .so.15, 7.1 .so.16, and
- * which of them is on disk may change in the very transaction that runs us. The declarations are
- * those of its alpm.h and alpm_list.h, as far as used here; these calls, types and numbers
- * are the same in all three.
+ * libalpm, loaded when it is needed: pacman 6.0 has libalpm.so.13, 6.1 .so.14, 7.0 .so.15, 7.1
+ * .so.16, and which of them is on disk may change in the very transaction that runs us. The
+ * declarations are those of its alpm.h and alpm_list.h, as far as used here; these calls, types
+ * and numbers are the same in all of them (14 was not at hand to try).
  */
 #pragma once
 

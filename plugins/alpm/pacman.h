@@ -30,6 +30,7 @@ struct kp_pkgdb {
 /* conf.c: what pacman's configuration says of its places */
 struct kp_pacman_conf {
 	char *dbpath, *logfile; /* absolute paths; never NULL once loaded */
+	char **hookdirs; /* those that are named, or the default; the last one counts most */
 };
 /* What is not said, or cannot be read, is pacman's default. */
 void kp_pacman_conf_load(int root_fd, struct kp_pacman_conf *ret);
@@ -126,6 +127,11 @@ char *kp_alpm_pkgbase(int root_fd, const char *kernel);
 int kp_alpm_superseded(struct kp_pkgdb *db, const char *kernel, struct kp_err *err);
 int kp_alpm_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 			    struct kp_err *err);
+
+/* hooks.c: pkgdb.h's check_hooks() */
+int kp_alpm_check_hooks(struct kp_pkgdb *db,
+			void (*emit)(void *data, const char *what, const char *mend),
+			void *data, struct kp_err *err);
 
 /* write.c */
 int kp_alpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,

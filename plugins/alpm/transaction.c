@@ -151,8 +151,11 @@ static int take_lock(struct kp_pkgdb *db, struct alpm_handle *h, bool nested,
 	return 0;
 }
 
+/* 1: there is something to do, 0: there is nothing. */
 static int add_packages(struct alpm_handle *h, const struct kp_alpm_transaction *t)
 {
+	bool any = false;
+
 	kp_strv_foreach(file, t->files) {
 		struct alpm_pkg *pkg = NULL;
 
@@ -163,14 +166,16 @@ static int add_packages(struct alpm_handle *h, const struct kp_alpm_transaction 
 			alpm.pkg_free(pkg);
 			return -EPERM;
 		}
+		any = true;
 	}
 	kp_strv_foreach(name, t->removes) {
 		struct alpm_pkg *pkg = alpm.db_get_pkg(alpm.get_localdb(h), *name);
 
 		if (pkg && alpm.remove_pkg(h, pkg) < 0)
 			return -EPERM;
+		any |= pkg != NULL;
 	}
-	return 0;
+	return any;
 }
 
 static int drop_broken(struct kp_pkgdb *db, const struct kp_alpm_transaction *t,
@@ -212,6 +217,9 @@ static int run_locked(struct kp_pkgdb *db, struct alpm_handle *h,
 	if (rc < 0)
 		return rc;
 	rc = add_packages(h, t);
+	if (!rc)
+		return 0; /* alpm_trans_commit() takes that for an error */
+	rc = rc < 0 ? rc : 0;
 	if (!rc && alpm.trans_prepare(h, &data) < 0)
 		rc = -EPERM;
 	if (!rc) {

@@ -142,6 +142,12 @@ static int backend_owner(struct kp_pkgdb *db, const char *const *paths, size_t n
 	return rc < 0 ? rc : kp_dpkg_owner(db->root_fd, &st, paths, n, ret, err);
 }
 
+static const char *backend_install(struct kp_pkgdb *db)
+{
+	(void)db;
+	return "apt install";
+}
+
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
 	.abi = KP_PKGDB_ABI,
@@ -158,5 +164,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.settle = kp_dpkg_settle,
 	.suggest_headers = kp_dpkg_suggest_headers,
 	.check_hooks = kp_dpkg_check_hooks,
-	.install = "apt install",
+	.install = backend_install,
 };

@@ -14,6 +14,7 @@ static void backend_close(struct kp_pkgdb *db)
 		close(db->client_fd);
 	free(db->root);
 	free(db->dbpath);
+	kp_strv_free(db->erased);
 	free(db);
 }
 
@@ -37,8 +38,11 @@ static int backend_open(int root_fd, unsigned int flags, struct kp_pkgdb **ret,
 		db->root = kp_strf("/proc/self/fd/%d", root_fd);
 		db->dbpath = kp_rpm_foreign_dbpath(root_fd);
 	}
-	if (db->nested)
+	if (db->nested) {
 		kp_rpm_client_load(db);
+		/* of transaction.c */
+		db->erased = kp_strv_split(getenv("KMODPKG_RPM_ERASES") ?: "", " ");
+	}
 	*ret = db;
 	return 0;
 }
@@ -100,4 +104,6 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.write = kp_rpm_write,
 	.commit = kp_rpm_commit,
 	.suggest_headers = kp_rpm_suggest_headers,
+	.check_hooks = kp_rpm_check_hooks,
+	.install = kp_rpm_install,
 };

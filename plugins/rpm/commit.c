@@ -169,7 +169,7 @@ static int add_erase(rpmts ts, const struct instances *there)
 }
 
 /* Put a change into the transaction, or give it its result. */
-static void add_task(struct kp_rpm_session *s, struct task *t)
+static void add_task(const struct kp_pkgdb *db, struct kp_rpm_session *s, struct task *t)
 {
 	_cleanup_instances_ struct instances there = { 0 };
 	_cleanup_header_ Header h = NULL;
@@ -187,6 +187,9 @@ static void add_task(struct kp_rpm_session *s, struct task *t)
 			return;
 		}
 	}
+	/* That waits until it is done, and has to find the package as it is. */
+	if (kp_strv_has(db->erased, t->name))
+		return;
 	instances_load(s->ts, t->name, &there);
 	if (is_done(t, &there)) {
 		c->result = KP_CHANGE_DONE;
@@ -359,7 +362,7 @@ static int round_once(struct commit *c, struct kp_err *err)
 
 		t->running = false;
 		if (t->change->result == KP_CHANGE_PENDING)
-			add_task(&s, t);
+			add_task(c->db, &s, t);
 		n_running += t->running;
 		rc = kp_rpm_check(&s, err);
 	}

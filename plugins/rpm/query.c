@@ -274,9 +274,7 @@ int kp_rpm_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 					     "kernel" };
 	struct kp_owner owners[KP_ARRAY_SIZE(files)] = { 0 };
 	_cleanup_strv_ char **paths = NULL;
-	_cleanup_free_ char *suse = kp_rpm_expand(db, "%{?suse_version}");
-	bool dnf = kp_exists_in(db->root_fd, "/usr/bin/dnf"),
-	     zypper = kp_exists_in(db->root_fd, "/usr/bin/zypper");
+	enum kp_rpm_frontend frontend = kp_rpm_frontend(db);
 	int rc;
 
 	for (size_t i = 0; i < KP_ARRAY_SIZE(files); i++)
@@ -289,11 +287,10 @@ int kp_rpm_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 		if (!owners[i].package)
 			continue;
 		package = headers_package(owners[i].package);
-		/* Both may be there; each system has one that its people use. */
-		if (zypper && (*suse || !dnf))
+		if (frontend == KP_RPM_ZYPPER)
 			*ret = kp_strf("zypper install %s=%s", package,
 				       owners[i].version);
-		else if (dnf)
+		else if (frontend == KP_RPM_DNF)
 			*ret = kp_strf("dnf install %s-%s", package, owners[i].version);
 		else
 			rc = -ENOENT;

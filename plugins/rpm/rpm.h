@@ -31,6 +31,7 @@ struct kp_pkgdb {
 	bool nested;  /* KP_OPEN_NESTED */
 	pid_t client; /* nested: the process whose transaction it is */
 	int client_fd; /* pidfd of it, -1: none */
+	char **erased; /* nested: packages that it is going to erase itself */
 };
 
 KP_DEFINE_CLEANUP(Header, headerFree);
@@ -107,6 +108,15 @@ int kp_rpm_owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 		 struct kp_owner *ret, struct kp_err *err);
 int kp_rpm_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 			   struct kp_err *err);
+
+/* hooks.c: pkgdb.h's check_hooks() and install() */
+int kp_rpm_check_hooks(struct kp_pkgdb *db,
+		       void (*emit)(void *data, const char *what, const char *mend),
+		       void *data, struct kp_err *err);
+const char *kp_rpm_install(struct kp_pkgdb *db);
+/* What people of this system install packages with. */
+enum kp_rpm_frontend { KP_RPM_NONE, KP_RPM_DNF, KP_RPM_ZYPPER };
+enum kp_rpm_frontend kp_rpm_frontend(struct kp_pkgdb *db);
 
 /* header.c: the header of a package that is to be written */
 

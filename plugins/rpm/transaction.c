@@ -59,6 +59,7 @@ void *rpmPluginGetData(rpmPlugin plugin);
 	X(rpmtsNElements)                                                                \
 	X(rpmtsElement)                                                                  \
 	X(rpmteType)                                                                     \
+	X(rpmteN)                                                                        \
 	X(rpmteFiles)                                                                    \
 	X(rpmteDBInstance)                                                               \
 	X(rpmteFailed)                                                                   \
@@ -80,6 +81,7 @@ struct transaction {
 	bool active; /* between tsm_pre and tsm_post of a run that changes this system */
 	bool installs;	/* something that concerns us */
 	bool removes;	/* something that concerns us */
+	char *erases;	/* packages of ours, as a variable for kmodpkg; NULL: none */
 	bool installed; /* the modules for what it installs were seen to */
 	int next;	/* elements before this one are done with */
 };
@@ -133,8 +135,11 @@ static rpmRC init(rpmPlugin plugin, rpmts ts)
 /* Called also when init() refused. */
 static void cleanup(rpmPlugin plugin)
 {
-	if (rpm.found)
-		free(rpm.rpmPluginGetData(plugin));
+	struct transaction *t = rpm.found ? rpm.rpmPluginGetData(plugin) : NULL;
+
+	if (t)
+		free(t->erases);
+	free(t);
 }
 
 static bool starts_with(const char *s, const char *prefix)
@@ -165,6 +170,24 @@ static bool concerns_us(rpmte te)
 	return found;
 }
 
+/* rpm erases last, and fails where it does not find the very package that it began with. So
+ * what it is going to erase of ours must not be upgraded before: the backend leaves those alone
+ * that the variable names. */
+static void note_erased(struct transaction *t, rpmte te)
+{
+	const char *name = rpm.rpmteN(te);
+	char *longer;
+
+	/* others' as well, which hurts nobody */
+	if (!name || !starts_with(name, "kmod-") || !concerns_us(te))
+		return;
+	if (asprintf(&longer, "%s %s",
+		     t->erases ? t->erases : "KMODPKG_RPM_ERASES=", name) < 0)
+		return;
+	free(t->erases);
+	t->erases = longer;
+}
+
 static rpmRC tsm_pre(rpmPlugin plugin, rpmts ts)
 {
 	/* No files change on this system: those who make an image with --justdb, or work on
@@ -175,6 +198,7 @@ static rpmRC tsm_pre(rpmPlugin plugin, rpmts ts)
 	const char *root = rpm.rpmtsRootDir(ts);
 	int n = rpm.rpmtsNElements(ts);
 
+	free(t->erases);
 	*t = (struct transaction){ .ts = ts };
 	if ((rpm.rpmtsFlags(ts) & skip) || !root || strcmp(root, "/") != 0)
 		return RPMRC_OK;
@@ -187,13 +211,15 @@ static rpmRC tsm_pre(rpmPlugin plugin, rpmts ts)
 			t->installs = concerns_us(te);
 		else if (type == TR_REMOVED && !t->removes)
 			t->removes = concerns_us(te);
+		if (type == TR_REMOVED)
+			note_erased(t, te);
 	}
 	return RPMRC_OK;
 }
 
 /* The mask and dispositions are the transaction's, which must not be interrupted; the
  * child can be. */
-static int spawn(char *const argv[], pid_t *ret)
+static int spawn(char *const argv[], char *const env[], pid_t *ret)
 {
 	posix_spawn_file_actions_t files;
 	posix_spawnattr_t attr;
@@ -223,18 +249,36 @@ static int spawn(char *const argv[], pid_t *ret)
 		rc = posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK |
 							     POSIX_SPAWN_SETSIGDEF);
 	if (!rc)
-		rc = posix_spawn(ret, argv[0], &files, &attr, argv, environ);
+		rc = posix_spawn(ret, argv[0], &files, &attr, argv, env);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&files);
 	return rc;
 }
 
-/* Run kmodpkg and wait. It reports its own failures; only what it cannot is said here. */
-static void run(char *const argv[])
+/* Our environment and VARIABLE (may be NULL), to be freed; NULL: out of memory. */
+static char **environment_with(char *variable)
 {
-	pid_t pid;
-	int rc = spawn(argv, &pid), status = 0;
+	size_t n = 0;
+	char **env;
 
+	while (environ[n])
+		n++;
+	env = calloc(n + 2, sizeof(*env));
+	if (env) {
+		memcpy(env, environ, n * sizeof(*env));
+		env[n] = variable;
+	}
+	return env;
+}
+
+/* Run kmodpkg and wait. It reports its own failures; only what it cannot is said here. */
+static void run(char *const argv[], char *variable)
+{
+	char **env = environment_with(variable);
+	pid_t pid;
+	int rc = env ? spawn(argv, env, &pid) : ENOMEM, status = 0;
+
+	free(env);
 	/* Removed, by this transaction perhaps, while the plugin stays loaded. */
 	if (rc == ENOENT)
 		return;
@@ -267,8 +311,8 @@ static bool all_installed(struct transaction *t, rpmte failed)
 	for (; t->next < n; t->next++) {
 		rpmte te = rpm.rpmtsElement(t->ts, t->next);
 
-		if (rpm.rpmteType(te) == TR_ADDED && te != failed && !rpm.rpmteFailed(te) &&
-		    !rpm.rpmteDBInstance(te))
+		if (rpm.rpmteType(te) == TR_ADDED && te != failed &&
+		    !rpm.rpmteFailed(te) && !rpm.rpmteDBInstance(te))
 			return false;
 	}
 	return true;
@@ -284,7 +328,7 @@ static rpmRC psm_post(rpmPlugin plugin, rpmte te, int res)
 	    !all_installed(t, res == RPMRC_OK ? NULL : te))
 		return RPMRC_OK;
 	t->installed = true;
-	run((char *const *)argv);
+	run((char *const *)argv, t->erases);
 	return RPMRC_OK;
 }
 
@@ -302,10 +346,10 @@ static rpmRC tsm_post(rpmPlugin plugin, rpmts ts, int res)
 	/* Also after psm_post: scriptlets came since, and what was not to be erased before is
 	 * now. A sync that finds nothing to do costs next to nothing here. */
 	if (t->installs || t->removes)
-		run((char *const *)sync);
+		run((char *const *)sync, NULL);
 	else if (access("/var/lib/kmodpkg/queue", F_OK) == 0 ||
 		 access("/var/lib/kmodpkg/unsettled", F_OK) == 0)
-		run((char *const *)drain);
+		run((char *const *)drain, NULL);
 	return RPMRC_OK;
 }
 

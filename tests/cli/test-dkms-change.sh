@@ -333,3 +333,25 @@ test_dkms_install_in_foreign_trees()
 	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
 		fail 'the module stayed'
 }
+
+# What is done to one version leaves the other, which is installed, alone.
+test_dkms_unbuild_another_version_in_foreign_trees()
+{
+	new_system
+	new_module hello 1.0
+	new_module hello 2.0
+	mkdir -p "$root"/tmp/image/lib "$root"/tmp/tree
+	cp -a "$root"/lib/modules "$root"/tmp/image/lib/
+	set -- --dkmstree /tmp/tree --installtree /tmp/image/lib/modules
+	dkms_gives 0 build hello/1.0 -k "$K1" "$@"
+	dkms_gives 0 install hello/2.0 -k "$K1" "$@"
+	dkms_gives 0 remove hello/1.0 --all "$@"
+	status_is "$@" <<<"hello/2.0, $K1, $A: installed"
+	dkms_gives 0 unbuild hello/2.0 --all "$@"
+	status_is "$@" <<<'hello/2.0: added'
+	dkms_gives 0 install hello/2.0 -k "$K1" "$@"
+	status_is "$@" <<<"hello/2.0, $K1, $A: installed"
+	dkms_gives 0 remove hello/2.0 --all "$@"
+	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module stayed'
+}

@@ -150,6 +150,85 @@ test_dkms_remove_and_add_of_a_tree_that_nobody_owns()
 	there /usr/src/hello-1.0
 }
 
+# The same of a package that keeps its tree elsewhere: what it brings now is what counts.
+test_dkms_remove_and_add_of_a_directory()
+{
+	ours || return 0
+	new_system
+	tree_at "$root"/opt/hello hello 1.0
+	dkms_gives 0 install /opt/hello -k "$K1"
+	lock_is must-defer
+	dkms_gives 0 remove -m hello -v 1.0 --all
+	echo '/* newer */' >>"$root"/opt/hello/hello.c
+	dkms_gives 0 add /opt/hello
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	grep -q newer "$root"/usr/src/hello-1.0/hello.c || fail 'the tree is the old one'
+	end_transaction
+	is_owned hello "$K1"
+	status_is hello/1.0 -k "$K1" <<<"hello/1.0, $K1, $A: installed"
+	# All in one step, and twice.
+	lock_is must-defer
+	dkms_gives 0 remove -m hello -v 1.0 --all
+	echo '/* newest */' >>"$root"/opt/hello/hello.c
+	dkms_gives 0 install /opt/hello -k "$K1"
+	dkms_gives 0 install /opt/hello -k "$K1"
+	grep -q newest "$root"/usr/src/hello-1.0/hello.c || fail 'the tree is the old one'
+	end_transaction
+	is_owned hello "$K1"
+}
+
+# As the postinst of a module's package on Debian runs it, with what dpkg's lock lets us do.
+common_postinst()
+{
+	cp "$KP_HOOKS"/dpkg/common.postinst "$root"/tmp/
+	KMODPKG_PLUGIN_DIR=/plugins chroot "$root" /bin/sh /tmp/common.postinst "$@" \
+		>"$T"/out 2>"$T"/err </dev/null ||
+		fail "common.postinst $* ended with $?: $(cat "$T"/err)"
+}
+
+test_dkms_common_postinst_with_an_archive()
+{
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	mkdir -p "$root"/usr/share/hello-dkms
+	dkms_gives 0 add hello/1.0
+	set -- --archive /usr/share/hello-dkms/hello-1.0.dkms.tar.gz --source-only
+	dkms_gives 0 mktarball hello/1.0 "$@"
+	dkms_gives 0 remove hello/1.0 --all
+	rm -r "$root"/usr/src/hello-1.0
+	lock_is must-defer
+	common_postinst hello 1.0 /usr/share/hello-dkms
+	end_transaction
+	there /usr/src/hello-1.0/hello.c /var/lib/dkms/hello/1.0/source
+	# A new package of the same version has another archive.
+	tree_at "$root"/tmp/new/dkms_source_tree hello 1.0
+	: >"$root"/tmp/new/dkms_source_tree/newer
+	mkdir "$root"/tmp/new/dkms_main_tree
+	tar -C "$root"/tmp/new -czf "$root"/usr/share/hello-dkms/hello-1.0.dkms.tar.gz .
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	common_postinst hello 1.0 /usr/share/hello-dkms
+	# Configured once more.
+	common_postinst hello 1.0 /usr/share/hello-dkms
+	end_transaction
+	there /usr/src/hello-1.0/newer /var/lib/dkms/hello/1.0/source
+}
+
+# DKMS's configuration may have its tree anywhere.
+test_dkms_common_postinst_with_another_tree()
+{
+	ours || return 0
+	new_system
+	new_module hello 1.0
+	echo 'dkms_tree=/srv/dkms' >>"$root"/etc/dkms/framework.conf
+	dkms_gives 0 add hello/1.0
+	there /srv/dkms/hello/1.0/source
+	lock_is must-defer
+	common_postinst hello 1.0 /usr/share/hello-dkms
+	end_transaction
+}
+
 test_dkms_remove_of_one_kernel_in_a_transaction()
 {
 	ours_only || return 0

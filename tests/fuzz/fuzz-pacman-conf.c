@@ -23,5 +23,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	kp_pacman_conf_parse(&conf, text, include, NULL);
 	assert(!conf.dbpath || (conf.dbpath[0] == '/' && !strchr(conf.dbpath, '\n')));
 	assert(!conf.logfile || conf.logfile[0] == '/');
+	kp_strv_foreach(dir, conf.hookdirs)
+		assert(**dir == '/' && !strchr(*dir, ' '));
 	return 0;
 }

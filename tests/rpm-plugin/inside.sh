@@ -86,8 +86,8 @@ printed_nothing()
 		say_failed "$name: something was said"
 }
 
-# package NAME VERSION FILE... [-- LINE...]: make $rpms/NAME-VERSION.rpm with these files and
-# lines of the spec file. It owns the directories of the files too.
+# [preamble=LINE] package NAME VERSION FILE... [-- LINE...]: make $rpms/NAME-VERSION.rpm with
+# these files and lines of the spec file. It owns the directories of the files too.
 package()
 {
 	local p=$1 v=$2
@@ -96,7 +96,7 @@ package()
 		# zypper takes a system without glibc for a broken one.
 		printf '%s\n' 'Provides: glibc, /bin/sh' "Name: $p" "Version: $v" 'Release: 1' 'Summary: for tests' \
 			'License: GPL-2.0-or-later' 'BuildArch: noarch' 'AutoReqProv: no' \
-			'%description' 'For tests.' '%install'
+			"${preamble:-}" '%description' 'For tests.' '%install'
 		while [ $# -gt 0 ] && [ "$1" != -- ]; do
 			printf '%s\n' "$1" >>/tmp/list
 			shift
@@ -122,6 +122,9 @@ make_packages()
 	package kernel 6.9.9 /lib/modules/6.9.9/modules.order -- '%posttrans -p <lua>' "$posttrans"
 	package kernel-broken 6.9.10 /lib/modules/6.9.10/modules.order -- '%pre -p <lua>' 'error("no")'
 	package kernel-usr 6.9.11 /usr/lib/modules/6.9.11/modules.order
+	package kmod-hello-6.9.9 1.0 /lib/modules/6.9.9/updates/hello.ko
+	preamble='Obsoletes: kmod-hello-6.9.9' package kernel-instead 6.9.12 \
+		/lib/modules/6.9.12/modules.order -- '%posttrans -p <lua>' "$posttrans"
 	package hello 1.0 /usr/src/hello-1.0/hello.c
 	package hello 2.0 /usr/src/hello-2.0/hello.c
 	package plain 1.0 /opt/plain/plain
@@ -173,6 +176,16 @@ run rpm -U $rpms/hello-2.0.rpm
 called "$install" "$finish"
 saw 1 'usr/src/hello-1.0 usr/src/hello-2.0 '
 saw_not 2 usr/src/hello-1.0
+
+test_is 'a package of ours that the transaction is going to erase is named'
+# shellcheck disable=SC2016
+echo 'echo "erases $KMODPKG_RPM_ERASES" >>/run/calls' >/run/behave
+rpm -U --noplugins $rpms/kmod-hello-6.9.9-1.0.rpm 2>/dev/null
+run rpm -U $rpms/kernel-instead-6.9.12.rpm
+called "$install" 'erases  kmod-hello-6.9.9' posttrans "$finish" 'erases '
+run_fails rpm -q kmod-hello-6.9.9
+rm /run/behave
+erase kernel-instead
 
 test_is 'what is removed is gone when kmodpkg is called'
 run rpm -e kernel hello

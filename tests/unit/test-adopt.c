@@ -393,6 +393,29 @@ static void in_tree_modules_that_are_back_already(void **state)
 	assert_false(test_exists(s, ARCHIVE));
 }
 
+/* DKMS moved a package's module away and put its own under the same name. */
+static void in_tree_modules_that_dkms_wrote_over(void **state)
+{
+	struct test_system *s = test_system(state);
+	_cleanup_free_ char *built = tree_file(s, "hello", "1.0", K1, "hello.ko");
+	_cleanup_free_ char *text = NULL;
+
+	test_register(s, "hello", "1.0", NULL);
+	dkms_build(s, "hello", "1.0", K1, K1);
+	copy_file(s, built, INTREE);
+	TEST_TRY(kp_view_set(s->ctx, "hello", K1, "1.0", err));
+	test_own(s, "kmod-hello", INTREE);
+	test_put(&s->root, ARCHIVE, "the package's");
+	test_put(&s->root, ARCHIVE ".origin", INTREE "\n");
+	assert_found(s, "leave hello/1.0 " K1 ": hello.ko is not installed, though DKMS "
+			"has it as installed\n"
+			"leave hello " K1 ": DKMS's module lies in the place of " INTREE
+			", which is kept as " ARCHIVE "\n");
+	adopt(s);
+	text = test_get(&s->root, ARCHIVE);
+	assert_string_equal(text, "the package's");
+}
+
 static void archived_modules_that_are_nobodys(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -466,6 +489,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(a_dead_kernel_with_something_else),
 		SYSTEM_TEST(in_tree_modules_go_back),
 		SYSTEM_TEST(in_tree_modules_that_are_back_already),
+		SYSTEM_TEST(in_tree_modules_that_dkms_wrote_over),
 		SYSTEM_TEST(archived_modules_that_are_nobodys),
 		SYSTEM_TEST(scratch_of_builds_goes),
 		SYSTEM_TEST(names_that_are_none),

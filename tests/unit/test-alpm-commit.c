@@ -302,6 +302,66 @@ static void test_heals_a_broken_entry(void **state)
 	assert_done(&o, 1);
 	assert_sound(r);
 	assert_ko(r, DIR "a.ko", "a1");
+
+	/* one that is to go */
+	put(r, LOCAL "kmod-b-linux-1_6.1.0_arch1_1-1/mtree", "");
+	c = erase("kmod-b-linux");
+	o = commit(r, &c, 1);
+	assert_done(&o, 1);
+	assert_false(kp_exists_in(r->fd, LOCAL "kmod-b-linux-1_6.1.0_arch1_1-1"));
+}
+
+/* One module instead of another, with a file of the same name; and another change that sinks the
+ * transaction of them all. */
+static void test_file_of_what_is_erased(void **state)
+{
+	struct root *r = *state;
+	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "a1");
+	_cleanup_free_ char *old = simple_package(r, "b", "1", KERNEL, "old");
+	_cleanup_free_ char *new = NULL, *name = NULL;
+	_cleanup_package_ struct package p;
+	struct kp_change c = add(old), changes[3];
+	struct outcome o = commit(r, &c, 1);
+
+	assert_done(&o, 1);
+	package_init(&p, "b-open", "1", KERNEL);
+	add_file(&p, DIR "b.ko", "new");
+	assert_int_equal(write_into(r, &p, "/out", &new, &name, NULL), 0);
+	changes[0] = add(a);
+	changes[1] = add(new);
+	changes[2] = erase("kmod-b-linux");
+	put(r, DIR "a.ko/x", "");
+	o = commit(r, changes, 3);
+	assert_int_equal(o.result[0], KP_CHANGE_FAILED);
+	assert_int_equal(o.result[1], KP_CHANGE_DONE);
+	assert_int_equal(o.result[2], KP_CHANGE_DONE);
+	assert_ko(r, DIR "b.ko", "new");
+	assert_sound(r);
+	ASSERT_PACMAN(r, "kmod-b-open-linux 1_6.1.0_arch1_1-1\n", "-Q");
+
+	/* and as it goes usually */
+	changes[0] = add(old);
+	changes[1] = erase(name);
+	o = commit(r, changes, 2);
+	assert_done(&o, 2);
+	assert_ko(r, DIR "b.ko", "old");
+	assert_sound(r);
+}
+
+/* That what is there cannot be installed again is no reason to lose it. */
+static void test_refused_again_is_kept(void **state)
+{
+	struct root *r = *state;
+	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "a1");
+	struct kp_change c = add(a);
+	struct outcome o = commit(r, &c, 1);
+
+	assert_done(&o, 1);
+	put_package(r, "enemy", "1-1", "x\n\n%CONFLICTS%\nkmod-a-linux", "usr/\n");
+	o = commit(r, &c, 1);
+	assert_int_equal(o.result[0], KP_CHANGE_FAILED);
+	assert_ko(r, DIR "a.ko", "a1");
+	ASSERT_PACMAN(r, "kmod-a-linux 1_6.1.0_arch1_1-1\n", "-Q");
 }
 
 static void small_tree(struct root *r)
@@ -368,6 +428,8 @@ int main(void)
 		TEST(test_needed_by_another),
 		TEST(test_other_name_of_the_same),
 		TEST(test_heals_a_broken_entry),
+		TEST(test_file_of_what_is_erased),
+		TEST(test_refused_again_is_kept),
 		TEST(test_full_disk),
 		TEST(test_read_only),
 	};

@@ -135,6 +135,17 @@ static void links_lead_nowhere_else(void **state)
 		{ "l/evil", AE_IFREG, NULL, "x", 0 },
 		{ NULL, 0, NULL, NULL, 0 },
 	};
+	/* Links that stay each by its text, and lead out together. */
+	static const struct member chain[] = {
+		{ "d/e/top", AE_IFLNK, "../..", NULL, 0 },
+		{ "l", AE_IFLNK, "d/e/top/..", NULL, 0 },
+		{ NULL, 0, NULL, NULL, 0 },
+	};
+	static const struct member below[] = {
+		{ "d", AE_IFLNK, ".", NULL, 0 },
+		{ "d/l", AE_IFLNK, "..", NULL, 0 },
+		{ NULL, 0, NULL, NULL, 0 },
+	};
 	/* Stays by its text, and would not where "d" became a link meanwhile. */
 	static const struct member twice[] = {
 		{ "d/e", AE_IFDIR, NULL, NULL, 0 },
@@ -143,13 +154,15 @@ static void links_lead_nowhere_else(void **state)
 		{ NULL, 0, NULL, NULL, 0 },
 	};
 	_cleanup_root_ struct test_root root = test_root_new();
-	_cleanup_close_ int fd = make(&root, through), fd2 = -1;
+	const struct member *const bad[] = { through, twice, chain, below };
 
 	(void)state;
-	assert_int_equal(unpack(&root, fd, NULL), 0);
-	assert_true(kp_exists_in(root.fd, "/out/d/evil"));
-	fd2 = make(&root, twice);
-	assert_int_equal(unpack(&root, fd2, NULL), -EINVAL);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
+		_cleanup_close_ int fd = make(&root, bad[i]);
+
+		assert_int_equal(unpack(&root, fd, NULL), -EINVAL);
+	}
+	assert_false(kp_exists_in(root.fd, "/out/d/evil"));
 	assert_false(kp_exists_in(root.fd, "/evil"));
 }
 

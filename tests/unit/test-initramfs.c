@@ -151,6 +151,48 @@ static void preset_text(void **state)
 		assert_string_equal(images[i], expect[i]);
 }
 
+/* What is not made any more stays as old as it is. */
+static void preset_names(void **state)
+{
+	static const struct {
+		const char *presets;
+		bool all;
+	} cases[] = {
+		{ "PRESETS=('default')", false },
+		{ "PRESETS=( default )#", false },
+		{ "PRESETS=(x)\nPRESETS=(\"default\" 'other')", false },
+		{ "#PRESETS=('default')", true },
+		{ "PRESETS=('default' 'fallback')", true },
+		{ "PRESETS=($some)", true },
+		{ "PRESETS=(", true },
+		{ "PRESETS=('default'", true },
+		{ "PRESETS=", true },
+		{ "PRESETS=()", true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *text =
+			kp_strf("default_image=/boot/a\n%s\nfallback_image=/boot/b\n",
+				cases[i].presets);
+		_cleanup_strv_ char **images = NULL;
+
+		kp_initramfs_preset_parse(text, strlen(text), &images);
+		assert_int_equal(kp_strv_len(images), cases[i].all ? 2 : 1);
+		assert_string_equal(images[0], "/boot/a");
+	}
+}
+
+static void preset_with_nul(void **state)
+{
+	static const char text[] = "PRESETS=(a\0b)\na_image=/boot/a";
+	_cleanup_strv_ char **images = NULL;
+
+	(void)state;
+	kp_initramfs_preset_parse(text, sizeof(text) - 1, &images);
+	assert_int_equal(kp_strv_len(images), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -159,6 +201,8 @@ int main(void)
 		LIVE(dracut_by_package),
 		LIVE(kernel_install),
 		cmocka_unit_test(preset_text),
+		cmocka_unit_test(preset_names),
+		cmocka_unit_test(preset_with_nul),
 	};
 
 	in_overlay = enter_overlay();

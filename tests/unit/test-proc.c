@@ -502,6 +502,23 @@ static void waiting_goes_on_after_signals(void **state)
 	assert_true(signals_seen > 1);
 }
 
+static int run_without_readers(void)
+{
+	int fds[2];
+
+	if (pipe(fds) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[1], 2) < 0)
+		return 1;
+	close(fds[0]);
+	return kp_proc_run(&(struct kp_proc){ .argv = SH("echo out; echo err >&2") },
+			   NULL, NULL) < 0;
+}
+
+static void output_that_nobody_reads(void **state)
+{
+	(void)state;
+	in_child(run_without_readers);
+}
+
 static void wait_for_nobody(void **state)
 {
 	struct kp_err err = KP_ERR_INIT;
@@ -534,6 +551,7 @@ int main(void)
 		cmocka_unit_test(capture_gives_output_of_failures),
 		cmocka_unit_test(capture_does_not_wait_for_daemons),
 		cmocka_unit_test(waiting_goes_on_after_signals),
+		cmocka_unit_test(output_that_nobody_reads),
 		cmocka_unit_test(wait_for_nobody),
 	};
 

@@ -218,6 +218,36 @@ static void test_add_and_erase_together(void **state)
 	assert_clean();
 }
 
+/* The client erases the package itself, later. */
+static void test_what_the_transaction_erases_is_left_to_it(void **state)
+{
+	_cleanup_free_ char *one = NULL, *two = NULL, *other = NULL;
+	struct kp_change changes[3] = { 0 };
+	struct kp_pkgdb *db;
+
+	test_system(state);
+	one = make_package("hello", "1.0", K1, KO, "one");
+	two = make_package("hello", "2.0", K1, KO, "two");
+	other = make_package("other", "1.0", K1, DIR1 "other.ko", "other");
+	commit_add(one);
+	setenv("KMODPKG_RPM_ERASES", " kmod-x-" K1 " kmod-hello-" K1, 1);
+	TEST_TRY(ops->open(sys.s->root.fd, KP_OPEN_NESTED, &db, err));
+	unsetenv("KMODPKG_RPM_ERASES");
+	changes[0].file = two;
+	changes[1].file = other;
+	changes[2].kind = KP_CHANGE_ERASE;
+	changes[2].name = "kmod-hello-" K1;
+	assert_int_equal(ops->commit(db, changes, 3, NULL), 0);
+	ops->close(db);
+	assert_int_equal(changes[0].result, KP_CHANGE_PENDING);
+	assert_int_equal(changes[1].result, KP_CHANGE_DONE);
+	assert_int_equal(changes[2].result, KP_CHANGE_PENDING);
+	assert_content(KO, "one");
+	DO("/usr/bin/rpm", "-V", "kmod-hello-" K1);
+	commit_add(two);
+	assert_content(KO, "two");
+}
+
 static void test_files_that_lie_there_are_taken(void **state)
 {
 	_cleanup_free_ char *a = NULL;
@@ -386,6 +416,7 @@ int main(int argc, char **argv)
 		RPM_TEST(test_one_bad_of_three),
 		RPM_TEST(test_bad_files),
 		RPM_TEST(test_add_and_erase_together),
+		RPM_TEST(test_what_the_transaction_erases_is_left_to_it),
 		RPM_TEST(test_files_that_lie_there_are_taken),
 		RPM_TEST(test_others_of_our_names),
 		RPM_TEST(test_what_others_need_stays),

@@ -348,6 +348,48 @@ static void tombstone(void **state)
 	assert_false(test_exists(s, "/var/lib/dkms/hello"));
 }
 
+/* A fork of a module instead of it, whose files are called the same. */
+static struct test_system *replaced(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_register(s, "fork", "1.0", NULL);
+	test_publish(s, "fork", "1.0", K1, "hello", NULL);
+	test_publish(s, "fork", "1.0", K2, "hello", NULL);
+	test_bury(s, "hello", "1.0");
+	assert_int_equal(kp_source_unregister(s->ctx, "hello", "1.0", NULL), 0);
+	return s;
+}
+
+static void file_of_what_goes(void **state)
+{
+	struct test_system *s = replaced(state);
+
+	test_sync(s);
+	assert_int_equal(s->result.failed, 0);
+	assert_int_equal(s->result.erased, 2);
+	assert_int_equal(s->result.installed, 2);
+	assert_true(test_exists(s, "/lib/modules/" K1 "/updates/dkms/hello.ko"));
+	assert_true(test_exists(s, "/var/lib/fakedb/packages/kmod-fork-" K1));
+	test_assert_settled(s);
+}
+
+/* Where it cannot go now, that is said once. */
+static void file_of_what_goes_deferred(void **state)
+{
+	struct test_system *s = replaced(state);
+
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	assert_int_equal(s->result.failed, 2);
+	assert_non_null(strstr(s->result.failures[0], "belongs to package kmod-hello-"));
+	test_fake(s, "lock", "can-commit");
+	test_sync(s);
+	assert_int_equal(s->result.failed, 0);
+	assert_true(test_exists(s, "/lib/modules/" K1 "/updates/dkms/hello.ko"));
+	test_assert_settled(s);
+}
+
 static void excluded(void **state)
 {
 	struct test_system *s = installed(state);
@@ -460,6 +502,8 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(empty_var_lib_dkms),
 		SYSTEM_TEST(empty_var_lib_dkms_of_nobody),
 		SYSTEM_TEST(tombstone),
+		SYSTEM_TEST(file_of_what_goes),
+		SYSTEM_TEST(file_of_what_goes_deferred),
 		SYSTEM_TEST(excluded),
 		SYSTEM_TEST(autoinstall_taken_back),
 		SYSTEM_TEST(no_autoinstall),

@@ -23,7 +23,7 @@
 #include <kmodpkg/err.h>
 #include <kmodpkg/pkg.h>
 
-#define KP_PKGDB_ABI 2
+#define KP_PKGDB_ABI 3
 #define KP_PKGDB_SYMBOL "kp_pkgdb_ops"
 
 struct kp_pkgdb; /* the backend's own */
@@ -143,6 +143,6 @@ struct kp_pkgdb_ops {
 			   void (*emit)(void *data, const char *what, const char *mend),
 			   void *data, struct kp_err *err);
 	/* Optional (NULL): what a person types in front of a package's name to have it installed
-	 * ("apt install"). */
-	const char *install;
+	 * ("apt install"); the backend's own string, NULL: unknown. */
+	const char *(*install)(struct kp_pkgdb *db);
 };

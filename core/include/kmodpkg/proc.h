@@ -23,8 +23,8 @@ struct kp_proc {
 	const char *const *env;	 /* NAME=value..., NULL: kp_proc_default_env() */
 	const char *cwd;	 /* NULL: "/"; entered after setup() */
 	int in_fd;		 /* 0: /dev/null; else this descriptor */
-	int out_fd;		 /* 0: our stdout */
-	int err_fd;		 /* 0: our stderr */
+	int out_fd;		 /* 0: our stdout; /dev/null when nobody reads that any more */
+	int err_fd;		 /* 0: our stderr; likewise */
 	const int *keep_fds; /* further descriptors to pass on under the same number */
 	size_t n_keep_fds;
 	/* Called in the child after descriptors and signals are set, before exec. May

@@ -123,7 +123,7 @@ signatures_required()
 {
 	local source
 	source=$(source_file kmodpkg-hello)
-	sed -i 's/^SigLevel.*/SigLevel = Required/; s/^LocalFileSigLevel.*/LocalFileSigLevel = Optional/' /etc/pacman.conf
+	sed -i 's/^SigLevel.*/SigLevel = Required DatabaseNever/; s/^LocalFileSigLevel.*/LocalFileSigLevel = Optional/' /etc/pacman.conf
 	pac -U "$source"
 	assert_modules "$K1" kmodpkg_hello
 }

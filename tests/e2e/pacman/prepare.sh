@@ -23,7 +23,7 @@ chmod 755 "$work"
 # shellcheck disable=SC2153 # of that file
 KLTS=$K1-lts
 
-apt-get install -y pacman-package-manager makepkg libarchive-tools libjansson4 libmd0 libkmod2
+apt-get install -y pacman-package-manager makepkg libarchive-tools openssl libjansson4 libmd0 libkmod2
 
 # extract DIR K: the files of Debian's packages of a kernel and its headers.
 extract()

@@ -101,6 +101,24 @@ limit_with_requires()
 	assert_kernel_gone "$K2"
 }
 
+# The package for the kernel that goes is stale as well, and dnf erases it in the same transaction.
+scenario limit_with_requires_and_source kmodpkg
+limit_with_requires_and_source()
+{
+	echo 'depend_on_kernel = yes' >>/etc/kmodpkg/kmodpkg.conf
+	# shellcheck disable=SC2046
+	run rpm -i "$(source_rpm kmodpkg-hello)" $(kernel_rpms "$K1")
+	run dnf -y install "kernel-core-${K2%.x86_64}" "kernel-devel-${K2%.x86_64}"
+	run dnf -y install "kernel-core-${K3%.x86_64}" "kernel-devel-${K3%.x86_64}" \
+		"$(source_rpm kmodpkg-hello 1.1)"
+	assert_no_output 'erase failed'
+	assert_kernel_gone "$K1"
+	assert_generated "$K2" 1.1 kmodpkg-hello
+	assert_generated "$K3" 1.1 kmodpkg-hello
+	assert_posttrans "$K3" kmodpkg_hello
+	[ ! -e /var/lib/kmodpkg/queue ] || fail "something is queued"
+}
+
 # The headers of the same release in another package of it, with another content.
 scenario headers_upgraded hello
 headers_upgraded()
@@ -127,6 +145,6 @@ scenario kernel_reinstalled hello
 kernel_reinstalled()
 {
 	run dnf reinstall "kernel-core-${K1%.x86_64}" "kernel-devel-${K1%.x86_64}"
+	# The %preun of the one that goes has taken modules.dep away; %posttrans makes it anew.
 	assert_modules "$K1" kmodpkg_hello
-	assert_posttrans "$K1" kmodpkg_hello
 }
