@@ -122,8 +122,9 @@ static int ensure_added(struct dkms *d)
 		return rc;
 	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
 	case DKMS_IS_ADDED:
-		/* Removed by a script of this transaction: what is brought now counts. */
-		if (d->tree && !cli_is_registered(d->cli, d->module, d->version))
+		/* It may be another tree by now, or brought anew by the transaction that
+		 * removed it. */
+		if (d->tree)
 			return add_tree(d);
 		return cli_in_transaction(d->cli)
 			       ? cli_keep_source(d->cli, d->module, d->version)
