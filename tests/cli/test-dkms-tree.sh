@@ -42,6 +42,19 @@ test_dkms_tree_compression()
 	done
 }
 
+# For modules that use what others export.
+test_dkms_tree_symvers()
+{
+	new_system
+	new_module hello 1.0 'PRE_BUILD=make.sh'
+	script /usr/src/hello-1.0/make.sh 'echo x >Module.symvers'
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	built_files hello 1.0 "$K1" <<-END
+	Module.symvers
+	hello.ko
+	END
+}
+
 # Where the distribution puts them, whatever the conf says; elsewhere where that says.
 test_dkms_tree_places()
 {
