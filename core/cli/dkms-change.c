@@ -122,8 +122,9 @@ static int ensure_added(struct dkms *d)
 		return rc;
 	switch (dkms_registration(d->cli->ctx, d->module, d->version)) {
 	case DKMS_IS_ADDED:
-		/* Removed by a script of this transaction: what is brought now counts. */
-		if (d->tree && !cli_is_registered(d->cli, d->module, d->version))
+		/* It may be another tree by now, or brought anew by the transaction that
+		 * removed it. */
+		if (d->tree)
 			return add_tree(d);
 		return cli_in_transaction(d->cli)
 			       ? cli_keep_source(d->cli, d->module, d->version)
@@ -240,6 +241,16 @@ int dkms_broken(struct dkms *d)
 			d->module, d->version, d->module, d->version);
 }
 
+static bool has_link(const struct dkms *d)
+{
+	const struct kp_ctx *ctx = d->cli->ctx;
+	_cleanup_free_ char *link =
+		kp_strf("%s/%s/%s/source", ctx->dkms_tree, d->module, d->version);
+	struct stat st;
+
+	return kp_lstat_in(ctx->root_fd, link, &st) == 0;
+}
+
 static int check_added(struct dkms *d)
 {
 	int rc = need_version(d);
@@ -250,7 +261,8 @@ static int check_added(struct dkms *d)
 	case DKMS_IS_ADDED:
 		return 0;
 	case DKMS_IS_BROKEN:
-		return dkms_broken(d);
+		/* A package whose tree was deleted has to be removable. */
+		return cli_in_transaction(d->cli) && has_link(d) ? 0 : dkms_broken(d);
 	default:
 		return cli_fail(d->cli, DKMS_UNKNOWN, "%s/%s is not in the tree",
 				d->module, d->version);

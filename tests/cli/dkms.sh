@@ -196,6 +196,30 @@ gone()
 	done
 }
 
+# script FILE LINE...: a program of the shell.
+script()
+{
+	mkdir -p "$root${1%/*}"
+	printf '%s\n' '#!/bin/sh' "${@:2}" >"$root$1"
+	chmod 755 "$root$1"
+}
+
+# built_files NAME VERSION KERNEL: they are the lines on standard input.
+built_files()
+{
+	ls "$root/var/lib/dkms/$1/$2/$3/$A/module" >"$T"/out 2>&1 || true
+	expect out
+}
+
+# log_says NAME VERSION KERNEL LINE: one of the lines of what is built.
+log_says()
+{
+	# The log can be a link.
+	chroot "$root" cat "/var/lib/dkms/$1/$2/$3/$A/log/make.log" >"$T"/log 2>&1 || true
+	grep -qxE -- "$4" "$T"/log || fail "no line '$4' in the log of $1 for $3:
+$(cat "$T"/log)"
+}
+
 # The module file of NAME for kernel K, wherever the distribution has it; empty: none.
 module_file()
 {

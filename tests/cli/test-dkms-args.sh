@@ -207,3 +207,65 @@ test_dkms_bash_completion()
 	completes 'dkms status --templ' '--templatekernel'
 	completes 'dkms install -m ' 'hello/1.0 with-hyphen/2.0'
 }
+
+# One machine is all kernels', several are each kernel's own.
+test_dkms_machines()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 build hello/1.0 -k "$K1" -k "$K2" -a "$A"
+	dkms_gives 0 unbuild hello/1.0 -k "$K1" -a "$A" -k "$K2" --arch="$A"
+	dkms_gives 1 build hello/1.0 -k "$K1" -a "$A" -a "$A"
+	dkms_gives 0 build hello/1.0 -k "$K1/$A" -k "$K2/$A"
+	status_is -a "$A" <<-END
+	hello/1.0, $K1, $A: built
+	hello/1.0, $K2, $A: built
+	END
+	status_is -k "$K1" -a other <<<'hello/1.0: added'
+}
+
+# Several kernels: each is tried.
+test_dkms_kernels_one_of_which_fails()
+{
+	new_system
+	new_module hello 1.0 "BUILD_EXCLUSIVE_KERNEL=$K2"
+	dkms_gives "$(want several-kernels 77 0)" build hello/1.0 -k "$K1" -k "$K2"
+	status_is <<<"hello/1.0, $K2, $A: built"
+	dkms_gives 77 install hello/1.0 -k "$K2" -k "$K1"
+	installed hello "$K2"
+}
+
+# Without -k it is the running kernel, but not in a chroot.
+test_dkms_default_kernel()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives "$(want chroot 0 21)" build hello/1.0
+	new_kernel "$(uname -r)"
+	dkms_gives 0 install hello/1.0
+	installed hello "$(uname -r)"
+	dkms_gives 0 uninstall hello/1.0
+	dkms_gives 0 remove hello/1.0
+	not_installed hello "$(uname -r)"
+	gone "/var/lib/dkms/hello/1.0/$(uname -r)"
+}
+
+# A file or directory here is what a word means first.
+test_dkms_words_that_are_files()
+{
+	new_system
+	new_module hello 1.0
+	tree_at "$root"/hello other 7.0
+	dkms_gives 0 add hello
+	status_is <<<'other/7.0: added'
+	dkms_gives 0 add hello/1.0
+	status_is <<-END
+	hello/1.0: added
+	other/7.0: added
+	END
+	# A tree that was added is not silently the one that is named.
+	dkms_gives 3 build hello/dkms.conf -k "$K1"
+	dkms_gives 0 remove other/7.0 --all
+	dkms_gives 0 build hello/dkms.conf -k "$K1"
+	status_is other <<<"other/7.0, $K1, $A: built"
+}

@@ -143,3 +143,103 @@ test_dkms_framework_of_shell()
 	there /var/lib/dkms/hello/1.0/source
 	grep -q "ignoring DKMS's configuration" "$T"/err || fail "$(cat "$T"/err)"
 }
+
+# Dependencies decide the order; one that DKMS does not know of puts its user off, one that
+# failed fails it too.
+test_dkms_autoinstall_of_dependents()
+{
+	new_system
+	new_module auser 1.0 BUILD_DEPENDS=zbase
+	new_module zbase 1.0
+	new_module waiting 1.0 BUILD_DEPENDS=unknown
+	for m in auser zbase waiting; do
+		dkms_gives 0 add "$m/1.0"
+	done
+	dkms_gives "$(want deferred 0 11)" autoinstall -k "$K1"
+	status_is <<-END
+	auser/1.0, $K1, $A: installed
+	waiting/1.0: added
+	zbase/1.0, $K1, $A: installed
+	END
+	echo 'not C' >"$root"/usr/src/zbase-1.0/zbase.c
+	dkms_gives 11 autoinstall -k "$K2"
+	status_is -k "$K2" <<-END
+	auser/1.0: added
+	waiting/1.0: added
+	zbase/1.0: added
+	END
+}
+
+# One that fails does not keep the others out.
+test_dkms_autoinstall_goes_on()
+{
+	new_system
+	new_module alpha 1.0
+	new_module broken 1.0
+	new_module omega 1.0
+	echo 'not C' >"$root"/usr/src/broken-1.0/broken.c
+	for m in alpha broken omega; do
+		dkms_gives 0 add "$m/1.0"
+	done
+	dkms_gives 11 kernel_postinst -k "$K1"
+	status_is <<-END
+	alpha/1.0, $K1, $A: installed
+	broken/1.0: added
+	omega/1.0, $K1, $A: installed
+	END
+}
+
+# The highest version counts, as numbers.
+test_dkms_autoinstall_version()
+{
+	new_system
+	for v in 1.9 1.10 1.2; do
+		new_module hello "$v"
+		dkms_gives 0 add "hello/$v"
+	done
+	dkms_gives 0 autoinstall -k "$K1"
+	status_is -k "$K1" <<-END
+	hello/1.10, $K1, $A: installed
+	hello/1.2: added
+	hello/1.9: added
+	END
+}
+
+# What a person chose by installing it is not replaced by the highest.
+test_dkms_autoinstall_and_what_was_installed()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	new_module hello 2.0
+	dkms_gives 0 add hello/2.0
+	dkms_gives 0 autoinstall -k "$K1"
+	if differs pinned; then
+		status_is -k "$K1" hello/2.0 <<<"hello/2.0, $K1, $A: installed"
+	else
+		status_is -k "$K1" hello/1.0 <<<"hello/1.0, $K1, $A: installed"
+	fi
+}
+
+test_dkms_autoinstall_after_uninstall()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	dkms_gives 0 uninstall hello/1.0 -k "$K1"
+	dkms_gives 0 autoinstall -k "$K1"
+	status_is <<<"hello/1.0, $K1, $A: $(want held built installed)"
+}
+
+# Nothing to do needs nothing, not even headers.
+test_dkms_autoinstall_of_nothing()
+{
+	new_system
+	dkms_gives 0 autoinstall -k "$K1"
+	dkms_gives 0 kernel_postinst -k "$K1"
+	dkms_gives 0 kernel_prerm -k "$K1"
+	dkms_gives 0 kernel_preinst -k "$K1"
+	rm "$root/lib/modules/$K2/build"
+	dkms_gives 0 autoinstall -k "$K2"
+}
+

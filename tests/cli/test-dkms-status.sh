@@ -90,3 +90,26 @@ test_dkms_status_as_a_user()
 		>"$T"/out 2>"$T"/err </dev/null
 	expect out <<<"hello/1.0, $K1, $A: installed"
 }
+
+# As the tree has it, whatever else is there.
+test_dkms_status_order_and_several()
+{
+	new_system
+	for m in zeta/1.0 alpha/2.0 alpha/10.0; do
+		new_module "${m%/*}" "${m#*/}"
+		dkms_gives 0 add "$m"
+	done
+	dkms_gives 0 build alpha/2.0 -k "$K2" -k "$K1"
+	status_is <<-END
+	alpha/10.0: added
+	alpha/2.0, $K1, $A: built
+	alpha/2.0, $K2, $A: built
+	zeta/1.0: added
+	END
+	mv "$root"/usr/src/zeta-1.0 "$root"/usr/src/away
+	dkms status
+	grep -qx 'zeta/1.0: broken' "$T"/out || fail "$(cat "$T"/out)"
+	grep -q zeta "$T"/err || fail 'nothing is said about it'
+	[ "$status" = 0 ] || fail "status ended with $status"
+	status_is alpha/10.0 <<<'alpha/10.0: added'
+}
