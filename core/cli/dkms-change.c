@@ -241,6 +241,16 @@ int dkms_broken(struct dkms *d)
 			d->module, d->version, d->module, d->version);
 }
 
+static bool has_link(const struct dkms *d)
+{
+	const struct kp_ctx *ctx = d->cli->ctx;
+	_cleanup_free_ char *link =
+		kp_strf("%s/%s/%s/source", ctx->dkms_tree, d->module, d->version);
+	struct stat st;
+
+	return kp_lstat_in(ctx->root_fd, link, &st) == 0;
+}
+
 static int check_added(struct dkms *d)
 {
 	int rc = need_version(d);
@@ -251,7 +261,8 @@ static int check_added(struct dkms *d)
 	case DKMS_IS_ADDED:
 		return 0;
 	case DKMS_IS_BROKEN:
-		return dkms_broken(d);
+		/* A package whose tree was deleted has to be removable. */
+		return cli_in_transaction(d->cli) && has_link(d) ? 0 : dkms_broken(d);
 	default:
 		return cli_fail(d->cli, DKMS_UNKNOWN, "%s/%s is not in the tree",
 				d->module, d->version);

@@ -14,6 +14,8 @@
 #define MOK_VARIABLES "/sys/firmware/efi/mok-variables/"
 #define GLOBAL_GUID "8be4df61-93ca-11d2-aa0d-00e098032b8c" /* EFI_GLOBAL_VARIABLE */
 #define SHIM_GUID "605dab50-e046-4300-abb6-3dd810dd8b23"   /* SHIM_LOCK_GUID */
+/* EFI_IMAGE_SECURITY_DATABASE_GUID */
+#define DATABASE_GUID "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
 #define ATTRIBUTES 4
 #define VARIABLE_MAX (1024 * 1024)
 /* Shorter than any certificate; what is that short proves nothing. */
@@ -55,7 +57,10 @@ enum kp_enrolment kp_secure_boot_knows(const struct kp_ctx *ctx, const char *cer
 	if (kp_read_in(ctx->root_fd, cert, VARIABLE_MAX, &bytes, &len) < 0 ||
 	    len < CERT_MIN)
 		return KP_ENROLLED_NO;
-	if (holds(ctx, MOK_VARIABLES "MokListRT", bytes, len))
+	/* The firmware's own list: who has keys of his own there needs no shim. The kernels of
+	 * distributions take it into the keyring that modules are verified with, too. */
+	if (holds(ctx, EFIVARS "db-" DATABASE_GUID, bytes, len) ||
+	    holds(ctx, MOK_VARIABLES "MokListRT", bytes, len))
 		return KP_ENROLLED_YES;
 	/* One that is too long for a variable goes on in MokListRT1 and so forth. */
 	(void)kp_list_in(ctx->root_fd, EFIVARS, &names);

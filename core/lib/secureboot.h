@@ -21,7 +21,7 @@ enum kp_enrolment {
 
 /* Does the firmware let only signed code in, and has shim not been told to look away? */
 bool kp_secure_boot_is_on(const struct kp_ctx *ctx);
-/* Does shim know the certificate (DER) in this file? */
+/* Does shim, or the firmware itself, know the certificate (DER) in this file? */
 enum kp_enrolment kp_secure_boot_knows(const struct kp_ctx *ctx, const char *cert);
 /* The command that enrols CERT, as a person types it; to be freed. */
 char *kp_secure_boot_command(const struct kp_ctx *ctx, const char *cert);

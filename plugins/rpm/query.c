@@ -168,13 +168,34 @@ static char **names_in(int root_fd, const char *path)
 	return names;
 }
 
-/* The literal path of file number I of a package, to be freed; NULL: none. */
+/* Element I of an array of strings in a header, to be freed; NULL: there is none. */
+static char *string_at(Header h, rpmTagVal tag, unsigned int i)
+{
+	struct rpmtd_s td;
+	char *ret = NULL;
+
+	if (headerGet(h, tag, &td, HEADERGET_MINMEM) && rpmtdSetIndex(&td, (int)i) >= 0)
+		ret = kp_strdup(rpmtdGetString(&td));
+	rpmtdFreeData(&td);
+	return ret;
+}
+
+/* The literal path of file number I of a package, to be freed; NULL: none. An rpmfiles would know it,
+ * too, but hashes all names of a kernel's thousands of files first. */
 static char *file_path(Header h, unsigned int i)
 {
-	_cleanup_(rpmfilesFreep) rpmfiles files =
-		rpmfilesNew(NULL, h, 0, RPMFI_KEEPHEADER);
+	_cleanup_free_ char *base = string_at(h, RPMTAG_BASENAMES, i), *dir = NULL;
+	const uint32_t *index = NULL;
+	struct rpmtd_s td;
 
-	return rpmfilesFN(files, (int)i);
+	if (base && headerGet(h, RPMTAG_DIRINDEXES, &td, HEADERGET_MINMEM)) {
+		if (rpmtdSetIndex(&td, (int)i) >= 0)
+			index = rpmtdGetUint32(&td);
+		if (index)
+			dir = string_at(h, RPMTAG_DIRNAMES, *index);
+		rpmtdFreeData(&td);
+	}
+	return dir ? kp_strf("%s%s", dir, base) : NULL;
 }
 
 /* Is the first the better answer? Packages that we did not make go first. */

@@ -127,6 +127,23 @@ test_dkms_remove_with_the_package()
 	installed hello "$K1"
 }
 
+# Somebody deleted the tree: the package can be removed all the same.
+test_dkms_remove_of_a_broken_source()
+{
+	ours || return 0
+	installed_by_package
+	rm -r "$root"/usr/src/hello-1.0
+	status_is <<<'hello/1.0: broken'
+	dkms_gives 4 remove hello/1.0 --all
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	disown_package hello-dkms
+	end_transaction
+	not_installed hello "$K1"
+	status_is </dev/null
+	gone /var/lib/dkms/hello
+}
+
 # A package whose scripts unpack the tree: nobody owns it, but the new one adds it again.
 test_dkms_remove_and_add_of_a_tree_that_nobody_owns()
 {

@@ -88,6 +88,8 @@ static void enrolled_or_not(void **state)
 		{ VARS "MokListRT-" SHIM, 4, KP_ENROLLED_YES },
 		{ VARS "MokListRT2-" SHIM, 4, KP_ENROLLED_YES },
 		{ "/sys/firmware/efi/mok-variables/MokListRT", 0, KP_ENROLLED_YES },
+		{ VARS "db-d719b2cb-3d3a-4596-a3bc-dad00e67656f", 4, KP_ENROLLED_YES },
+		{ VARS "dbx-d719b2cb-3d3a-4596-a3bc-dad00e67656f", 4, KP_ENROLLED_NO },
 		{ VARS "MokNew-" SHIM, 4, KP_ENROLLED_PENDING },
 		{ VARS "MokListXRT-" SHIM, 4, KP_ENROLLED_NO }, /* forbidden ones */
 	};

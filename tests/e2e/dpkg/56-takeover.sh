@@ -87,6 +87,16 @@ takeover_purge()
 	fail_on "changed, or lost" "$(grep "$MOK" /tmp/kept | sha256sum --quiet -c 2>&1)"
 }
 
+# Nor does what we read in DKMS's place belong to us, where DKMS never was.
+scenario takeover_never kmodpkg
+takeover_never()
+{
+	mkdir -p /etc/dkms
+	echo "parallel_jobs=1" >/etc/dkms/framework.conf
+	run apt-get purge kmodpkg
+	[ -e /etc/dkms/framework.conf ] || fail "a configuration that is not ours is lost"
+}
+
 # There and back again, with a purge or without one on the way.
 scenario takeover_back prepared
 takeover_back()
