@@ -18,7 +18,7 @@ signing_system()
 test_dkms_sign()
 {
 	signing_system
-	script "/usr/local/sign-$K1" 'echo "$1 $2 $3 ${4##*/}" >>/tmp/signed' \
+	new_script "/usr/local/sign-$K1" 'echo "$1 $2 $3 ${4##*/}" >>/tmp/signed' \
 		'printf "~Module signature appended~\n" >>"$4"'
 	dkms_gives 0 install hello/1.0 -k "$K1"
 	cp "$root"/tmp/signed "$T"/out
@@ -34,7 +34,7 @@ test_dkms_sign()
 test_dkms_sign_fails()
 {
 	signing_system
-	script "/usr/local/sign-$K1" 'exit 1'
+	new_script "/usr/local/sign-$K1" 'exit 1'
 	dkms_gives "$(want sign-fails 1 0)" install hello/1.0 -k "$K1"
 	grep -qi sign "$T"/out "$T"/err || fail 'nothing is said about it'
 	dkms remove hello/1.0 --all
@@ -46,7 +46,7 @@ test_dkms_sign_fails()
 test_dkms_sign_not_wanted()
 {
 	signing_system
-	script "/usr/local/sign-$K1" 'echo "$*" >>/tmp/signed'
+	new_script "/usr/local/sign-$K1" 'echo "$*" >>/tmp/signed'
 	sed -i s/=true/=false/ "$root"/etc/dkms/framework.conf
 	dkms_gives 0 install hello/1.0 -k "$K1"
 	differs try-sign || gone /tmp/signed

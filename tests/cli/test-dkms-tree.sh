@@ -53,7 +53,7 @@ test_dkms_tree_symvers()
 {
 	new_system
 	new_module hello 1.0 'PRE_BUILD=make.sh'
-	script /usr/src/hello-1.0/make.sh 'echo x >Module.symvers'
+	new_script /usr/src/hello-1.0/make.sh 'echo x >Module.symvers'
 	dkms_gives 0 build hello/1.0 -k "$K1"
 	built_files hello 1.0 "$K1" <<-END
 	Module.symvers
