@@ -163,16 +163,6 @@ int kp_local_owner(struct kp_pkgdb *db, const struct kp_local *local,
 	return 0;
 }
 
-void kp_local_owners_free(struct kp_owner *owners, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
-}
-
 static bool matches(const char *const *patterns, const char *text)
 {
 	const char *p = kp_desc_find(text, "FILES"), *line;

@@ -62,16 +62,14 @@ static void test_comes_back_by_list(void **state)
 	assert_string_equal(list[0].name, name);
 	assert_int_equal(kp_strv_len(list[0].files), 1);
 	assert_string_equal(list[0].files[0], DIR "hello.ko");
-	kp_pkg_installed_clear(&list[0]);
-	free(list);
+	kp_pkg_list_free(list, n);
 
 	/* pacman writes the description anew from what it has read itself */
 	ASSERT_PACMAN(r, "", "-D", "--asdeps", name);
 	assert_int_equal(ops->list(r->db, &list, &n, NULL), 0);
 	assert_int_equal(n, 1);
 	assert_string_equal(list[0].id.content, "bbbb");
-	kp_pkg_installed_clear(&list[0]);
-	free(list);
+	kp_pkg_list_free(list, n);
 }
 
 static char *bytes_of(struct root *r, const char *path)

@@ -187,8 +187,7 @@ static void test_another_root(void **state)
 	TEST_TRY(ops->list(db, &list, &n, err));
 	assert_int_equal(n, 1);
 	assert_string_equal(list[0].name, "kmod-a-" K1);
-	kp_pkg_installed_clear(&list[0]);
-	free(list);
+	kp_pkg_list_free(list, n);
 	check_in(db, DIR1 "a.ko", "kmod-a-" K1, DIR1 "a.ko");
 	check_in(db, "/usr" DIR1 "a.ko", "kmod-a-" K1, DIR1 "a.ko");
 	check_in(db, "/lib/modules/6.2/kernel", "new", "/usr/lib/modules/6.2/kernel");
