@@ -58,7 +58,7 @@ _kmodpkg() {
 	log) options+=' -k --kernel --path' ;;
 	conf) options+=' -k --kernel --json' ;;
 	doctor) options+=' --json' ;;
-	adopt) options+=' -n --dry-run' ;;
+	adopt) options+=' -n --dry-run --no-initramfs' ;;
 	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")

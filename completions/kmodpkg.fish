@@ -50,5 +50,5 @@ complete -c kmodpkg -n '__fish_seen_subcommand_from sync' -l boot -d 'Only what 
 complete -c kmodpkg -n '__fish_seen_subcommand_from add sync build install' -s f -l force -d 'Even if nothing changed'
 complete -c kmodpkg -n '__fish_seen_subcommand_from sync build install' -s j -l jobs -x -d 'Run that many jobs at once'
 complete -c kmodpkg -n '__fish_seen_subcommand_from build install uninstall remove' -s a -l all -d 'For all kernels'
-complete -c kmodpkg -n '__fish_seen_subcommand_from sync install uninstall remove' -l no-initramfs -d 'Leave the initramfs as it is'
+complete -c kmodpkg -n '__fish_seen_subcommand_from sync adopt install uninstall remove' -l no-initramfs -d 'Leave the initramfs as it is'
 complete -c kmodpkg -n '__fish_seen_subcommand_from log' -l path -d 'Print only where it is'

@@ -81,20 +81,19 @@ static int adopt(struct cli *cli, size_t *ret_left)
 	return kp_adopt_apply(cli->ctx, &a, &cli->err);
 }
 
-static int run_adopt(struct cli *cli, bool dry_run, const char *if_backend)
+static int run_adopt(struct cli *cli, struct kp_sync_opts *opts, const char *if_backend)
 {
 	_cleanup_(kp_adopt_clear) struct kp_adopt a = { 0 };
 	unsigned int flags = cli->cmd->flags;
-	struct kp_sync_opts opts = { 0 };
 	size_t left = 0;
 	int rc;
 
-	if (dry_run)
+	if (opts->dry_run)
 		flags &= ~(unsigned int)CLI_MUTATES;
 	rc = cli_open(cli, flags);
 	if (rc < 0 || (if_backend && !kp_backend_is(cli->ctx, if_backend)))
 		return rc;
-	if (dry_run) {
+	if (opts->dry_run) {
 		rc = kp_adopt_find(cli->ctx, &a, &cli->err);
 		return rc < 0 ? rc : print_found(cli, &a);
 	}
@@ -104,7 +103,7 @@ static int run_adopt(struct cli *cli, bool dry_run, const char *if_backend)
 		if (rc < 0)
 			return rc;
 	}
-	rc = cli_sync_all(cli, &opts);
+	rc = cli_sync_all(cli, opts);
 	if (rc)
 		return rc;
 	return left && !cli_in_transaction(cli) ? CLI_FAILED : CLI_OK;
@@ -114,16 +113,22 @@ static int run(struct cli *cli, int argc, char **argv)
 {
 	static const struct option longs[] = {
 		{ "dry-run", no_argument, NULL, 'n' },
+		{ "no-initramfs", no_argument, NULL, 'I' },
 		{ "if-backend", required_argument, NULL, 'b' },
+		{ "nested", no_argument, NULL, 'N' },
 		{ NULL, 0, NULL, 0 },
 	};
 	const char *if_backend = NULL;
-	bool dry_run = false;
+	struct kp_sync_opts opts = { 0 };
 	int c, rc = 0;
 
 	while ((c = cli_getopt(cli, argc, argv, "n", longs, &rc)) >= 0) {
 		if (c == 'n')
-			dry_run = true;
+			opts.dry_run = true;
+		else if (c == 'I')
+			opts.no_initramfs = true;
+		else if (c == 'N')
+			cli->nested = true;
 		else
 			if_backend = optarg;
 	}
@@ -131,7 +136,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		return rc;
 	if (optind < argc)
 		return cli_usage(cli, "adopt takes no argument");
-	return run_adopt(cli, dry_run, if_backend);
+	return run_adopt(cli, &opts, if_backend);
 }
 
 const struct cli_cmd cmd_adopt = {
@@ -140,7 +145,9 @@ const struct cli_cmd cmd_adopt = {
 	.summary = "Take over what DKMS built and installed, without building it again",
 	.options =
 		"  -n, --dry-run       print what would be done, and what cannot be\n"
-		"      --if-backend B  do nothing unless B is this root's backend (for hooks)\n",
+		"      --no-initramfs  leave the initramfs as it is\n"
+		"      --if-backend B  do nothing unless B is this root's backend (for hooks)\n"
+		"      --nested        the running transaction lets us commit in it (for hooks)\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES,
 };

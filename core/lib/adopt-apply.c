@@ -14,19 +14,6 @@
 #include "lib/install.h"
 #include "lib/settle.h"
 
-/* The old place of its symbols is beside the modules; ours is above. */
-static int move_symvers(struct kp_ctx *ctx, const struct kp_adopt_item *x,
-			struct kp_err *err)
-{
-	_cleanup_free_ char *dir = kp_record_dir(ctx, x->module, x->version, x->kernel);
-	_cleanup_free_ char *to = kp_path_join(dir, "Module.symvers");
-	_cleanup_free_ char *from = kp_path_join(dir, "module/Module.symvers");
-	int r = kp_exists_in(ctx->root_fd, from) ? kp_rename_in(ctx->root_fd, from, to)
-						 : 0;
-
-	return r < 0 ? kp_err_sys(err, r, "rename '%s'", from) : 0;
-}
-
 /* To where logs are looked for. */
 static int copy_log(struct kp_ctx *ctx, const struct kp_adopt_item *x, struct kp_err *err)
 {
@@ -51,10 +38,8 @@ static int copy_log(struct kp_ctx *ctx, const struct kp_adopt_item *x, struct kp
 static int take_build(struct kp_ctx *ctx, const struct kp_adopt_item *x,
 		      struct kp_err *err)
 {
-	int r = move_symvers(ctx, x, err);
+	int r = copy_log(ctx, x, err);
 
-	if (r == 0)
-		r = copy_log(ctx, x, err);
 	if (r == 0)
 		r = kp_record_save(ctx, x->module, x->version, x->kernel, x->record, err);
 	return r;

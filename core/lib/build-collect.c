@@ -153,11 +153,12 @@ static int collect_symvers(struct kp_build_work *w, int dir_fd, int depth,
 	return rc;
 }
 
-/* What others may build upon; DKMS takes the one at the top, which not every recipe makes. */
+/* What others may build upon, where they look for it; DKMS takes the one at the top, which not
+ * every recipe makes. */
 static int collect_top_symvers(struct kp_build_work *w, int build, struct kp_err *err)
 {
 	_cleanup_close_ int fd = kp_collect_open(build, "Module.symvers", NULL);
-	_cleanup_free_ char *to = kp_path_join(w->stage, "Module.symvers");
+	_cleanup_free_ char *to = kp_path_join(w->stage, "module/Module.symvers");
 
 	return fd < 0 ? 0 : copy_to(w->ctx, fd, to, err);
 }
@@ -199,8 +200,6 @@ int kp_collect_extra(struct kp_build_work *w, struct kp_err *err)
 			kp_build_log_line(&w->log, "left out: %s", why.text);
 			continue;
 		}
-		/* A Module.symvers that the recipe put here itself is the better one. */
-		kp_unlink_in(w->ctx->root_fd, to);
 		rc = copy_to(w->ctx, file, to, err);
 		if (rc < 0)
 			return rc;

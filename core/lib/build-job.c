@@ -437,6 +437,21 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 	rec->machine = !w->recipe || kp_recipe_machine_fault(last);
 }
 
+/* Where DKMS leaves the log of a build that failed, until the next one. A view: what goes wrong
+ * with it is no fault of the build. */
+static void show_failure(struct kp_build_work *w, bool failed)
+{
+	_cleanup_free_ char *link = kp_path_join(w->seen, "make.log");
+	int root = w->ctx->root_fd;
+
+	if (failed && kp_mkdir_in(root, w->seen, 0755, NULL) == 0) {
+		kp_symlink_in(root, w->log.path, link, NULL);
+	} else {
+		kp_unlink_in(root, link);
+		kp_rmdir_in(root, w->seen);
+	}
+}
+
 /* With all locks held, or the result joined. */
 static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 {
@@ -464,6 +479,7 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	clean_up(w, !rc);
 	if (rc == -EINTR)
 		return rc; /* says nothing about the pair: what was recorded stays */
+	show_failure(w, rec->result == KP_BUILD_FAILED);
 	rec->key = kp_strdup(w->job->key);
 	rec->log = kp_strdup(w->log.path);
 	rec->time = time(NULL);

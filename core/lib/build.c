@@ -89,13 +89,11 @@ static char **collect_symvers(const struct graph *g, const struct node *node)
 
 	for (size_t i = 0; i < node->job->n_deps; i++) {
 		const struct kp_build_job *d = dep(g, node, i);
-		_cleanup_free_ char *dir =
-			kp_record_dir(g->ctx, d->source->module, d->source->version,
-				      d->kernel->release);
-		_cleanup_free_ char *file = kp_path_join(dir, "Module.symvers");
+		char *file = kp_record_symvers(g->ctx, d->source->module,
+					       d->source->version, d->kernel->release);
 
-		if (kp_exists_in(g->ctx->root_fd, file))
-			kp_strv_take(&v, kp_steal(&file));
+		if (file)
+			kp_strv_take(&v, file);
 	}
 	return v;
 }

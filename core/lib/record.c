@@ -219,6 +219,19 @@ char *kp_record_dir(struct kp_ctx *ctx, const char *module, const char *version,
 		       ctx->arch);
 }
 
+char *kp_record_symvers(struct kp_ctx *ctx, const char *module, const char *version,
+			const char *kernel)
+{
+	_cleanup_free_ char *dir = kp_record_dir(ctx, module, version, kernel);
+	_cleanup_free_ char *own = kp_path_join(dir, "Module.symvers");
+	_cleanup_free_ char *top = kp_path_join(dir, "module/Module.symvers");
+
+	/* One that the recipe put there itself is the better one. */
+	if (kp_exists_in(ctx->root_fd, own))
+		return kp_steal(&own);
+	return kp_exists_in(ctx->root_fd, top) ? kp_steal(&top) : NULL;
+}
+
 int kp_record_load(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, struct kp_record **ret, struct kp_err *err)
 {

@@ -5,8 +5,8 @@
  * JSON, <state_dir>/builds/MODULE/VERSION/KERNEL-ARCH.json, replaced as a whole by the process
  * that holds the pair's build lock. A record that cannot be parsed counts as absent (the
  * pair is built again) with a warning. What was built lies in
- * <dkms_tree>/MODULE/VERSION/KERNEL/ARCH/{module/,Module.symvers,log/make.log}; a record says
- * "built" only for what was published there.
+ * <dkms_tree>/MODULE/VERSION/KERNEL/ARCH/{module/,log/make.log}, with Module.symvers of the
+ * build's top in module/; a record says "built" only for what was published there.
  */
 #pragma once
 
@@ -65,3 +65,6 @@ bool kp_record_intact(struct kp_ctx *ctx, const char *module, const char *versio
 /* <dkms_tree>/M/V/K/ARCH, to be freed. */
 char *kp_record_dir(struct kp_ctx *ctx, const char *module, const char *version,
 		    const char *kernel);
+/* The Module.symvers of what is built there, absolute, to be freed; NULL: none. */
+char *kp_record_symvers(struct kp_ctx *ctx, const char *module, const char *version,
+			const char *kernel);

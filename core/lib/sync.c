@@ -102,17 +102,16 @@ static void add_depends(struct sync *s, const struct kp_world *w, struct graph *
 		}
 		for (size_t i = 0; i < w->plan.n_rows; i++) {
 			const struct kp_plan_row *other = &w->plan.rows[i];
-			_cleanup_free_ char *dir = NULL, *file = NULL;
+			char *file;
 
 			if (!kp_str_eq(other->module, *d) ||
-			    !kp_str_eq(other->kernel, row->kernel))
+			    !kp_str_eq(other->kernel, row->kernel) ||
+			    !(other->wanted || other->package))
 				continue;
-			dir = kp_record_dir(s->ctx, other->module, other->version,
-					    other->kernel);
-			file = kp_path_join(dir, "Module.symvers");
-			if ((other->wanted || other->package) &&
-			    kp_exists_in(s->ctx->root_fd, file))
-				kp_strv_take(&symvers, kp_steal(&file));
+			file = kp_record_symvers(s->ctx, other->module, other->version,
+						 other->kernel);
+			if (file)
+				kp_strv_take(&symvers, file);
 		}
 	}
 	job->deps = deps;

@@ -7,6 +7,7 @@ test_dkms_tree_build_directory()
 {
 	new_system
 	new_module hello 1.0
+	new_module other 1.0
 	dkms_gives 0 build hello/1.0 -k "$K1"
 	gone /var/lib/dkms/hello/1.0/build/hello.c
 	[ "$(ls "$root/var/lib/dkms/hello/1.0/$K1/$A")" = $'log\nmodule' ] ||
@@ -15,6 +16,11 @@ test_dkms_tree_build_directory()
 	echo 'not C' >"$root"/usr/src/hello-1.0/hello.c
 	dkms_gives 10 build hello/1.0 -k "$K2"
 	gone "/var/lib/dkms/hello/1.0/$K2/$A"
+	chroot "$root" grep -q "make.log for hello/1.0 for kernel $K2" \
+		/var/lib/dkms/hello/1.0/build/make.log || fail 'no log of what failed'
+	sed s/other/hello/ "$root"/usr/src/other-1.0/other.c >"$root"/usr/src/hello-1.0/hello.c
+	dkms_gives 0 build hello/1.0 -k "$K2"
+	gone /var/lib/dkms/hello/1.0/build/make.log
 }
 
 # What the kernel's own are compressed with.
@@ -40,6 +46,19 @@ test_dkms_tree_compression()
 		dkms_gives 0 remove hello/1.0 --all
 		gone "/lib/modules/$K1/updates"
 	done
+}
+
+# For modules that use what others export.
+test_dkms_tree_symvers()
+{
+	new_system
+	new_module hello 1.0 'PRE_BUILD=make.sh'
+	new_script /usr/src/hello-1.0/make.sh 'echo x >Module.symvers'
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	built_files hello 1.0 "$K1" <<-END
+	Module.symvers
+	hello.ko
+	END
 }
 
 # Where the distribution puts them, whatever the conf says; elsewhere where that says.
@@ -143,4 +162,37 @@ test_dkms_tree_rebuild_of_dependents()
 	user/1.0, $K1, $A: installed
 	END
 	installed user "$K1"
+}
+
+# A module of the kernel's own that has the same name.
+test_dkms_tree_original_module()
+{
+	local own
+
+	new_system
+	new_module hello 1.0
+	own=/lib/modules/$K1/kernel/hello.ko
+	echo own >"$root$own"
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed hello "$K1"
+	if differs original-module; then
+		gone "$own"
+		status_is <<<"hello/1.0, $K1, $A: installed (Original modules exist)"
+	else
+		there "$own"
+		status_is <<<"hello/1.0, $K1, $A: installed"
+	fi
+	dkms_gives 0 remove hello/1.0 --all
+	[ "$(cat "$root$own")" = own ] || fail "the kernel's own is not what it was"
+	not_installed hello "$K1"
+}
+
+test_dkms_tree_links()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1" --symlink-modules
+	installed hello "$K1"
+	[ "$(stat -c %F "$root/$(module_file hello "$K1")")" = \
+		"$(want symlink-modules 'regular file' 'symbolic link')" ] || fail 'what the module is'
 }

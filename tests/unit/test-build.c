@@ -33,7 +33,7 @@ static void test_publish(void **state)
 	/* Their vermagic differs, nothing else. */
 	assert_string_not_equal(a->record->content, b->record->content);
 	/* The recipe saw DKMS's path. */
-	symvers = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/Module.symvers");
+	symvers = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/module/Module.symvers");
 	path = kp_strf("symbols of %s/hello/1/build\n", f->ctx.dkms_tree);
 	assert_string_equal(symvers, path);
 	log = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/log/make.log");
@@ -161,7 +161,7 @@ static void test_depends(void **state)
 	assert_built(f, low);
 	assert_built(f, other);
 	seen = read_file(f, "dkms/top/1/6.6.1-kp/x86_64/seen");
-	expect = kp_strf("%s %s/low/1/6.6.1-kp/x86_64/Module.symvers\n", before,
+	expect = kp_strf("%s %s/low/1/6.6.1-kp/x86_64/module/Module.symvers\n", before,
 			 f->ctx.dkms_tree);
 	assert_string_equal(seen, expect);
 }
