@@ -318,9 +318,7 @@ static int fake_owner(struct kp_pkgdb *db, const char *const *paths, size_t n,
 						kp_strdup(paths[i]),
 					};
 	}
-	for (size_t j = 0; j < n_list; j++)
-		kp_pkg_installed_clear(&list[j]);
-	free(list);
+	kp_pkg_list_free(list, n_list);
 	return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include <kmodpkg/pkg.h>
+#include <kmodpkg/pkgdb.h>
 
 #include "base/alloc.h"
 #include "base/str.h"
@@ -38,4 +39,26 @@ void kp_pkg_installed_clear(struct kp_pkg_installed *pkg)
 	free(pkg->pkg_version);
 	kp_strv_free(pkg->files);
 	*pkg = (struct kp_pkg_installed){ 0 };
+}
+
+void kp_pkg_list_free(struct kp_pkg_installed *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		kp_pkg_installed_clear(&list[i]);
+	free(list);
+}
+
+void kp_owner_clear(struct kp_owner *owner)
+{
+	free(owner->package);
+	free(owner->version);
+	free(owner->path);
+	*owner = (struct kp_owner){ 0 };
+}
+
+void kp_owners_free(struct kp_owner *owners, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		kp_owner_clear(&owners[i]);
+	free(owners);
 }

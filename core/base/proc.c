@@ -444,3 +444,16 @@ int kp_proc_is_ancestor(pid_t pid)
 	}
 	return above == pid;
 }
+
+char *kp_proc_name(pid_t pid)
+{
+	_cleanup_free_ char *path = kp_strf("/proc/%d/comm", (int)pid), *name = NULL;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t len;
+
+	if (fd < 0 || kp_read_fd(fd, 4096, &name, &len) < 0)
+		return kp_strf("pid %d", (int)pid);
+	kp_str_strip(name);
+	kp_str_printable(name);
+	return kp_strf("%s, pid %d", name, (int)pid);
+}

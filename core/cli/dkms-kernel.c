@@ -160,13 +160,11 @@ static int find_installed(struct dkms *d, char ***ret)
 	rc = b->ops->list(b->db, &list, &n, &cli->err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		if (kp_str_eq(list[i].id.kernel, d->template_kernel) &&
 		    (!d->module || kp_str_eq(d->module, list[i].id.module)))
 			kp_strv_addf(ret, "%s/%s", list[i].id.module, list[i].id.version);
-		kp_pkg_installed_clear(&list[i]);
-	}
-	free(list);
+	kp_pkg_list_free(list, n);
 	kp_strv_sort(*ret);
 	return 0;
 }

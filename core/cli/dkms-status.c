@@ -40,9 +40,7 @@ struct state {
 
 static void state_clear(struct state *s)
 {
-	for (size_t i = 0; i < s->n_packages; i++)
-		kp_pkg_installed_clear(&s->packages[i]);
-	free(s->packages);
+	kp_pkg_list_free(s->packages, s->n_packages);
 	free(s->list);
 	kp_queue_clear(&s->queue);
 }

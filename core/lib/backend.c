@@ -233,13 +233,3 @@ int kp_backend_owners(const struct kp_ctx *ctx, char *const *paths, struct kp_ow
 	*ret = owners;
 	return 0;
 }
-
-void kp_owners_free(struct kp_owner *owners, size_t n)
-{
-	for (size_t i = 0; i < n; i++) {
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
-}

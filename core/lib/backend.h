@@ -32,4 +32,3 @@ bool kp_backend_is(const struct kp_ctx *ctx, const char *name);
  * one beyond it takes it by kp_steal(). */
 int kp_backend_owners(const struct kp_ctx *ctx, char *const *paths, struct kp_owner **ret,
 		      struct kp_err *err);
-void kp_owners_free(struct kp_owner *owners, size_t n);

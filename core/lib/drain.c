@@ -108,9 +108,7 @@ static void show_installed(struct kp_ctx *ctx, const struct kp_pkg_id *id)
 		    kp_str_eq(list[i].id.kernel, id->kernel))
 			version = list[i].id.version;
 	set_view(ctx, id, version);
-	for (size_t i = 0; i < n; i++)
-		kp_pkg_installed_clear(&list[i]);
-	free(list);
+	kp_pkg_list_free(list, n);
 }
 
 static void refused(struct drain *d, const struct kp_queue_entry *e, const char *why)
@@ -190,9 +188,7 @@ static int forget_removed(struct kp_ctx *ctx, struct kp_err *err)
 	r = ctx->backend->ops->list(ctx->backend->db, &list, &n, err);
 	if (r == 0)
 		r = kp_removal_sweep(ctx, in, list, n, err);
-	for (size_t i = 0; i < n; i++)
-		kp_pkg_installed_clear(&list[i]);
-	free(list);
+	kp_pkg_list_free(list, n);
 	return r;
 }
 

@@ -292,9 +292,7 @@ bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir)
 	gone = b->ops->owner(b->db, paths, KP_ARRAY_SIZE(paths), owners, NULL) == 0;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(paths); i++) {
 		gone = gone && !owners[i].package;
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
+		kp_owner_clear(&owners[i]);
 	}
 	return gone;
 }
@@ -459,9 +457,7 @@ void kp_world_clear(struct kp_world *w)
 		free(w->pairs[i].key);
 	}
 	free(w->pairs);
-	for (size_t i = 0; i < w->n_packages; i++)
-		kp_pkg_installed_clear(&w->packages[i]);
-	free(w->packages);
+	kp_pkg_list_free(w->packages, w->n_packages);
 	kp_queue_clear(&w->queue);
 	kp_intent_free(w->intent);
 	kp_kernels_clear(&w->kernels);

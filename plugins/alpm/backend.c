@@ -127,9 +127,7 @@ static int backend_list(struct kp_pkgdb *db, struct kp_pkg_installed **ret, size
 		list[n++] = one;
 	}
 	if (rc < 0) {
-		while (n > 0)
-			kp_pkg_installed_clear(&list[--n]);
-		free(list);
+		kp_pkg_list_free(list, n);
 		return rc;
 	}
 	*ret = list;

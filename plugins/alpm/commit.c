@@ -251,7 +251,7 @@ static int check_paths(struct kp_pkgdb *db, const struct kp_local *local,
 		}
 		check_others(tasks, t);
 	}
-	kp_local_owners_free(owners, n);
+	kp_owners_free(owners, n);
 	return rc;
 }
 

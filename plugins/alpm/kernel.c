@@ -67,7 +67,7 @@ int kp_alpm_superseded(struct kp_pkgdb *db, const char *kernel, struct kp_err *e
 	for (size_t i = 1; i < n; i++)
 		other_owned |= owners[i].package != NULL;
 	rc = rc < 0 ? rc : other_owned && !owners[0].package;
-	kp_local_owners_free(owners, n);
+	kp_owners_free(owners, n);
 	return rc;
 }
 

@@ -127,20 +127,10 @@ static char *describe_holder(const char *path, const struct stat *st)
 
 	while (proc && (e = readdir(proc))) {
 		_cleanup_(open_lock_clear) struct open_lock lock = { 0 };
-		_cleanup_free_ char *comm = NULL, *name = NULL;
-		_cleanup_close_ int fd = -1;
 
-		if (!is_number(e->d_name) ||
-		    find_in_process(atoi(e->d_name), &lock) <= 0 ||
-		    !same_file(&lock.st, st))
-			continue;
-		comm = kp_strf("/proc/%s/comm", e->d_name);
-		fd = open(comm, O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || kp_read_fd(fd, 4096, &name, NULL) < 0)
-			return kp_strf("pid %s", e->d_name);
-		kp_str_strip(name);
-		kp_str_printable(name);
-		return kp_strf("%s, pid %s", name, e->d_name);
+		if (is_number(e->d_name) && find_in_process(atoi(e->d_name), &lock) > 0 &&
+		    same_file(&lock.st, st))
+			return kp_proc_name(lock.pid);
 	}
 	return kp_strf(
 		"a process that is not to be seen (if no package manager runs, it was "

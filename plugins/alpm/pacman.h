@@ -77,7 +77,6 @@ int kp_desc_next(const char **p, const char **ret, size_t *ret_len);
 int kp_local_owner(struct kp_pkgdb *db, const struct kp_local *local,
 		   const char *const *paths, size_t n, struct kp_owner *ret,
 		   struct kp_err *err);
-void kp_local_owners_free(struct kp_owner *owners, size_t n);
 /* Is any of these owned by a package? PATTERNs are fnmatch(3)'s, without the first slash. */
 bool kp_local_owns_match(const struct kp_local *local, const char *const *patterns);
 

@@ -38,40 +38,6 @@ static void package_clear(struct package *p)
 	free(p->desc);
 }
 
-/* Put an entry's header; its SIZE bytes are to follow. */
-static int put_header(struct archive *a, const char *path, mode_t mode, uint64_t size,
-		      int64_t mtime, struct kp_err *err)
-{
-	_cleanup_entry_ struct archive_entry *e = archive_entry_new2(a);
-
-	archive_entry_set_pathname(e, path);
-	archive_entry_set_mode(e, mode);
-	archive_entry_set_size(e, (la_int64_t)size);
-	archive_entry_set_mtime(e, mtime, 0);
-	archive_entry_set_uid(e, 0);
-	archive_entry_set_gid(e, 0);
-	archive_entry_set_uname(e, "root");
-	archive_entry_set_gname(e, "root");
-	if (archive_write_header(a, e) != ARCHIVE_OK)
-		return archive_err(a, err, path);
-	return 0;
-}
-
-static int put_bytes(void *archive, const void *data, size_t len, struct kp_err *err)
-{
-	if (archive_write_data(archive, data, len) != (la_ssize_t)len)
-		return archive_err(archive, err, "write package");
-	return 0;
-}
-
-static int put_member(struct archive *a, const char *path, const struct kp_buf *data,
-		      int64_t mtime, struct kp_err *err)
-{
-	int rc = put_header(a, path, S_IFREG | 0644, data->len, mtime, err);
-
-	return rc < 0 ? rc : put_bytes(a, data->s, data->len, err);
-}
-
 static int put_files(const struct kp_payload *p, struct archive *a, const char *prefix,
 		     struct kp_err *err)
 {
@@ -82,18 +48,18 @@ static int put_files(const struct kp_payload *p, struct archive *a, const char *
 		/* mtree has no slash at the end of a directory's name. */
 		if (*prefix)
 			path[strlen(path) - 1] = '\0';
-		rc = put_header(a, path, S_IFDIR | 0755, 0, p->pkg->mtime, err);
+		rc = archive_put_header(a, path, S_IFDIR | 0755, 0, p->pkg->mtime, err);
 		if (rc < 0)
 			return rc;
 	}
 	for (size_t i = 0; i < p->pkg->n_files; i++) {
 		const struct kp_pkg_file *f = p->files[i];
 		_cleanup_free_ char *path = kp_strf("%s%s", prefix, f->path + 1);
-		int rc = put_header(a, path, S_IFREG | (f->mode & 07777), f->size,
-				    p->pkg->mtime, err);
+		int rc = archive_put_header(a, path, S_IFREG | (f->mode & 07777), f->size,
+					    p->pkg->mtime, err);
 
 		if (!rc)
-			rc = kp_payload_read(f, put_bytes, a, err);
+			rc = kp_payload_read(f, archive_put_bytes, a, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -118,13 +84,6 @@ static void make_pkginfo(const struct package *p, struct kp_buf *ret)
 		    p->payload.pkg->id.arch);
 }
 
-static la_ssize_t to_buf(struct archive *a, void *data, const void *p, size_t len)
-{
-	(void)a;
-	kp_buf_add(data, p, len);
-	return (la_ssize_t)len;
-}
-
 static int make_mtree(const struct package *p, const struct kp_buf *pkginfo,
 		      struct kp_buf *ret, struct kp_err *err)
 {
@@ -136,9 +95,9 @@ static int make_mtree(const struct package *p, const struct kp_buf *pkginfo,
 	    archive_write_set_options(a, "!all,use-set,type,uid,gid,mode,time,size,md5,"
 					 "sha256,link,gzip:!timestamp") != ARCHIVE_OK ||
 	    archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
-	    archive_write_open(a, ret, NULL, to_buf, NULL) != ARCHIVE_OK)
+	    archive_write_open(a, ret, NULL, archive_to_buf, NULL) != ARCHIVE_OK)
 		return archive_err(a, err, "begin .MTREE");
-	rc = put_member(a, "./.PKGINFO", pkginfo, p->payload.pkg->mtime, err);
+	rc = archive_put_file(a, "./.PKGINFO", pkginfo, p->payload.pkg->mtime, err);
 	if (!rc)
 		rc = put_files(&p->payload, a, "./", err);
 	if (!rc && archive_write_close(a) != ARCHIVE_OK)
@@ -165,9 +124,9 @@ static int write_package(const struct package *p, int fd, struct kp_err *err)
 	    archive_write_set_bytes_in_last_block(a, 1) != ARCHIVE_OK ||
 	    archive_write_open_fd(a, fd) != ARCHIVE_OK)
 		return archive_err(a, err, "begin package");
-	rc = put_member(a, ".PKGINFO", &pkginfo, mtime, err);
+	rc = archive_put_file(a, ".PKGINFO", &pkginfo, mtime, err);
 	if (!rc)
-		rc = put_member(a, ".MTREE", &mtree, mtime, err);
+		rc = archive_put_file(a, ".MTREE", &mtree, mtime, err);
 	if (!rc)
 		rc = put_files(&p->payload, a, "", err);
 	if (rc < 0)

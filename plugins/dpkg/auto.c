@@ -109,9 +109,7 @@ static int kernel_is_auto(int root_fd, const struct kp_dpkg_status *st,
 	for (size_t i = 0; i < KP_ARRAY_SIZE(owners); i++) {
 		if (owners[i].package)
 			kp_strv_add(&names, owners[i].package);
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
+		kp_owner_clear(&owners[i]);
 	}
 	kp_strv_addf(&names, "linux-image-%s", kernel);
 	kp_strv_addf(&names, "linux-image-unsigned-%s", kernel);

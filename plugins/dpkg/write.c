@@ -19,45 +19,6 @@
 #include "../archive-util.h"
 #include "dpkg.h"
 
-/* Put an entry's header; its SIZE bytes are to follow. PATH as tar has it, with "./". */
-static int put_header(struct archive *a, const char *path, mode_t mode, uint64_t size,
-		      int64_t mtime, struct kp_err *err)
-{
-	_cleanup_entry_ struct archive_entry *e = archive_entry_new2(a);
-
-	archive_entry_set_pathname(e, path);
-	archive_entry_set_mode(e, mode);
-	archive_entry_set_size(e, (la_int64_t)size);
-	archive_entry_set_mtime(e, mtime, 0);
-	archive_entry_set_uid(e, 0);
-	archive_entry_set_gid(e, 0);
-	archive_entry_set_uname(e, "root");
-	archive_entry_set_gname(e, "root");
-	if (archive_write_header(a, e) != ARCHIVE_OK)
-		return archive_err(a, err, path);
-	return 0;
-}
-
-static int put_bytes(struct archive *a, const void *data, size_t len, struct kp_err *err)
-{
-	if (archive_write_data(a, data, len) != (la_ssize_t)len)
-		return archive_err(a, err, "write package");
-	return 0;
-}
-
-static int put_member(struct archive *a, const char *path, const char *data, size_t len,
-		      int64_t mtime, struct kp_err *err)
-{
-	int rc = put_header(a, path, S_IFREG | 0644, len, mtime, err);
-
-	return rc < 0 ? rc : put_bytes(a, data, len, err);
-}
-
-static int file_to_archive(void *data, const void *p, size_t len, struct kp_err *err)
-{
-	return put_bytes(data, p, len, err);
-}
-
 static int file_to_md5(void *data, const void *p, size_t len, struct kp_err *err)
 {
 	(void)err;
@@ -82,13 +43,6 @@ static int tar_close(struct archive *tar, struct kp_err *err)
 {
 	return archive_write_close(tar) == ARCHIVE_OK ? 0
 						      : archive_err(tar, err, "end tar");
-}
-
-static la_ssize_t tar_to_buf(struct archive *tar, void *data, const void *p, size_t len)
-{
-	(void)tar;
-	kp_buf_add(data, p, len);
-	return (la_ssize_t)len;
 }
 
 static la_ssize_t tar_to_count(struct archive *tar, void *data, const void *p, size_t len)
@@ -120,13 +74,13 @@ static int put_data_tar(const struct kp_payload *p, archive_write_callback *fn,
 
 	if (rc < 0)
 		return rc;
-	rc = put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
+	rc = archive_put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
 	if (rc < 0)
 		return rc;
 	kp_strv_foreach(dir, p->dirs) {
 		_cleanup_free_ char *path = kp_strf("./%s", *dir);
 
-		rc = put_header(tar, path, S_IFDIR | 0755, 0, p->pkg->mtime, err);
+		rc = archive_put_header(tar, path, S_IFDIR | 0755, 0, p->pkg->mtime, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -134,10 +88,10 @@ static int put_data_tar(const struct kp_payload *p, archive_write_callback *fn,
 		const struct kp_pkg_file *f = p->files[i];
 		_cleanup_free_ char *path = kp_strf(".%s", f->path);
 
-		rc = put_header(tar, path, S_IFREG | (f->mode & 07777), f->size,
-				p->pkg->mtime, err);
+		rc = archive_put_header(tar, path, S_IFREG | (f->mode & 07777), f->size,
+					p->pkg->mtime, err);
 		if (!rc && with_bytes)
-			rc = kp_payload_read(f, file_to_archive, tar, err);
+			rc = kp_payload_read(f, archive_put_bytes, tar, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -235,23 +189,21 @@ static int make_control_tar(const struct kp_payload *p, const struct kp_buf *con
 
 	if (rc < 0)
 		return rc;
-	rc = tar_open(&tar, tar_to_buf, ret, err);
+	rc = tar_open(&tar, archive_to_buf, ret, err);
 	if (!rc)
-		rc = put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
+		rc = archive_put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
 	if (!rc)
-		rc = put_member(tar, "./control", control->s, control->len, p->pkg->mtime,
-				err);
+		rc = archive_put_file(tar, "./control", control, p->pkg->mtime, err);
 	if (!rc)
-		rc = put_member(tar, "./md5sums", md5sums.s ?: "", md5sums.len,
-				p->pkg->mtime, err);
+		rc = archive_put_file(tar, "./md5sums", &md5sums, p->pkg->mtime, err);
 	return rc < 0 ? rc : tar_close(tar, err);
 }
 
 static int write_deb(const struct kp_payload *p, const struct kp_buf *control, int fd,
 		     struct kp_err *err)
 {
-	static const char format_version[] = "2.0\n";
 	_cleanup_archive_ struct archive *ar = archive_write_new();
+	_cleanup_buf_ struct kp_buf format_version = KP_BUF_INIT;
 	_cleanup_buf_ struct kp_buf control_tar = KP_BUF_INIT;
 	uint64_t size = 0;
 	int rc;
@@ -266,13 +218,14 @@ static int write_deb(const struct kp_payload *p, const struct kp_buf *control, i
 	    archive_write_set_bytes_in_last_block(ar, 1) != ARCHIVE_OK ||
 	    archive_write_open_fd(ar, fd) != ARCHIVE_OK)
 		return archive_err(ar, err, "begin package");
-	rc = put_member(ar, "debian-binary", format_version, strlen(format_version),
-			p->pkg->mtime, err);
+	kp_buf_adds(&format_version, "2.0\n");
+	rc = archive_put_file(ar, "debian-binary", &format_version, p->pkg->mtime, err);
 	if (!rc)
-		rc = put_member(ar, "control.tar", control_tar.s, control_tar.len,
-				p->pkg->mtime, err);
+		rc = archive_put_file(ar, "control.tar", &control_tar, p->pkg->mtime,
+				      err);
 	if (!rc)
-		rc = put_header(ar, "data.tar", S_IFREG | 0644, size, p->pkg->mtime, err);
+		rc = archive_put_header(ar, "data.tar", S_IFREG | 0644, size,
+					p->pkg->mtime, err);
 	if (!rc)
 		rc = put_data_tar(p, tar_to_archive, ar, true, err);
 	if (rc < 0)

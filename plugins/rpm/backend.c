@@ -65,13 +65,9 @@ static bool owns_kernel(struct kp_pkgdb *db)
 	n = kp_strv_len(paths);
 	owners = kp_calloc(n, sizeof(*owners));
 	kp_rpm_owner(db, (const char *const *)paths, n, owners, NULL);
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < n; i++)
 		found |= owners[i].package != NULL;
-		free(owners[i].package);
-		free(owners[i].version);
-		free(owners[i].path);
-	}
-	free(owners);
+	kp_owners_free(owners, n);
 	return found;
 }
 

@@ -8,10 +8,9 @@
  * That is so only while the client lives; dnf 5 leaves its transaction on Ctrl-C, and any
  * can be killed.
  *
- * F_GETLK tells the holder's pid without touching the lock. Closing a descriptor of the file gives up
- * all locks that this process has on it, so nothing here opens it while we hold it. rpm's own way to
- * the lock waits when stdin is a terminal; so we take it first, and rpm, in the same process, finds
- * nobody in its way.
+ * Closing a descriptor of the file gives up all locks that this process has on it, so nothing here
+ * opens it while we hold it. rpm's own way to the lock waits when stdin is a terminal; so we take it
+ * first, and rpm, in the same process, finds nobody in its way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -27,16 +26,12 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/posix-lock.h"
 
 #include "rpm.h"
 
 /* How often a lock file may be another one by the time we have locked it. */
 #define ATTEMPTS 5
-
-struct holder {
-	bool held;
-	pid_t pid; /* 0: it is in a pid namespace that we do not see */
-};
 
 static char *lock_path(const struct kp_pkgdb *db)
 {
@@ -46,49 +41,14 @@ static char *lock_path(const struct kp_pkgdb *db)
 			    : kp_strdup("/var/lib/rpm/.rpm.lock");
 }
 
-static int query(int root_fd, const char *path, struct holder *ret, struct kp_err *err)
-{
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_RDONLY, 0);
-
-	*ret = (struct holder){ 0 };
-	if (fd == -ENOENT)
-		return 0;
-	if (fd < 0)
-		return kp_err_sys(err, fd, "open '%s'", path);
-	if (fcntl(fd, F_GETLK, &lock) < 0)
-		return kp_err_sys(err, -errno, "query the lock '%s'", path);
-	ret->held = lock.l_type != F_UNLCK;
-	ret->pid = lock.l_pid > 0 ? lock.l_pid : 0;
-	return 0;
-}
-
-static char *describe(const struct holder *h)
-{
-	_cleanup_free_ char *path = kp_strf("/proc/%d/comm", (int)h->pid);
-	/* Our own /proc, not the managed root's: it tells of our own processes. */
-	_cleanup_close_ int fd = h->pid ? open(path, O_RDONLY | O_CLOEXEC) : -1;
-	char name[64];
-	ssize_t n = fd < 0 ? -1 : read(fd, name, sizeof(name) - 1);
-
-	if (!h->pid)
-		return kp_strdup("a process outside of this container");
-	if (n <= 0)
-		return kp_strf("pid %d", (int)h->pid);
-	name[n] = '\0';
-	name[strcspn(name, "\n")] = '\0';
-	kp_str_printable(name);
-	return kp_strf("%s, pid %d", name, (int)h->pid);
-}
-
 void kp_rpm_client_load(struct kp_pkgdb *db)
 {
 	_cleanup_free_ char *path = lock_path(db);
-	struct holder h;
+	struct kp_posix_lock h;
 
 	db->client = getppid();
 	/* Without /proc, as below dnf --installroot, the hook's word has to do. */
-	if (query(db->root_fd, path, &h, NULL) == 0 && h.pid &&
+	if (kp_posix_lock_query(db->root_fd, path, &h, NULL) == 0 && h.pid &&
 	    kp_proc_is_ancestor(h.pid) != 0)
 		db->client = h.pid;
 	db->client_fd = (int)syscall(SYS_pidfd_open, db->client, 0);
@@ -108,7 +68,7 @@ static bool client_lives(const struct kp_pkgdb *db)
 
 /* Is the holder of our lock the client whose hook we are? One that we cannot see can be no
  * other: the hook says that a transaction is going on above us. */
-static bool is_client(const struct kp_pkgdb *db, const struct holder *h)
+static bool is_client(const struct kp_pkgdb *db, const struct kp_posix_lock *h)
 {
 	return client_lives(db) &&
 	       (!h->pid || h->pid == db->client || kp_proc_is_ancestor(h->pid) > 0);
@@ -135,8 +95,8 @@ int kp_rpm_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_h
 		      struct kp_err *err)
 {
 	_cleanup_free_ char *path = lock_path(db);
-	struct holder h;
-	int rc = query(db->root_fd, path, &h, err);
+	struct kp_posix_lock h;
+	int rc = kp_posix_lock_query(db->root_fd, path, &h, err);
 
 	if (rc < 0)
 		return rc;
@@ -155,7 +115,7 @@ int kp_rpm_lock_state(struct kp_pkgdb *db, enum kp_lock_state *ret, char **ret_h
 	} else {
 		*ret = KP_LOCK_BUSY;
 		if (ret_holder)
-			*ret_holder = describe(&h);
+			*ret_holder = kp_posix_lock_holder(&h);
 	}
 	return 0;
 }

@@ -28,9 +28,7 @@ struct list {
 
 static void list_clear(struct list *l)
 {
-	for (size_t i = 0; i < l->n; i++)
-		kp_pkg_installed_clear(&l->pkgs[i]);
-	free(l->pkgs);
+	kp_pkg_list_free(l->pkgs, l->n);
 	free(l->times);
 }
 
@@ -210,14 +208,6 @@ static bool is_better(const struct kp_owner *a, bool a_ours, const struct kp_own
 	return c < 0 || (!c && strcmp(a->version, b->version) < 0);
 }
 
-static void owner_clear(struct kp_owner *o)
-{
-	free(o->package);
-	free(o->version);
-	free(o->path);
-	*o = (struct kp_owner){ 0 };
-}
-
 /* NAMES NULL: librpm knows the other names of the path itself. */
 static void find_owner(rpmts ts, const char *path, char *const *names,
 		       struct kp_owner *ret, bool *ours)
@@ -236,11 +226,11 @@ static void find_owner(rpmts ts, const char *path, char *const *names,
 
 		if ((!names || (o.path && kp_strv_has(names, o.path))) &&
 		    is_better(&o, is_ours, ret, *ours)) {
-			owner_clear(ret);
+			kp_owner_clear(ret);
 			*ret = o;
 			*ours = is_ours;
 		} else {
-			owner_clear(&o);
+			kp_owner_clear(&o);
 		}
 	}
 }
@@ -320,6 +310,6 @@ int kp_rpm_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 	if (!rc && !*ret)
 		rc = -ENOENT;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(files); i++)
-		owner_clear(&owners[i]);
+		kp_owner_clear(&owners[i]);
 	return rc;
 }

@@ -196,8 +196,8 @@ gone()
 	done
 }
 
-# script FILE LINE...: a program of the shell.
-script()
+# new_script FILE LINE...: a program of the shell.
+new_script()
 {
 	mkdir -p "$root${1%/*}"
 	printf '%s\n' '#!/bin/sh' "${@:2}" >"$root$1"

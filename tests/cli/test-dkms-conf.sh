@@ -160,7 +160,7 @@ test_dkms_conf_make()
 	new_module first 1.0 "MAKE=$made zero >which\"" 'MAKE_MATCH[0]=5.4'
 	for m in plain match first; do
 		sed -i '/^PACKAGE_VERSION/a POST_BUILD=look.sh' "$root/usr/src/$m-1.0/dkms.conf"
-		script "/usr/src/$m-1.0/look.sh" 'cat which 2>/dev/null || echo none'
+		new_script "/usr/src/$m-1.0/look.sh" 'cat which 2>/dev/null || echo none'
 	done
 	made_by()
 	{
@@ -186,7 +186,7 @@ test_dkms_conf_make_arguments()
 		new_module $m 1.0 'MAKE="make -f own.mk R=$kernelver"'
 		printf '%s\n' all: $'\techo release=$(KERNELRELEASE).' $'\t./build.sh $(R)' \
 			>"$root/usr/src/$m-1.0"/own.mk
-		script "/usr/src/$m-1.0/build.sh" "gcc -c -DRELEASE=\"\\\"\$1\\\"\" -o $m.ko $m.c"
+		new_script "/usr/src/$m-1.0/build.sh" "gcc -c -DRELEASE=\"\\\"\$1\\\"\" -o $m.ko $m.c"
 	done
 	sed -i "s/\"make/\"'make'/" "$root"/usr/src/without-1.0/dkms.conf
 	dkms_gives 0 build with/1.0 -k "$K1"
@@ -202,7 +202,7 @@ test_dkms_conf_llvm()
 	ln -sf gcc "$root"/usr/bin/clang
 	echo CONFIG_CC_IS_CLANG=y >>"$root/usr/src/linux-headers-$K1"/.config
 	new_module hello 1.0 'MAKE="./build.sh $kernelver"' STRIP=no
-	script /usr/src/hello-1.0/build.sh 'echo "arguments: $*."' \
+	new_script /usr/src/hello-1.0/build.sh 'echo "arguments: $*."' \
 		'gcc -c -DRELEASE="\"$1\"" -o hello.ko hello.c'
 	dkms_gives 0 build hello/1.0 -k "$K1"
 	log_says hello 1.0 "$K1" "arguments: $K1 LLVM=1."
@@ -225,7 +225,7 @@ test_dkms_conf_patches()
 	new_module hello 1.0 'PATCH=(first.patch second.patch third.patch)' \
 		'PATCH_MATCH[1]="0-1-t"' 'PATCH_MATCH[2]="^5"' 'POST_BUILD=look.sh'
 	echo zero >"$root"/usr/src/hello-1.0/which
-	script /usr/src/hello-1.0/look.sh 'echo "which: $(cat which)"'
+	new_script /usr/src/hello-1.0/look.sh 'echo "which: $(cat which)"'
 	patch_to $patches/first.patch zero one
 	patch_to $patches/second.patch one two
 	dkms_gives 0 build hello/1.0 -k "$K1" -k "$K2"
@@ -251,7 +251,7 @@ test_dkms_conf_strip()
 	while read -r wanted line; do
 		n=$((n + 1))
 		new_module strip$n 1.0 "$line" 'MAKE="./build.sh $kernelver"'
-		script /usr/src/strip$n-1.0/build.sh \
+		new_script /usr/src/strip$n-1.0/build.sh \
 			"gcc -g -c -DRELEASE=\"\\\"\$1\\\"\" -o strip$n.ko strip$n.c"
 		dkms_gives 0 build strip$n/1.0 -k "$K1"
 		readelf -S "$root/var/lib/dkms/strip$n/1.0/$K1/$A/module/strip$n.ko" |
@@ -301,7 +301,7 @@ test_dkms_conf_variables()
 	new_system
 	new_module hello 1.0 'seen="$kernelver,$arch,$kernel_source_dir,$dkms_tree,$source_tree"' \
 		'PRE_BUILD="look.sh $seen"' "BUILT_MODULE_NAME='\${PACKAGE_NAME}'"
-	script /usr/src/hello-1.0/look.sh 'echo "seen: $*"'
+	new_script /usr/src/hello-1.0/look.sh 'echo "seen: $*"'
 	dkms_gives 0 build hello/1.0 -k "$K1"
 	# On a merged /usr both are the same.
 	log_says hello 1.0 "$K1" \

@@ -243,3 +243,36 @@ test_dkms_autoinstall_of_nothing()
 	dkms_gives 0 autoinstall -k "$K2"
 }
 
+
+# What a kernel's removal leaves.
+test_dkms_kernel_prerm_leaves_nothing()
+{
+	new_system
+	new_module hello 1.0
+	new_module other 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1" -k "$K2"
+	dkms_gives 0 build other/1.0 -k "$K1"
+	dkms_gives 0 kernel_prerm -k "$K1"
+	status_is <<-END
+	hello/1.0, $K2, $A: installed
+	other/1.0: added
+	END
+	gone "/lib/modules/$K1/updates" "/var/lib/dkms/hello/kernel-$K1-$A"
+	dkms_gives 0 kernel_prerm -k "$K1"
+}
+
+# Code of the administrator's around what is done.
+test_dkms_framework_code()
+{
+	new_system
+	new_module hello 1.0
+	printf '%s\n' 'post_transaction="touch /tmp/after"' >>"$root"/etc/dkms/framework.conf
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed hello "$K1"
+	if differs post-transaction; then
+		there /tmp/after
+	else
+		gone /tmp/after
+		grep -q post_transaction "$T"/err || fail 'nothing is said about it'
+	fi
+}

@@ -11,7 +11,7 @@ source_with_scripts()
 	for when in PRE_BUILD POST_BUILD PRE_INSTALL POST_INSTALL POST_ADD POST_REMOVE; do
 		echo "$when=\"note.sh $when\"" >>"$root"/usr/src/hello-1.0/dkms.conf
 	done
-	script /usr/src/hello-1.0/note.sh "$note"
+	new_script /usr/src/hello-1.0/note.sh "$note"
 	: >"$root"/tmp/noted
 	chmod 666 "$root"/tmp/noted
 }
@@ -84,7 +84,7 @@ test_dkms_scripts_of_the_administrator()
 {
 	new_system
 	source_with_scripts
-	script /etc/dkms/hello/note.sh 'case $1 in
+	new_script /etc/dkms/hello/note.sh 'case $1 in
 		*_INSTALL) echo "mine in $PWD" >>/tmp/noted ;; *_BUILD) echo "mine in $PWD" ;; esac'
 	dkms_gives 0 install hello/1.0 -k "$K1"
 	differs scripts-overlay && return 0
@@ -114,7 +114,7 @@ test_dkms_scripts_that_fail()
 {
 	new_system
 	new_module hello 1.0 'PRE_BUILD=fail.sh'
-	script /usr/src/hello-1.0/fail.sh 'exit 42'
+	new_script /usr/src/hello-1.0/fail.sh 'exit 42'
 	dkms_gives 42 build hello/1.0 -k "$K1"
 	dkms_gives 42 install hello/1.0 -k "$K1"
 	status_is <<<'hello/1.0: added'

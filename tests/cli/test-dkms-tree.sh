@@ -53,7 +53,7 @@ test_dkms_tree_symvers()
 {
 	new_system
 	new_module hello 1.0 'PRE_BUILD=make.sh'
-	script /usr/src/hello-1.0/make.sh 'echo x >Module.symvers'
+	new_script /usr/src/hello-1.0/make.sh 'echo x >Module.symvers'
 	dkms_gives 0 build hello/1.0 -k "$K1"
 	built_files hello 1.0 "$K1" <<-END
 	Module.symvers
@@ -162,4 +162,37 @@ test_dkms_tree_rebuild_of_dependents()
 	user/1.0, $K1, $A: installed
 	END
 	installed user "$K1"
+}
+
+# A module of the kernel's own that has the same name.
+test_dkms_tree_original_module()
+{
+	local own
+
+	new_system
+	new_module hello 1.0
+	own=/lib/modules/$K1/kernel/hello.ko
+	echo own >"$root$own"
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed hello "$K1"
+	if differs original-module; then
+		gone "$own"
+		status_is <<<"hello/1.0, $K1, $A: installed (Original modules exist)"
+	else
+		there "$own"
+		status_is <<<"hello/1.0, $K1, $A: installed"
+	fi
+	dkms_gives 0 remove hello/1.0 --all
+	[ "$(cat "$root$own")" = own ] || fail "the kernel's own is not what it was"
+	not_installed hello "$K1"
+}
+
+test_dkms_tree_links()
+{
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1" --symlink-modules
+	installed hello "$K1"
+	[ "$(stat -c %F "$root/$(module_file hello "$K1")")" = \
+		"$(want symlink-modules 'regular file' 'symbolic link')" ] || fail 'what the module is'
 }

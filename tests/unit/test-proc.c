@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -529,6 +530,22 @@ static void wait_for_nobody(void **state)
 	assert_true(kp_str_starts(err.text, "wait for process "));
 }
 
+static void names_a_process(void **state)
+{
+	_cleanup_free_ char *name = NULL, *gone = NULL, *want = NULL;
+	char before[16];
+
+	(void)state;
+	prctl(PR_GET_NAME, before);
+	prctl(PR_SET_NAME, "a \033b ");
+	name = kp_proc_name(getpid());
+	prctl(PR_SET_NAME, before);
+	want = kp_strf("a ?b, pid %d", (int)getpid());
+	assert_string_equal(name, want);
+	gone = kp_proc_name(INT32_MAX);
+	assert_string_equal(gone, "pid 2147483647");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -553,6 +570,7 @@ int main(void)
 		cmocka_unit_test(waiting_goes_on_after_signals),
 		cmocka_unit_test(output_that_nobody_reads),
 		cmocka_unit_test(wait_for_nobody),
+		cmocka_unit_test(names_a_process),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

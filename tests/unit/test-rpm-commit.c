@@ -94,7 +94,7 @@ static void test_upgrade_downgrade_rebuild(void **state)
 	package_init(&p, "hello", "1.0", K1);
 	package_add(&p, KO, "three");
 	p.pkg.id.key[0] = 'c';
-	TEST_TRY(package_write(&p, "/again", &again, NULL, err));
+	TEST_TRY(write_into(&p, "/again", &again, NULL, err));
 	commit_add(again);
 	assert_version(NAME1, "1.0");
 	assert_content(KO, "three");
@@ -121,8 +121,7 @@ static void test_two_after_an_accident(void **state)
 	assert_string_equal(list[0].id.key, "");
 	assert_string_equal(list[0].id.content, "");
 	assert_int_equal(kp_strv_len(list[0].files), 2);
-	kp_pkg_installed_clear(&list[0]);
-	free(list);
+	kp_pkg_list_free(list, n);
 	/* one of the two is what is wanted; the other goes */
 	commit_add(v2);
 	assert_version(NAME1, "2.0");
@@ -385,8 +384,7 @@ static void test_read_only_database(void **state)
 	/* reading goes on */
 	TEST_TRY(ops->list(sys.db, &list, &n, err));
 	assert_int_equal(n, 1);
-	kp_pkg_installed_clear(&list[0]);
-	free(list);
+	kp_pkg_list_free(list, n);
 	umount(RPM_DB);
 }
 

@@ -61,7 +61,7 @@ static void test_list_hostile_names(void **state)
 		package_add(&p, path, "x");
 		if (i % 2)
 			p.pkg.id.source_package = kp_strdup(names[i]);
-		TEST_TRY(package_write(&p, dir, &files[i], NULL, err));
+		TEST_TRY(write_into(&p, dir, &files[i], NULL, err));
 		changes[i].file = files[i];
 	}
 	install_other("not-ours", "/usr/share/x", "x", "Provides: kmodpkg-module(hello)");
@@ -187,8 +187,7 @@ static void test_another_root(void **state)
 	TEST_TRY(ops->list(db, &list, &n, err));
 	assert_int_equal(n, 1);
 	assert_string_equal(list[0].name, "kmod-a-" K1);
-	kp_pkg_installed_clear(&list[0]);
-	free(list);
+	kp_pkg_list_free(list, n);
 	check_in(db, DIR1 "a.ko", "kmod-a-" K1, DIR1 "a.ko");
 	check_in(db, "/usr" DIR1 "a.ko", "kmod-a-" K1, DIR1 "a.ko");
 	check_in(db, "/lib/modules/6.2/kernel", "new", "/usr/lib/modules/6.2/kernel");

@@ -55,3 +55,5 @@ struct kp_pkg_installed {
 void kp_pkg_id_clear(struct kp_pkg_id *id);
 void kp_pkg_id_copy(struct kp_pkg_id *to, const struct kp_pkg_id *from);
 void kp_pkg_installed_clear(struct kp_pkg_installed *pkg);
+/* What list() returned. */
+void kp_pkg_list_free(struct kp_pkg_installed *list, size_t n);

@@ -48,6 +48,10 @@ struct kp_owner {
 	char *path; /* the literal path as the database has it */
 };
 
+/* Release what the structure holds / an array of them and itself. */
+void kp_owner_clear(struct kp_owner *owner);
+void kp_owners_free(struct kp_owner *owners, size_t n);
+
 enum kp_open_flags {
 	/* Whoever started us is the glue of a running transaction, at a point of it where the
 	 * manager lets a nested transaction commit. Without it, state() never says

@@ -78,3 +78,7 @@ int kp_proc_is_ancestor(pid_t pid);
 
 /* The parent of a process; *ret 0: it has none in our pid namespace. */
 int kp_proc_parent(pid_t pid, pid_t *ret);
+
+/* Words for a process: "NAME, pid N", or "pid N" where /proc does not tell; to be freed. It is
+ * our own /proc that is read, whatever root is managed. */
+char *kp_proc_name(pid_t pid);
