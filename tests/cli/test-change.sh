@@ -239,14 +239,39 @@ test_no_headers_in_a_transaction()
 	expect_status 0
 	expect err <<-'END'
 	kmodpkg: registered hello/1.0 (package hello-dkms)
-	kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed
-	kmodpkg: warning: no modules for kernel 6.1.0-2-test, its headers are not installed; get them with: apt install linux-headers-6.1.0-2-test
+	kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, its headers are not installed
+	kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, its headers are not installed; get them with: apt install linux-headers-6.1.0-2-test
 	END
 	KMODPKG_PLUGIN_DIR=/plugins ASAN_OPTIONS=detect_leaks=0 \
 		script -qec "$KMODPKG --root $root sync" /dev/null </dev/null >"$T"/err
 	expect_empty err
 	run_in sync -k 6.1.0-1-test
-	expect err <<<'kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed'
+	expect err <<<'kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, its headers are not installed'
+}
+
+# Below hooks that come only when modules are concerned it is always told, once: by the run that
+# may erase, which comes last. A package that stays for lack of headers counts as well.
+test_no_headers_below_a_hook()
+{
+	local words='its headers are not installed'
+
+	rm -r "$root"/lib/modules/6.1.0-2-test/build
+	echo can-commit >"$root"/var/lib/fakedb/lock
+	echo '6.1.0-2-test pacman -S headers' >"$root"/var/lib/fakedb/headers
+	fake_package kmod-hello hello 0.9 6.1.0-1-test key
+	run_in sync --nested --no-erase
+	expect_status 0
+	expect_empty err
+	run_in sync --nested
+	expect_status 0
+	expect err <<-END
+	kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, $words
+	kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers
+	END
+	# What is there in the right version is not news.
+	fake_package kmod-hello hello 1.0 6.1.0-1-test key
+	run_in sync --nested
+	expect err <<<"kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers"
 }
 
 # A package manager that works on another root runs scripts here: they do not mean this one.
