@@ -120,6 +120,39 @@ test_remove_is_for_good()
 	expect_status 0
 }
 
+# What a person took out of the tree and put back is still the package's.
+test_add_of_a_packages_tree_goes_with_it()
+{
+	echo 'hello-dkms 1 /usr/src/hello-1.0/dkms.conf' >"$root"/var/lib/fakedb/owned
+	run_in remove hello
+	run_in add hello/1.0
+	expect_status 0
+	run_in sync
+	run status
+	expect_line out 'hello   1.0      6.1.0-2-test  added       -'
+	: >"$root"/var/lib/fakedb/owned
+	rm -r "$root"/usr/src/hello-1.0
+	run_in sync
+	expect_status 0
+	expect_line err 'kmodpkg: hello/1.0 is gone with its package'
+	run status
+	expect_empty out
+}
+
+# One that is a person's stays, and doctor says how to be rid of it.
+test_add_of_ones_own_tree_stays()
+{
+	run_in remove hello
+	run_in add hello/1.0
+	rm -r "$root"/usr/src/hello-1.0
+	run_in sync
+	run doctor
+	expect_line out 'modules: hello/1.0 for 6.1.0-2-test is failed: /usr/src/hello-1.0 is not there'
+	expect_line out '    kmodpkg remove hello/1.0'
+	run_in remove hello/1.0
+	expect_status 0
+}
+
 test_remove_needs_a_version_where_there_are_several()
 {
 	new_source hello 2.0
