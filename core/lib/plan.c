@@ -439,27 +439,18 @@ static void plan_leftover(struct planner *p, size_t index)
 						    : "its source is not registered"));
 }
 
-static bool listed(const char *const *only, const char *word)
+bool kp_plan_names(char *const *words, const char *module, const char *version)
 {
-	for (; *only; only++)
-		if (kp_str_eq(*only, word))
-			return true;
-	return false;
+	_cleanup_free_ char *full = kp_strf("%s/%s", module, version);
+
+	return !words || kp_strv_has(words, module) || kp_strv_has(words, full);
 }
 
 static bool selected(const struct kp_plan_input *in, const struct kp_plan_row *row)
 {
-	char *full;
-	bool yes;
-
-	if (in->only_kernels && row->kernel && !listed(in->only_kernels, row->kernel))
-		return false;
-	if (!in->only_modules || listed(in->only_modules, row->module))
-		return true;
-	full = kp_strf("%s/%s", row->module, row->version);
-	yes = listed(in->only_modules, full);
-	free(full);
-	return yes;
+	return (!in->only_kernels || !row->kernel ||
+		kp_strv_has(in->only_kernels, row->kernel)) &&
+	       kp_plan_names(in->only_modules, row->module, row->version);
 }
 
 static void select_with_depends(struct planner *p, size_t index)

@@ -446,12 +446,9 @@ static int change(struct sync *s, struct kp_err *err)
 
 static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
 {
-	_cleanup_free_ char *full = kp_strf("%s/%s", row->module, row->version);
-
 	return (!s->opts->kernels ||
 		(row->kernel && kp_strv_has(s->opts->kernels, row->kernel))) &&
-	       (!s->opts->modules || kp_strv_has(s->opts->modules, row->module) ||
-		kp_strv_has(s->opts->modules, full));
+	       kp_plan_names(s->opts->modules, row->module, row->version);
 }
 
 /* Registered, and nothing can be made of it: its tree is missing or its conf malformed. */
