@@ -134,7 +134,7 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 	_cleanup_free_ char *name = row_name(row);
 
 	/* At boot nobody waits for a module that is there to be made better. */
-	if (s->opts->boot && row->package)
+	if (s->opts->last || (s->opts->boot && row->package))
 		return false;
 	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
 }
@@ -212,7 +212,7 @@ static char *change_name(const struct kp_plan_row *row)
 /* Is this row to be changed in the database now? */
 static bool is_due(const struct sync *s, const struct kp_plan_row *row)
 {
-	return (row->action == KP_ACTION_INSTALL && row->wanted) ||
+	return (row->action == KP_ACTION_INSTALL && row->wanted && !s->opts->last) ||
 	       (row->action == KP_ACTION_ERASE && !s->opts->no_erase);
 }
 

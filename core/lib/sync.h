@@ -58,6 +58,7 @@ struct kp_sync_opts {
 			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
 	bool no_erase; /* the running transaction may be about to do it itself */
+	bool last;     /* we are being removed: carry out removals, build and install nothing */
 	bool leave;    /* KERNELS are about to go: erase what is there for them */
 	bool boot; /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
