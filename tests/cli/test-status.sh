@@ -293,6 +293,10 @@ test_log()
 
 	run log hello
 	expect_error 1 'kmodpkg log: no log of hello is kept'
+	run log nosuch
+	expect_error 3 'kmodpkg log: nosuch is not registered'
+	run log hello/9 -k 6.1.0-1-test
+	expect_error 3 'kmodpkg log: hello/9 is not registered'
 	mkdir -p "$dir"/{1.0,0.9}
 	echo old >"$dir"/0.9/6.1.0-1-test-"$(uname -m)".log
 	touch -d '2001-01-01' "$dir"/0.9/*
