@@ -67,7 +67,8 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 
 	add_count(&b, "built", r->built);
 	add_count(&b, "installed", r->installed);
-	add_count(&b, "queued", r->queued);
+	add_count(&b, "queued", r->queued - r->queued_erases);
+	add_count(&b, "to be erased", r->queued_erases);
 	add_count(&b, "erased", r->erased);
 	add_count(&b, "blocked", r->blocked);
 	add_count(&b, "failed", r->failed);

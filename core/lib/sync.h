@@ -67,6 +67,7 @@ struct kp_sync_opts {
 
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
+	size_t queued_erases; /* of those that are queued */
 	size_t remembered; /* failed before with the same key, not tried again */
 	bool registered;   /* a source registered itself */
 	char **no_headers; /* kernels for which something selected lacks only the headers */

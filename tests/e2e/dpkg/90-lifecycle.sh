@@ -88,7 +88,7 @@ kmodpkg_removed_with_all()
 		fail_on "modules are left ($verb)" "$(find "$(kernel_dir "$K1")/updates" 2>/dev/null)"
 		fail_on "registrations are left ($verb)" \
 			"$(find /var/lib/dkms -mindepth 1 -maxdepth 1 -type d 2>/dev/null)"
-		assert_initramfs_made "$K1"
+		assert_initramfs_made "$K1=1"
 		[ "$verb" = remove ] || [ ! -e /var/lib/kmodpkg ] || fail "/var/lib/kmodpkg is left"
 		[ ! -e /var/lib/kmodpkg/leave ] || fail "/var/lib/kmodpkg/leave is left"
 		assert_database
