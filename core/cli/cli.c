@@ -123,8 +123,9 @@ static void tell_ignored(struct cli *cli)
 	if (cli->cmd != &cmd_adopt && cli_in_transaction(cli))
 		return;
 	kp_strv_foreach(name, cli->ctx->ignored)
-		kp_warn_once("/etc/dkms/framework.conf: %s has no effect here, see dkms(8)",
-			     *name);
+		kp_warn_once(
+			"/etc/dkms/framework.conf: %s has no effect here, see dkms(8)",
+			*name);
 }
 
 int cli_open_backend(struct cli *cli, unsigned int flags)
