@@ -228,6 +228,7 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 {
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	struct kp_sync_opts look = *opts;
+	bool queued = false;
 	int rc, status = CLI_OK;
 
 	if (kp_sync_is_nested())
@@ -239,6 +240,7 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 	kp_strv_foreach(k, t->kernels) {
 		const struct kp_plan_row *row = find_row(&w, t, *k);
 
+		queued |= row && row->state == KP_STATE_QUEUED;
 		/* The words and the status of the first that failed. */
 		if (status == CLI_OK)
 			status = row ? row_outcome(cli, &w, row, opts->build_only)
@@ -246,7 +248,7 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 	}
 	if (status == CLI_FAILED && result->exit_code)
 		status = result->exit_code;
-	if (status == CLI_OK && cli_did_nothing(result))
+	if (status == CLI_OK && cli_did_nothing(result) && !queued)
 		kp_info("%s is %s already", opts->modules[0],
 			opts->build_only ? "built" : "installed");
 	if (status == CLI_OK || !cli_in_transaction(cli))

@@ -188,12 +188,24 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return (int)g.n;
 }
 
-static void tell_restored(struct sync *s, const struct kp_plan_row *row)
+static bool goes_by_queue(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	for (size_t i = 0; i < w->queue.n; i++)
+		if (kp_str_eq(w->queue.list[i].id.module, row->module) &&
+		    kp_str_eq(w->queue.list[i].id.kernel, row->kernel))
+			return true;
+	return false;
+}
+
+static void tell_restored(struct sync *s, const struct kp_world *w,
+			  const struct kp_plan_row *row)
 {
 	_cleanup_free_ char *name = row_name(row);
 
-	/* What was built just now was not there before: the view is DKMS's own. */
+	/* What was built just now was not there before: the view is DKMS's own. Nor is it missing
+	 * to who asks for it, or when we were about to erase it. */
 	if (!row->package && !kp_strv_has(s->tried, name) &&
+	    !w->input.pairs[row->pair].requested && !goes_by_queue(w, row) &&
 	    kp_view_has(s->ctx, row->module, row->kernel))
 		kp_info("the package of %s/%s for %s is missing, restoring it; "
 			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
@@ -233,7 +245,7 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
 		if (kp_strv_has(s->tried, change))
 			continue;
 		if (row->action == KP_ACTION_INSTALL) {
-			tell_restored(s, row);
+			tell_restored(s, w, row);
 			r = kp_install_row(s->ctx, w, row, &one);
 		} else {
 			r = kp_erase_row(s->ctx, w, row, &one);

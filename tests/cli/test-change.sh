@@ -307,6 +307,27 @@ test_no_headers_below_a_hook()
 	expect err <<<"kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers"
 }
 
+# What waits for the package database is not done, and whoever asked for it is told.
+test_changes_left_in_the_queue()
+{
+	new_system
+	new_module hello 1.0
+	kmodpkg add hello/1.0
+	lock_is must-defer
+	kmodpkg install hello -k "$K1"
+	[ "$status" = 0 ] || fail "install ended with $status: $(cat "$T"/err)"
+	! grep -q 'queued' "$T"/err || fail "a transaction is told of its own: $(cat "$T"/err)"
+	lock_is 'busy pacman'
+	kmodpkg build hello -k "$K1"
+	expect_line err 'kmodpkg: warning: 1 package change is queued, the database is held by pacman; kmodpkg sync finishes it'
+	lock_is free
+	kmodpkg build hello -k "$K1"
+	expect_line err 'kmodpkg: warning: 1 package change is queued; kmodpkg sync finishes it'
+	kmodpkg install hello -k "$K1"
+	! grep -q 'queued' "$T"/err || fail "it is still told: $(cat "$T"/err)"
+	installed hello "$K1"
+}
+
 # A package manager that works on another root runs scripts here: they do not mean this one.
 test_transaction_on_another_root()
 {
