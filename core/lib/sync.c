@@ -43,6 +43,7 @@ void kp_sync_result_clear(struct kp_sync_result *r)
 {
 	kp_strv_free(r->no_headers);
 	kp_strv_free(r->failures);
+	kp_strv_free(r->remembered_names);
 	*r = (struct kp_sync_result){ 0 };
 }
 
@@ -496,14 +497,17 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)
 			continue;
 		x = &w->input.pairs[row->pair];
-		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key))
+		name = kp_strf("%s/%s", row->module, row->version);
+		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key)) {
 			s->ret->remembered++;
+			if (!kp_strv_has(s->ret->remembered_names, name))
+				kp_strv_add(&s->ret->remembered_names, name);
+		}
 		/* Who asked for one source is told by the verb. */
 		if (s->opts->requested || !is_unusable(w, x) ||
 		    x->intent == KP_INTENT_HOLD)
 			continue;
 		/* One line for a source, whatever the kernels. */
-		name = kp_strf("%s/%s", row->module, row->version);
 		if (kp_strv_has(unusable, name))
 			continue;
 		kp_warn("%s: %s", name, row->note);
