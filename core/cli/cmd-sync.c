@@ -61,6 +61,16 @@ static void add_count(struct kp_buf *b, const char *what, size_t n)
 		kp_buf_addf(b, "%s%s %zu", b->len ? ", " : "", what, n);
 }
 
+static void tell_remembered(const struct kp_sync_result *r)
+{
+	_cleanup_free_ char *names = kp_strv_join(r->remembered_names, ", ");
+
+	kp_warn("%zu %s before and nothing changed since (%s); kmodpkg status says why, "
+		"kmodpkg build tries again",
+		r->remembered, r->remembered == 1 ? "build failed" : "builds failed",
+		names);
+}
+
 static void summarize(struct cli *cli, const struct kp_sync_result *r)
 {
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
@@ -76,12 +86,10 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 		kp_info("%s", b.s);
 	else if (!r->remembered && !cli_in_transaction(cli))
 		kp_info("nothing to do");
-	/* Several syncs see to one transaction; the one that does something tells. */
-	if (r->remembered && (b.len || !cli->nested))
-		kp_warn("%zu %s before and nothing changed since; kmodpkg status says "
-			"which, kmodpkg build tries again",
-			r->remembered,
-			r->remembered == 1 ? "build failed" : "builds failed");
+	/* Several syncs see to one transaction: a failure of an earlier one was told by it. The one
+	 * that brings something tells of the others. */
+	if (r->remembered && (!cli_in_transaction(cli) || r->built || r->installed))
+		tell_remembered(r);
 }
 
 /* A kernel without headers gets no modules, silently with DKMS. In a transaction that is said

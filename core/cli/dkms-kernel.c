@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/dkms.h"
+#include "cli/target.h"
 #include "cli/work.h"
 #include "lib/backend.h"
 #include "lib/sync.h"
@@ -42,8 +43,7 @@ static int sync_kernel(struct dkms *d, char **kernels, void *data)
 	if (cli_in_transaction(cli))
 		return DKMS_OK;
 	if (result.no_headers || lacks_headers(cli, kernels[0]))
-		return cli_fail(cli, DKMS_NO_HEADERS,
-				"the headers of kernel %s are not installed", kernels[0]);
+		return cli_no_headers(cli, kernels[0]);
 	if (result.failed || result.remembered)
 		return cli_fail(cli, DKMS_AUTOINSTALL,
 				"some modules of kernel %s could not be made; kmodpkg "

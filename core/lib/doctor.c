@@ -173,11 +173,26 @@ static void look_at_sources(const struct kp_world *w, struct kp_doctor *d)
 	}
 }
 
+/* Nothing can be changed until it is free, least of all where the holder is dead. */
+static void look_at_lock(struct kp_ctx *ctx, struct kp_doctor *d)
+{
+	const struct kp_backend *b = ctx->backend;
+	_cleanup_free_ char *holder = NULL;
+	enum kp_lock_state state;
+
+	if (b->ops->state(b->db, &state, &holder, NULL) == 0 && state == KP_LOCK_BUSY)
+		kp_doctor_add(d, "queue",
+			      kp_strf("the package database is held by %s",
+				      holder ? holder : "another process"),
+			      NULL);
+}
+
 static void look_at_queue(struct kp_ctx *ctx, const struct kp_world *w,
 			  struct kp_doctor *d)
 {
 	_cleanup_strv_ char **marks = NULL;
 
+	look_at_lock(ctx, d);
 	if (w->queue.n)
 		kp_doctor_add(d, "queue",
 			      kp_strf("%zu package change%s for the package manager",

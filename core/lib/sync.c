@@ -44,6 +44,7 @@ void kp_sync_result_clear(struct kp_sync_result *r)
 {
 	kp_strv_free(r->no_headers);
 	kp_strv_free(r->failures);
+	kp_strv_free(r->remembered_names);
 	*r = (struct kp_sync_result){ 0 };
 }
 
@@ -189,12 +190,24 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return (int)g.n;
 }
 
-static void tell_restored(struct sync *s, const struct kp_plan_row *row)
+static bool goes_by_queue(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	for (size_t i = 0; i < w->queue.n; i++)
+		if (kp_str_eq(w->queue.list[i].id.module, row->module) &&
+		    kp_str_eq(w->queue.list[i].id.kernel, row->kernel))
+			return true;
+	return false;
+}
+
+static void tell_restored(struct sync *s, const struct kp_world *w,
+			  const struct kp_plan_row *row)
 {
 	_cleanup_free_ char *name = row_name(row);
 
-	/* What was built just now was not there before: the view is DKMS's own. */
+	/* What was built just now was not there before: the view is DKMS's own. Nor is it missing
+	 * to who asks for it, or when we were about to erase it. */
 	if (!row->package && !kp_strv_has(s->tried, name) &&
+	    !w->input.pairs[row->pair].requested && !goes_by_queue(w, row) &&
 	    kp_view_has(s->ctx, row->module, row->kernel))
 		kp_info("the package of %s/%s for %s is missing, restoring it; "
 			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
@@ -234,7 +247,7 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
 		if (kp_strv_has(s->tried, change))
 			continue;
 		if (row->action == KP_ACTION_INSTALL) {
-			tell_restored(s, row);
+			tell_restored(s, w, row);
 			r = kp_install_row(s->ctx, w, row, &one);
 		} else {
 			r = kp_erase_row(s->ctx, w, row, &one);
@@ -489,14 +502,17 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)
 			continue;
 		x = &w->input.pairs[row->pair];
-		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key))
+		name = kp_strf("%s/%s", row->module, row->version);
+		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key)) {
 			s->ret->remembered++;
+			if (!kp_strv_has(s->ret->remembered_names, name))
+				kp_strv_add(&s->ret->remembered_names, name);
+		}
 		/* Who asked for one source is told by the verb. */
 		if (s->opts->requested || !is_unusable(w, x) ||
 		    x->intent == KP_INTENT_HOLD)
 			continue;
 		/* One line for a source, whatever the kernels. */
-		name = kp_strf("%s/%s", row->module, row->version);
 		if (kp_strv_has(unusable, name))
 			continue;
 		kp_warn("%s: %s", name, row->note);

@@ -69,6 +69,7 @@ struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
 	size_t queued_erases; /* of those that are queued */
 	size_t remembered;    /* failed before with the same key, not tried again */
+	char **remembered_names; /* of those: "M/V", each once, vector */
 	bool registered;      /* a source registered itself */
 	char **no_headers; /* kernels for which something selected lacks only the headers */
 	int exit_code;	   /* of the first that failed, as DKMS has it; 0: it has none */

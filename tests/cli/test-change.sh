@@ -21,7 +21,7 @@ test_no_headers()
 	run_in build hello -k 6.1.0-1-test
 	expect_error 21 'kmodpkg build: the headers of kernel 6.1.0-1-test are not installed: apt install linux-headers-6.1.0-1-test'
 	run_in install hello -k 6.9-not-here
-	expect_error 21 'kmodpkg install: the headers of kernel 6.9-not-here are not installed'
+	expect_error 21 'kmodpkg install: no kernel 6.9-not-here is installed here, nor are its headers; name one that is with -k: 6.1.0-1-test, 6.1.0-2-test'
 }
 
 test_excluded_and_bad_conf()
@@ -60,6 +60,7 @@ test_uninstall_holds_and_install_lifts()
 	expect err <<-'END'
 	kmodpkg: holding hello for 6.1.0-1-test
 	kmodpkg: holding hello for 6.1.0-2-test
+	kmodpkg: another version of hello that comes later is installed again
 	END
 	run status
 	expect out <<-'END'
@@ -322,6 +323,53 @@ test_no_headers_below_a_hook()
 	fake_package kmod-hello hello 1.0 6.1.0-1-test key
 	run_in sync --nested
 	expect err <<<"kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers"
+}
+
+# A failure is told where it happens, by name where it is not tried again, and in a transaction
+# only by who brings something.
+test_failures_of_before_are_named()
+{
+	new_system
+	new_module hello 1.0
+	new_module broken 1.0
+	echo 'int main(' >"$root"/usr/src/broken-1.0/broken.c
+	kmodpkg add broken/1.0
+	kmodpkg sync
+	expect_status 11
+	! grep -q 'failed before' "$T"/err || fail "it failed just now: $(cat "$T"/err)"
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 11
+	expect_line err 'kmodpkg: warning: 2 builds failed before and nothing changed since (broken/1.0); kmodpkg status says why, kmodpkg build tries again'
+	lock_is can-commit
+	kmodpkg sync --nested
+	expect_status 0
+	expect_empty err
+	new_module later 1.0
+	kmodpkg add later/1.0
+	kmodpkg sync --nested
+	expect_line err 'kmodpkg: warning: 2 builds failed before and nothing changed since (broken/1.0); kmodpkg status says why, kmodpkg build tries again'
+}
+
+# What waits for the package database is not done, and whoever asked for it is told.
+test_changes_left_in_the_queue()
+{
+	new_system
+	new_module hello 1.0
+	kmodpkg add hello/1.0
+	lock_is must-defer
+	kmodpkg install hello -k "$K1"
+	[ "$status" = 0 ] || fail "install ended with $status: $(cat "$T"/err)"
+	! grep -q 'queued' "$T"/err || fail "a transaction is told of its own: $(cat "$T"/err)"
+	lock_is 'busy pacman'
+	kmodpkg build hello -k "$K1"
+	expect_line err 'kmodpkg: warning: 1 package change is queued, the database is held by pacman; kmodpkg sync finishes it'
+	lock_is free
+	kmodpkg build hello -k "$K1"
+	expect_line err 'kmodpkg: warning: 1 package change is queued; kmodpkg sync finishes it'
+	kmodpkg install hello -k "$K1"
+	! grep -q 'queued' "$T"/err || fail "it is still told: $(cat "$T"/err)"
+	installed hello "$K1"
 }
 
 # A package manager that works on another root runs scripts here: they do not mean this one.

@@ -156,6 +156,17 @@ static void what_is_still_to_be_done(void **state)
 			": depmod and initramfs are still to be done [kmodpkg sync]\n");
 }
 
+static void a_lock_that_is_held(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	healthy(s);
+	test_fake(s, "lock", "busy a process that is not to be seen");
+	assert_findings(s, "queue",
+			"queue: the package database is held by a process that is not to "
+			"be seen\n");
+}
+
 static void files_that_nobody_owns(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -261,6 +272,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(a_package_that_somebody_removed),
 		SYSTEM_TEST(sources_that_are_not_registered),
 		SYSTEM_TEST(what_is_still_to_be_done),
+		SYSTEM_TEST(a_lock_that_is_held),
 		SYSTEM_TEST(files_that_nobody_owns),
 		SYSTEM_TEST(modules_that_dkms_moved_away),
 		SYSTEM_TEST(kernels_of_ones_own),
