@@ -67,7 +67,18 @@ static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 	}
 }
 
-static void look_at_modules(const struct kp_world *w, struct kp_doctor *d)
+/* Its tree is not merely out of reach: nobody has it. */
+static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
+			const struct kp_plan_row *row)
+{
+	const struct kp_source *s =
+		kp_sources_find(&w->sources, row->module, row->version);
+
+	return s && s->missing && kp_world_has_gone(ctx, s->dir);
+}
+
+static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
+			    struct kp_doctor *d)
 {
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
@@ -83,6 +94,8 @@ static void look_at_modules(const struct kp_world *w, struct kp_doctor *d)
 			continue;
 		if (row->action != KP_ACTION_NONE)
 			mend = kp_strdup("kmodpkg sync");
+		else if (has_no_tree(ctx, w, row))
+			mend = kp_strf("kmodpkg remove %s/%s", row->module, row->version);
 		else if (row->state == KP_STATE_FAILED && row->kernel && row->wanted)
 			mend = kp_strf("kmodpkg log %s/%s -k %s", row->module,
 				       row->version, row->kernel);
@@ -155,7 +168,7 @@ int kp_doctor_look(struct kp_ctx *ctx, struct kp_doctor *ret, struct kp_err *err
 	if (r < 0)
 		return r;
 	look_at_headers(ctx, &w, &d);
-	look_at_modules(&w, &d);
+	look_at_modules(ctx, &w, &d);
 	look_at_sources(&w, &d);
 	look_at_queue(ctx, &w, &d);
 	kp_doctor_files(ctx, &w, &d);

@@ -44,7 +44,7 @@ test_dkms_scripts_of_a_source_that_registers_itself()
 	noted </dev/null
 	# One that fails is no reason not to register it.
 	new_module bad 1.0 POST_ADD=say.sh AUTOINSTALL=no
-	script /usr/src/bad-1.0/say.sh 'exit 3'
+	new_script /usr/src/bad-1.0/say.sh 'exit 3'
 	own bad-dkms /usr/src/bad-1.0/dkms.conf
 	kmodpkg sync
 	[ "$status" = 0 ] || fail "sync ended with $status: $(cat "$T"/err)"
