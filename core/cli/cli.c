@@ -122,6 +122,20 @@ int cli_open_backend(struct cli *cli, unsigned int flags)
 	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
 }
 
+/* What is wrong with the configuration is said by the commands of a person and of scripts, not by
+ * each of the several processes that see to one transaction. */
+static int open_ctx(struct cli *cli, unsigned int flags)
+{
+	enum kp_log_level level = kp_log_get_level();
+	int rc;
+
+	if (cli->nested || (flags & CLI_HIDDEN))
+		kp_log_set_level(KP_LOG_ERR);
+	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
+	kp_log_set_level(level);
+	return rc;
+}
+
 int cli_open(struct cli *cli, unsigned int flags)
 {
 	int rc;
@@ -135,7 +149,7 @@ int cli_open(struct cli *cli, unsigned int flags)
 	/* A reader of our output that went away must not end us between two commits. */
 	if (flags & CLI_MUTATES)
 		signal(SIGPIPE, SIG_IGN);
-	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
+	rc = open_ctx(cli, flags);
 	if (rc < 0)
 		return rc;
 	cli->ctx->nested = cli->nested;

@@ -84,23 +84,26 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 }
 
 /* A kernel without headers gets no modules, silently with DKMS. In a transaction that is said
- * when it is news: of a kernel that is named, since it is being installed, and when a source
- * came; elsewhere to a person at a terminal. Where to get headers is a slow question, so it is
- * not asked at boot. */
+ * when it is news: of a kernel that is named, since it is being installed, when a source
+ * came, and by those hooks that come only when modules are concerned, once; elsewhere to a
+ * person at a terminal. Where to get headers is a slow question, so it is not asked at boot. */
 static void tell_no_headers(struct cli *cli, const struct kp_sync_opts *opts,
 			    const struct kp_sync_result *r)
 {
 	const struct kp_backend *b = cli->ctx->backend;
 
-	if (!opts->kernels && !r->registered &&
-	    (!isatty(STDERR_FILENO) || cli_in_transaction(cli)))
+	bool news = opts->kernels || r->registered;
+
+	/* One that erases nothing is followed by one that does. */
+	if (cli->nested ? opts->no_erase
+			: !news && (!isatty(STDERR_FILENO) || cli_in_transaction(cli)))
 		return;
 	kp_strv_foreach(k, r->no_headers) {
 		_cleanup_free_ char *command = NULL;
 
 		if (b->ops->suggest_headers && !opts->boot)
 			(void)b->ops->suggest_headers(b->db, *k, &command, NULL);
-		kp_warn("no modules for kernel %s, its headers are not installed%s%s", *k,
+		kp_warn("modules for kernel %s cannot be built, its headers are not installed%s%s", *k,
 			command ? "; get them with: " : "", command ? command : "");
 	}
 }

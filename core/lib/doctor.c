@@ -109,6 +109,16 @@ static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
 		       row->module, row->version, row->kernel);
 }
 
+/* Its tree is not merely out of reach: nobody has it. */
+static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
+			const struct kp_plan_row *row)
+{
+	const struct kp_source *s =
+		kp_sources_find(&w->sources, row->module, row->version);
+
+	return s && s->missing && kp_world_has_gone(ctx, s->dir);
+}
+
 static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
 {
@@ -128,6 +138,8 @@ static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 			continue;
 		if (row->action != KP_ACTION_NONE)
 			mend = kp_strdup("kmodpkg sync");
+		else if (has_no_tree(ctx, w, row))
+			mend = kp_strf("kmodpkg remove %s/%s", row->module, row->version);
 		else if (row->state == KP_STATE_FAILED && row->kernel && row->wanted)
 			mend = kp_strf("kmodpkg log %s/%s -k %s", row->module,
 				       row->version, row->kernel);

@@ -258,6 +258,7 @@ static void plan_wanted(struct planner *p, size_t index)
 	if (extra->package != SIZE_MAX) {
 		pkg = &p->in->packages[extra->package];
 		row->package = kp_strdup(pkg->name);
+		row->outdated = !kp_str_eq(pkg->version, row->version);
 		p->package_used[extra->package] = true;
 	}
 	row->state = pkg ? KP_STATE_STALE : KP_STATE_ADDED;
@@ -275,7 +276,7 @@ static void plan_wanted(struct planner *p, size_t index)
 					   : "its source or the headers cannot be read"));
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
-	} else if (pkg && !force && kp_str_eq(pkg->version, row->version) &&
+	} else if (pkg && !force && !row->outdated &&
 		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
 		   !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
@@ -298,7 +299,7 @@ static void plan_wanted(struct planner *p, size_t index)
 		}
 	}
 	if (pkg && row->action != KP_ACTION_NONE && !row->note) {
-		if (!kp_str_eq(pkg->version, row->version))
+		if (row->outdated)
 			set_note(row, kp_strf("%s takes the place of %s", row->version,
 					      pkg->version));
 		else
@@ -311,6 +312,10 @@ static void plan_wanted(struct planner *p, size_t index)
 						   : "its source or the kernel headers "
 						     "changed"));
 	}
+	/* Nothing is going to change that now. */
+	if (row->outdated && row->action == KP_ACTION_NONE)
+		set_note(row, kp_strf("%s is installed%s%s", pkg->version,
+				      row->note ? "; " : "", row->note ? row->note : ""));
 	extra->visit = VISIT_DONE;
 }
 
@@ -439,27 +444,18 @@ static void plan_leftover(struct planner *p, size_t index)
 						    : "its source is not registered"));
 }
 
-static bool listed(const char *const *only, const char *word)
+bool kp_plan_names(char *const *words, const char *module, const char *version)
 {
-	for (; *only; only++)
-		if (kp_str_eq(*only, word))
-			return true;
-	return false;
+	_cleanup_free_ char *full = kp_strf("%s/%s", module, version);
+
+	return !words || kp_strv_has(words, module) || kp_strv_has(words, full);
 }
 
 static bool selected(const struct kp_plan_input *in, const struct kp_plan_row *row)
 {
-	char *full;
-	bool yes;
-
-	if (in->only_kernels && row->kernel && !listed(in->only_kernels, row->kernel))
-		return false;
-	if (!in->only_modules || listed(in->only_modules, row->module))
-		return true;
-	full = kp_strf("%s/%s", row->module, row->version);
-	yes = listed(in->only_modules, full);
-	free(full);
-	return yes;
+	return (!in->only_kernels || !row->kernel ||
+		kp_strv_has(in->only_kernels, row->kernel)) &&
+	       kp_plan_names(in->only_modules, row->module, row->version);
 }
 
 static void select_with_depends(struct planner *p, size_t index)

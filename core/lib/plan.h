@@ -73,8 +73,8 @@ struct kp_plan_input {
 	const struct kp_plan_package *packages;
 	size_t n_packages;
 	bool no_autoinstall; /* /etc/dkms/no-autoinstall: build nothing that was not requested */
-	const char *const *only_modules; /* NULL: all; rows of others get no action */
-	const char *const *only_kernels;
+	char *const *only_modules; /* NULL: all; rows of others get no action */
+	char *const *only_kernels;
 	bool force; /* rebuild what is requested even when the key is the same */
 	bool anyway; /* build what is requested without those of its BUILD_DEPENDS that lack */
 };
@@ -107,6 +107,7 @@ struct kp_plan_row {
 	bool wanted;	/* the one version that is to be installed for this kernel */
 	char *note;	/* why this state or action, one line, NULL */
 	char *package;	/* installed or queued package of this row, NULL */
+	bool outdated;	/* package is of another version than this row */
 	char *key;	/* key with dependencies, NULL */
 	size_t pair;	/* index into pairs, SIZE_MAX: none */
 	char **depends; /* modules of this plan that must be built before (same kernel) */
@@ -120,5 +121,7 @@ struct kp_plan {
 
 void kp_plan_make(const struct kp_plan_input *in, struct kp_plan *ret);
 void kp_plan_clear(struct kp_plan *plan);
+/* Do WORDS ("M" or "M/V"; NULL: all) name this version of the module? */
+bool kp_plan_names(char *const *words, const char *module, const char *version);
 const char *kp_state_name(enum kp_state s);   /* "no-headers" */
 const char *kp_action_name(enum kp_action a); /* "build", "" for none */

@@ -6,10 +6,11 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "lib/install.h"
 #include "lib/register.h"
 
 /*
- * A source that registered itself has a file <state_dir>/registered/MODULE/VERSION, with the name
+ * A source whose tree a package brought has a file <state_dir>/registered/MODULE/VERSION, with the name
  * of the package. It is there before the registration and goes after it, so that whatever a
  * crash leaves half done is found by it.
  */
@@ -60,22 +61,57 @@ static bool went(struct kp_ctx *ctx, const struct kp_world *w, const char *modul
 	return s->missing && !s->package && kp_world_has_gone(ctx, s->dir);
 }
 
-static int add(struct kp_ctx *ctx, const struct kp_source *s, struct kp_err *err)
+/* Whatever the script says, the source is registered, as with dkms add. A conf that cannot be read
+ * is the plan's to tell of. */
+static void run_post_add(struct kp_ctx *ctx, const struct kp_source *s)
 {
-	_cleanup_free_ char *note = note_path(ctx, s->module, s->version);
-	_cleanup_free_ char *dir = kp_path_dir(note);
+	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL;
+	struct kp_conf_env env = { .module = s->module,
+				   .version = s->version,
+				   .arch = ctx->arch,
+				   .source_dir = s->dir };
+	struct kp_err err = KP_ERR_INIT;
 	int r;
 
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
-	if (r == 0)
-		r = kp_write_in(ctx->root_fd, note, s->package, strlen(s->package), 0644,
-				err);
+	if (kp_conf_load(ctx, &env, &conf, NULL) < 0)
+		return;
+	r = kp_script_run(ctx, s, conf, KP_SCRIPT_POST_ADD, NULL, NULL, &err);
+	if (r < 0)
+		kp_warn("%s/%s: %s", s->module, s->version, kp_err_text(&err, r));
+}
+
+static int write_note(struct kp_ctx *ctx, const char *module, const char *version,
+		      const char *package, struct kp_err *err)
+{
+	_cleanup_free_ char *note = note_path(ctx, module, version);
+	_cleanup_free_ char *dir = kp_path_dir(note);
+	int r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+
+	return r < 0 ? r
+		     : kp_write_in(ctx->root_fd, note, package, strlen(package), 0644,
+				   err);
+}
+
+int kp_register_note(struct kp_ctx *ctx, const char *module, const char *version,
+		     const char *dir, struct kp_err *err)
+{
+	_cleanup_free_ char *package = NULL;
+	int r = kp_source_owner(ctx, dir, &package, err);
+
+	return r < 0 || !package ? r : write_note(ctx, module, version, package, err);
+}
+
+static int add(struct kp_ctx *ctx, const struct kp_source *s, struct kp_err *err)
+{
+	int r = write_note(ctx, s->module, s->version, s->package, err);
+
 	if (r == 0)
 		r = kp_source_register(ctx, s->module, s->version, s->dir, err);
-	if (r == 0)
-		kp_info("registered %s/%s (package %s)", s->module, s->version,
-			s->package);
-	return r;
+	if (r < 0)
+		return r;
+	kp_info("registered %s/%s (package %s)", s->module, s->version, s->package);
+	run_post_add(ctx, s);
+	return 0;
 }
 
 static int drop(struct kp_ctx *ctx, const struct kp_world *w, const char *module,

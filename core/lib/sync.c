@@ -446,18 +446,22 @@ static int change(struct sync *s, struct kp_err *err)
 
 static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
 {
-	_cleanup_free_ char *full = kp_strf("%s/%s", row->module, row->version);
-
 	return (!s->opts->kernels ||
 		(row->kernel && kp_strv_has(s->opts->kernels, row->kernel))) &&
-	       (!s->opts->modules || kp_strv_has(s->opts->modules, row->module) ||
-		kp_strv_has(s->opts->modules, full));
+	       kp_plan_names(s->opts->modules, row->module, row->version);
 }
 
 /* Registered, and nothing can be made of it: its tree is missing or its conf malformed. */
 static bool is_unusable(const struct kp_world *w, const struct kp_plan_pair *x)
 {
 	return w->input.sources[x->source].missing || x->conf == KP_PLAN_CONF_BAD;
+}
+
+/* The version that is wanted cannot come: nothing is there, or an older one stays. */
+static bool lacks_only_headers(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	return row->wanted && (!row->package || row->outdated) &&
+	       !w->input.kernels[w->input.pairs[row->pair].kernel].headers;
 }
 
 /* What is known to be wrong and is not tried. */
@@ -470,8 +474,8 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		_cleanup_free_ char *name = NULL;
 
-		if (row->state == KP_STATE_NO_HEADERS && row->wanted &&
-		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
+		if (lacks_only_headers(w, row) && is_selected(s, row) &&
+		    !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
 		if (!is_selected(s, row) || is_optional(s, row) ||
 		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)

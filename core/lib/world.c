@@ -25,17 +25,10 @@ struct loader {
 	size_t n_packages;
 };
 
-static bool names_source(char *const *words, const char *module, const char *version)
-{
-	_cleanup_free_ char *full = kp_strf("%s/%s", module, version);
-
-	return !words || kp_strv_has(words, module) || kp_strv_has(words, full);
-}
-
 static bool is_requested(const struct kp_sync_opts *opts, const char *module,
 			 const char *version, const char *kernel)
 {
-	return opts->requested && names_source(opts->modules, module, version) &&
+	return opts->requested && kp_plan_names(opts->modules, module, version) &&
 	       (!opts->kernels || kp_strv_has(opts->kernels, kernel));
 }
 
@@ -434,8 +427,8 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		return r;
 	}
 	w.input.no_autoinstall = kp_exists_in(ctx->root_fd, "/etc/dkms/no-autoinstall");
-	w.input.only_modules = (const char *const *)opts->modules;
-	w.input.only_kernels = (const char *const *)opts->kernels;
+	w.input.only_modules = opts->modules;
+	w.input.only_kernels = opts->kernels;
 	w.input.force = opts->force;
 	w.input.anyway = opts->anyway;
 	kp_plan_make(&w.input, &w.plan);

@@ -120,6 +120,39 @@ test_remove_is_for_good()
 	expect_status 0
 }
 
+# What a person took out of the tree and put back is still the package's.
+test_add_of_a_packages_tree_goes_with_it()
+{
+	echo 'hello-dkms 1 /usr/src/hello-1.0/dkms.conf' >"$root"/var/lib/fakedb/owned
+	run_in remove hello
+	run_in add hello/1.0
+	expect_status 0
+	run_in sync
+	run status
+	expect_line out 'hello   1.0      6.1.0-2-test  added       -'
+	: >"$root"/var/lib/fakedb/owned
+	rm -r "$root"/usr/src/hello-1.0
+	run_in sync
+	expect_status 0
+	expect_line err 'kmodpkg: hello/1.0 is gone with its package'
+	run status
+	expect_empty out
+}
+
+# One that is a person's stays, and doctor says how to be rid of it.
+test_add_of_ones_own_tree_stays()
+{
+	run_in remove hello
+	run_in add hello/1.0
+	rm -r "$root"/usr/src/hello-1.0
+	run_in sync
+	run doctor
+	expect_line out 'modules: hello/1.0 for 6.1.0-2-test is failed: /usr/src/hello-1.0 is not there'
+	expect_line out '    kmodpkg remove hello/1.0'
+	run_in remove hello/1.0
+	expect_status 0
+}
+
 test_remove_needs_a_version_where_there_are_several()
 {
 	new_source hello 2.0
@@ -191,6 +224,23 @@ test_post_add()
 	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD is not run: install_scripts is off in the configuration'
 }
 
+# Said once, not by everything that the end of a transaction runs.
+test_warnings_about_the_configuration()
+{
+	local warning='kmodpkg: warning: /etc/kmodpkg/kmodpkg.conf:2: unknown key "colour", ignoring'
+
+	rm -r "$root"/var/lib/dkms/hello
+	echo 'colour = red' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	run_in sync --no-initramfs
+	expect_line err "$warning"
+	for verb in drain 'drain --nested' 'sync --nested'; do
+		# shellcheck disable=SC2086
+		run_in $verb
+		expect_status 0
+		! grep -q colour "$T"/err || fail "$verb: $(cat "$T"/err)"
+	done
+}
+
 test_other_backends_glue_does_nothing()
 {
 	run_in sync --if-backend alpm
@@ -239,14 +289,39 @@ test_no_headers_in_a_transaction()
 	expect_status 0
 	expect err <<-'END'
 	kmodpkg: registered hello/1.0 (package hello-dkms)
-	kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed
-	kmodpkg: warning: no modules for kernel 6.1.0-2-test, its headers are not installed; get them with: apt install linux-headers-6.1.0-2-test
+	kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, its headers are not installed
+	kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, its headers are not installed; get them with: apt install linux-headers-6.1.0-2-test
 	END
 	KMODPKG_PLUGIN_DIR=/plugins ASAN_OPTIONS=detect_leaks=0 \
 		script -qec "$KMODPKG --root $root sync" /dev/null </dev/null >"$T"/err
 	expect_empty err
 	run_in sync -k 6.1.0-1-test
-	expect err <<<'kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed'
+	expect err <<<'kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, its headers are not installed'
+}
+
+# Below hooks that come only when modules are concerned it is always told, once: by the run that
+# may erase, which comes last. A package that stays for lack of headers counts as well.
+test_no_headers_below_a_hook()
+{
+	local words='its headers are not installed'
+
+	rm -r "$root"/lib/modules/6.1.0-2-test/build
+	echo can-commit >"$root"/var/lib/fakedb/lock
+	echo '6.1.0-2-test pacman -S headers' >"$root"/var/lib/fakedb/headers
+	fake_package kmod-hello hello 0.9 6.1.0-1-test key
+	run_in sync --nested --no-erase
+	expect_status 0
+	expect_empty err
+	run_in sync --nested
+	expect_status 0
+	expect err <<-END
+	kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, $words
+	kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers
+	END
+	# What is there in the right version is not news.
+	fake_package kmod-hello hello 1.0 6.1.0-1-test key
+	run_in sync --nested
+	expect err <<<"kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers"
 }
 
 # A package manager that works on another root runs scripts here: they do not mean this one.

@@ -215,8 +215,8 @@ static void run_file(void **state)
 				f.in.kernels = f.kernels;
 				f.in.pairs = f.pairs;
 				f.in.packages = f.packages;
-				f.in.only_modules = (const char *const *)f.only_modules;
-				f.in.only_kernels = (const char *const *)f.only_kernels;
+				f.in.only_modules = f.only_modules;
+				f.in.only_kernels = f.only_kernels;
 				kp_plan_make(&f.in, &plan);
 				planned = true;
 			} else if (planned) {
