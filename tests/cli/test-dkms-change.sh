@@ -352,6 +352,27 @@ test_dkms_install_in_foreign_trees()
 		fail 'the module stayed'
 }
 
+# The configuration names a tree as the option does.
+test_dkms_install_tree_of_the_configuration()
+{
+	new_system
+	new_module hello 1.0
+	mkdir -p "$root"/tmp/image/lib
+	cp -a "$root"/lib/modules "$root"/tmp/image/lib/
+	echo 'install_tree=/tmp/image/lib/modules' >>"$root"/etc/dkms/framework.conf
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	status_is <<<"hello/1.0, $K1, $A: installed"
+	[ -n "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module is not in place'
+	not_installed hello "$K1"
+	dkms_gives 0 uninstall hello/1.0 -k "$K1"
+	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module stayed'
+	ours || return 0
+	dkms_gives 0 autoinstall -k "$K1"
+	installed hello "$K1"
+}
+
 # What is done to one version leaves the other, which is installed, alone.
 test_dkms_unbuild_another_version_in_foreign_trees()
 {
