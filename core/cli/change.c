@@ -89,15 +89,15 @@ static int change_intent(struct cli *cli, const struct cli_target *t,
 	return cli_intent_save(cli, &i);
 }
 
-/* Remember what it is to be built with, for later syncs as well; to be made anew without
+/* Remember what it is to be built with, for later syncs as well; to be built anew without
  * anything means to forget it. */
-static int say_with(struct cli *cli, const struct cli_target *t)
+static int say_with(struct cli *cli, const struct cli_target *t, bool anew)
 {
 	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
 	bool any = false;
 	int rc;
 
-	if (!t->version || (!t->with && !t->force))
+	if (!t->version || (!t->with && !anew))
 		return 0;
 	rc = cli_intent_open(cli, &i);
 	if (rc < 0)
@@ -116,7 +116,8 @@ int cli_make(struct cli *cli, struct cli_target *t, bool install)
 	struct kp_sync_opts opts = {
 		.modules = words,
 		.requested = true,
-		.force = t->force,
+		.force = t->force && !install,
+		.reinstall = t->force && install,
 		.anyway = t->anyway,
 		.build_only = !install,
 		.jobs = t->jobs,
@@ -131,7 +132,7 @@ int cli_make(struct cli *cli, struct cli_target *t, bool install)
 	if (rc)
 		return rc;
 	opts.kernels = t->kernels;
-	rc = say_with(cli, t);
+	rc = say_with(cli, t, opts.force);
 	if (rc == 0 && install)
 		rc = change_intent(cli, t, &opts);
 	if (rc < 0)

@@ -21,7 +21,7 @@ const struct cli_cmd cmd_install = {
 		"                      the running one, or for all where that is not "
 		"installed\n"
 		"  -a, --all           for all installed kernels\n"
-		"  -f, --force         build even if nothing changed\n"
+		"  -f, --force         install even if it is installed\n"
 		"  -j, --jobs N        run N jobs at once (default: one per processor)\n"
 		"      --no-initramfs  leave the initramfs as it is\n",
 	.run = run,

@@ -101,12 +101,16 @@ static void set_dir(char **dir, char *path)
 static void set_trees(struct dkms *d)
 {
 	struct kp_ctx *ctx = d->cli->ctx;
-	const char *tree = d->dkms_tree;
+	unsigned int flags = d->action->flags;
+	const char *tree = d->dkms_tree, *install_tree = d->install_tree;
 
+	/* What the package manager's hooks call goes on with the system's. */
+	if (!install_tree && (!(flags & DKMS_DATABASE) || (flags & DKMS_FOREIGN)))
+		install_tree = ctx->config.install_tree;
 	if (d->source_tree)
 		set_dir(&ctx->source_tree, kp_strdup(d->source_tree));
-	if (d->install_tree && !same_directory(d->install_tree, ctx->install_tree)) {
-		set_dir(&ctx->install_tree, kp_strdup(d->install_tree));
+	if (install_tree && !same_directory(install_tree, ctx->install_tree)) {
+		set_dir(&ctx->install_tree, kp_strdup(install_tree));
 		d->foreign = true;
 	}
 	if (!tree || same_directory(tree, ctx->dkms_tree))
@@ -247,6 +251,25 @@ static void print_directives(const struct dkms *d)
 	}
 }
 
+static int no_action(struct dkms *d, const char *word)
+{
+	static const char *const dropped[] = { "mkdeb", "mkdsc", "mkbmdeb",
+					       "mkrpm", "mkkmp", "mkdriverdisk" };
+
+	if (!word || *word == '-') {
+		print_usage(stderr);
+		return DKMS_USAGE;
+	}
+	for (size_t i = 0; i < KP_ARRAY_SIZE(dropped); i++)
+		if (kp_str_eq(word, dropped[i]))
+			return cli_fail(d->cli, DKMS_USAGE,
+					"DKMS dropped %s in 2.8.8; install makes a "
+					"package, mktarball an archive",
+					word);
+	return cli_fail(d->cli, DKMS_USAGE, "unknown action '%s'; dkms --help lists them",
+			word);
+}
+
 static int run(struct dkms *d, int argc, char **argv)
 {
 	static struct cli_cmd cmd;
@@ -266,10 +289,8 @@ static int run(struct dkms *d, int argc, char **argv)
 		puts("dkms-" COMPATIBLE);
 		return DKMS_OK;
 	}
-	if (!d->action) {
-		print_usage(stderr);
-		return DKMS_USAGE;
-	}
+	if (!d->action)
+		return no_action(d, argv[1]);
 	if (d->quiet)
 		silence();
 	d->cli->verbose = d->verbose || d->debug;

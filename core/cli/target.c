@@ -255,7 +255,7 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 
 	if (kp_sync_is_nested())
 		return CLI_OK; /* the outer sync does it and reports */
-	look.force = false;
+	look.force = look.reinstall = false;
 	rc = kp_world_load(cli->ctx, &look, &w, &cli->err);
 	if (rc < 0)
 		return rc;

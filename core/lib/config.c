@@ -226,6 +226,7 @@ void kp_config_clear(struct kp_config *config)
 	free(config->sign_cert);
 	free(config->sign_tool);
 	free(config->sign_pin_file);
+	free(config->install_tree);
 	kp_strv_free(config->optional);
 	kp_strv_free(config->required);
 	*config = (struct kp_config){ 0 };

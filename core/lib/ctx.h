@@ -41,7 +41,9 @@ struct kp_config {
 	int timeout_minutes;   /* of one build; default 120 */
 	char **optional;       /* module names: a failure is only noted */
 	char **required;
-	bool probe_devices; /* modprobe_on_install of DKMS's configuration, for its command */
+	/* Of DKMS's configuration, for its command. */
+	bool probe_devices; /* modprobe_on_install */
+	char *install_tree; /* one that is not the system's, NULL */
 };
 
 struct kp_ctx {

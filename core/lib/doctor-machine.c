@@ -180,7 +180,7 @@ static void look_at_unsigned(const struct kp_world *w, struct kp_doctor *d)
 		kp_doctor_add(d, "signing",
 			      kp_strf("%s/%s for %s is not signed, and Secure Boot is on",
 				      row->module, row->version, row->kernel),
-			      kp_strf("kmodpkg install --force %s/%s -k %s", row->module,
+			      kp_strf("kmodpkg sync --force %s/%s -k %s", row->module,
 				      row->version, row->kernel));
 	}
 }

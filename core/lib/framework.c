@@ -108,6 +108,22 @@ static void set_tree(const struct kp_vars *vars, const char *name, char **path)
 	}
 }
 
+/* A package can only have files in the system's tree: another one is as if it were named by
+ * an option of each command. */
+static void set_install_tree(const struct kp_vars *vars, struct kp_ctx *ctx)
+{
+	_cleanup_free_ char *tree = kp_strdup(ctx->install_tree);
+
+	set_tree(vars, "install_tree", &tree);
+	if (kp_str_eq(tree, "/lib/modules") || kp_str_eq(tree, "/usr/lib/modules")) {
+		free(ctx->install_tree);
+		ctx->install_tree = kp_steal(&tree);
+	} else {
+		free(ctx->config.install_tree);
+		ctx->config.install_tree = kp_steal(&tree);
+	}
+}
+
 static void set_jobs(const struct kp_vars *vars, int *jobs)
 {
 	const char *value = kp_vars_get(vars, "parallel_jobs", 0);
@@ -162,7 +178,7 @@ void kp_framework_load(struct kp_ctx *ctx)
 	}
 	set_tree(vars, "dkms_tree", &ctx->dkms_tree);
 	set_tree(vars, "source_tree", &ctx->source_tree);
-	set_tree(vars, "install_tree", &ctx->install_tree);
+	set_install_tree(vars, ctx);
 	set_jobs(vars, &ctx->config.jobs);
 	set_signing(vars, &ctx->config);
 	ctx->config.probe_devices =

@@ -251,6 +251,7 @@ static void plan_wanted(struct planner *p, size_t index)
 	const struct kp_plan_kernel *k = pair_kernel(p, row->pair);
 	const struct kp_plan_package *pkg = NULL;
 	bool force = p->in->force && x->requested;
+	bool again = force || (p->in->reinstall && x->requested);
 
 	if (extra->visit != VISIT_NO)
 		return;
@@ -276,7 +277,7 @@ static void plan_wanted(struct planner *p, size_t index)
 					   : "its source or the headers cannot be read"));
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
-	} else if (pkg && !force && !row->outdated &&
+	} else if (pkg && !again && !row->outdated &&
 		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
 		   !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
@@ -304,7 +305,7 @@ static void plan_wanted(struct planner *p, size_t index)
 					      pkg->version));
 		else
 			set_note(row,
-				 kp_strdup(force ? "asked for"
+				 kp_strdup(again ? "asked for"
 					   : pkg->incomplete
 						   ? "files of its package are missing"
 					   : kp_str_eq(pkg->key, row->key)

@@ -16,6 +16,18 @@ test_dkms_help_and_version()
 	dkms_gives "$(want called-wrongly 1 0)" frobnicate
 }
 
+test_dkms_unknown_actions()
+{
+	ours_only || return 0
+	new_system
+	dkms_gives 1 frobnicate
+	[ "$(cat "$T"/err)" = "dkms: unknown action 'frobnicate'; dkms --help lists them" ] ||
+		fail "$(cat "$T"/err)"
+	dkms_gives 1 mkdeb -m hello -v 1.0
+	[ "$(cat "$T"/err)" = 'dkms: DKMS dropped mkdeb in 2.8.8; install makes a package, mktarball an archive' ] ||
+		fail "$(cat "$T"/err)"
+}
+
 test_dkms_help_fits_a_screen()
 {
 	ours_only || return 0

@@ -82,6 +82,23 @@ test_dkms_again()
 	status_is <<<'hello/1.0: added'
 }
 
+# The force of an install is for what is there, not for what is built.
+test_dkms_install_by_force_what_is_built()
+{
+	local before
+
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	before=$(stat -c %Y.%i "$root/var/lib/dkms/hello/1.0/$K1/$A/module/"hello.ko*)
+	for _ in first again; do
+		dkms_gives 0 install -m hello -v 1.0 -k "$K1" --force
+		installed hello "$K1"
+		[ "$(stat -c %Y.%i "$root/var/lib/dkms/hello/1.0/$K1/$A/module/"hello.ko*)" = "$before" ] ||
+			fail 'it was built again'
+	done
+}
+
 test_dkms_add_exit_codes()
 {
 	new_system
@@ -278,7 +295,8 @@ test_dkms_named_things_last()
 	installed other "$K1" hello
 	dkms_gives 0 autoinstall -k "$K1"
 	installed other "$K1" hello
-	dkms_gives 0 install hello/1.0 -k "$K1" --force
+	dkms_gives 0 build hello/1.0 -k "$K1" --force
+	dkms_gives 0 install hello/1.0 -k "$K1"
 	not_installed other "$K1"
 	installed hello "$K1"
 	mv "$root/lib/modules/$K2/build" "$root"/tmp/link
@@ -332,6 +350,27 @@ test_dkms_install_in_foreign_trees()
 	status_is "$@" </dev/null
 	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
 		fail 'the module stayed'
+}
+
+# The configuration names a tree as the option does.
+test_dkms_install_tree_of_the_configuration()
+{
+	new_system
+	new_module hello 1.0
+	mkdir -p "$root"/tmp/image/lib
+	cp -a "$root"/lib/modules "$root"/tmp/image/lib/
+	echo 'install_tree=/tmp/image/lib/modules' >>"$root"/etc/dkms/framework.conf
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	status_is <<<"hello/1.0, $K1, $A: installed"
+	[ -n "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module is not in place'
+	not_installed hello "$K1"
+	dkms_gives 0 uninstall hello/1.0 -k "$K1"
+	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
+		fail 'the module stayed'
+	ours || return 0
+	dkms_gives 0 autoinstall -k "$K1"
+	installed hello "$K1"
 }
 
 # What is done to one version leaves the other, which is installed, alone.

@@ -30,6 +30,16 @@ test_dkms_autoinstall()
 	dkms_gives 21 autoinstall -k 6.9.0-none
 }
 
+test_dkms_autoinstall_in_a_chroot()
+{
+	ours_only || return 0
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 add hello/1.0
+	dkms_gives 21 autoinstall
+	expect_line err "dkms autoinstall: kernel $(uname -r) is not installed here; name one that is, with -k KERNEL"
+}
+
 test_dkms_no_autoinstall()
 {
 	new_system
