@@ -534,6 +534,13 @@ static int fake_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **
 	return *ret ? 0 : -ENOENT;
 }
 
+static int fake_sync_at_end(struct kp_pkgdb *db, struct kp_err *err)
+{
+	(void)err;
+	note(db->root_fd, "sync at end", NULL);
+	return 0;
+}
+
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
 	.abi = KP_PKGDB_ABI,
@@ -549,4 +556,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.commit = fake_commit,
 	.settle = fake_settle,
 	.suggest_headers = fake_suggest_headers,
+	.sync_at_end = fake_sync_at_end,
 };

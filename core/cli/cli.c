@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/work.h"
 #include "lib/backend.h"
 
 enum { OPT_ROOT = 0x1000 };
@@ -115,11 +116,42 @@ static int check_transaction(struct cli *cli)
 	return -EXDEV;
 }
 
+/* Something that DKMS would do and we do not: better said than missed. In a transaction, which has
+ * many of our processes, by the one that takes DKMS's place. */
+static void tell_ignored(struct cli *cli)
+{
+	if (cli->cmd != &cmd_adopt && cli_in_transaction(cli))
+		return;
+	kp_strv_foreach(name, cli->ctx->ignored)
+		kp_warn_once(
+			"/etc/dkms/framework.conf: %s has no effect here, see dkms(8)",
+			*name);
+}
+
 int cli_open_backend(struct cli *cli, unsigned int flags)
 {
 	int rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
 
-	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
+	if (rc < 0 || !(flags & CLI_MUTATES))
+		return rc;
+	rc = check_transaction(cli);
+	if (rc == 0)
+		tell_ignored(cli);
+	return rc;
+}
+
+/* What is wrong with the configuration is said by the commands of a person and of scripts, not by
+ * each of the several processes that see to one transaction. */
+static int open_ctx(struct cli *cli, unsigned int flags)
+{
+	enum kp_log_level level = kp_log_get_level();
+	int rc;
+
+	if (cli->nested || (flags & CLI_HIDDEN))
+		kp_log_set_level(KP_LOG_ERR);
+	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
+	kp_log_set_level(level);
+	return rc;
 }
 
 int cli_open(struct cli *cli, unsigned int flags)
@@ -135,7 +167,7 @@ int cli_open(struct cli *cli, unsigned int flags)
 	/* A reader of our output that went away must not end us between two commits. */
 	if (flags & CLI_MUTATES)
 		signal(SIGPIPE, SIG_IGN);
-	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
+	rc = open_ctx(cli, flags);
 	if (rc < 0)
 		return rc;
 	cli->ctx->nested = cli->nested;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "cli/cli.h"
+#include "cli/work.h"
 #include "lib/backend.h"
-#include "lib/sync.h"
+#include "lib/removal.h"
 
 static int run(struct cli *cli, int argc, char **argv)
 {
@@ -10,7 +11,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		{ "nested", no_argument, NULL, 'N' },
 		{ NULL, 0, NULL, 0 },
 	};
+	struct kp_sync_opts all = { 0 };
 	const char *backend = NULL;
+	bool decide;
 	int c, rc;
 
 	while ((c = cli_getopt(cli, argc, argv, "", opts, &rc)) >= 0) {
@@ -24,15 +27,19 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (optind < argc)
 		return cli_usage(cli, "it takes no argument");
 	rc = cli_open(cli, cli->cmd->flags);
-	/* Most transactions leave nothing to do: then no package manager's library is loaded. */
-	if (rc < 0 || !kp_drain_is_due(cli->ctx))
+	if (rc < 0)
 		return rc;
+	/* Only one that is nested comes when all that the transaction brings is there. */
+	decide = cli->nested && kp_removal_is_pending(cli->ctx);
+	/* Most transactions leave nothing to do: then no package manager's library is loaded. */
+	if (!decide && !kp_drain_is_due(cli->ctx))
+		return CLI_OK;
 	rc = cli_open_backend(cli, cli->cmd->flags);
 	if (rc < 0)
 		return rc;
 	if (backend && !kp_backend_is(cli->ctx, backend))
 		return CLI_OK;
-	return kp_drain(cli->ctx, &cli->err);
+	return decide ? cli_sync_all(cli, &all) : kp_drain(cli->ctx, &cli->err);
 }
 
 const struct cli_cmd cmd_drain = {

@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/target.h"
 #include "lib/build.h"
 
 struct wanted {
@@ -125,11 +126,18 @@ static int print_one(struct cli *cli, const struct wanted *w, const char *kernel
 	_cleanup_free_ char *path =
 		kernel ? find_for_kernel(cli, w, kernel) : find_newest(cli, w);
 
-	if (!path)
+	if (!path) {
+		/* A log outlives its source, so only here. */
+		const struct cli_target t = { .module = w->module, .version = w->version };
+		int rc = cli_target_source(cli, &t, false);
+
+		if (rc)
+			return rc;
 		return cli_fail(cli, CLI_FAILED, "no log of %s%s%s%s%s is kept",
 				w->module, w->version ? "/" : "",
 				w->version ? w->version : "",
 				kernel ? " for kernel " : "", kernel ? kernel : "");
+	}
 	if (!only_path)
 		return print_log(cli, path);
 	printf("%s\n", path);

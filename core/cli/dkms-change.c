@@ -369,6 +369,17 @@ static int take_away(struct dkms *d, char **kernels, void *data)
 	return *build_too ? cli_remove(d->cli, &t) : cli_uninstall(d->cli, &t);
 }
 
+/* The package may have nothing else that makes the transaction's end run a sync. */
+static void have_decided(struct cli *cli)
+{
+	const struct kp_backend *b = cli->ctx->backend;
+	struct kp_err err = KP_ERR_INIT;
+	int rc = b->ops->sync_at_end ? b->ops->sync_at_end(b->db, &err) : 0;
+
+	if (rc < 0)
+		kp_warn("%s; kmodpkg sync does it", kp_err_text(&err, rc));
+}
+
 /* Its end shows whether it is meant. */
 static int leave_to_transaction(struct dkms *d, enum kp_intent_kind kind)
 {
@@ -382,9 +393,12 @@ static int leave_to_transaction(struct dkms *d, enum kp_intent_kind kind)
 	for (size_t n = 0; n < d->n_pairs; n++)
 		kp_intent_set_pending(i.in, d->module, d->version, d->pairs[n].kernel,
 				      kind);
-	kp_info("%s/%s goes at the end of the transaction, unless a package brings it",
-		d->module, d->version);
-	return cli_intent_save(d->cli, &i);
+	kp_debug("%s/%s goes at the end of the transaction, unless a package brings it",
+		 d->module, d->version);
+	rc = cli_intent_save(d->cli, &i);
+	if (rc == 0)
+		have_decided(d->cli);
+	return rc;
 }
 
 int dkms_uninstall(struct dkms *d)

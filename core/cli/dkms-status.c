@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "cli/dkms.h"
 #include "lib/backend.h"
+#include "lib/kernel.h"
 #include "lib/queue.h"
 #include "lib/record.h"
 
@@ -193,13 +194,6 @@ static void print_line(const struct state *s, const char *module, const char *ve
 
 /* ---- what there is ---- */
 
-static bool is_release(const char *name)
-{
-	size_t digits = strspn(name, "0123456789");
-
-	return digits && name[digits] == '.';
-}
-
 static bool is_wanted(const struct dkms *d, const char *kernel, const char *arch)
 {
 	if (!d->n_pairs)
@@ -224,7 +218,7 @@ static char **find_pairs(const struct state *s, const char *module, const char *
 		_cleanup_free_ char *dir = kp_path_join(at, *k);
 		_cleanup_strv_ char **arches = NULL;
 
-		if (!is_release(*k))
+		if (!kp_kernel_is_release(*k))
 			continue;
 		(void)kp_list_in(ctx->root_fd, dir, &arches);
 		kp_strv_foreach(a, arches) {

@@ -22,6 +22,7 @@
 #include "lib/archive.h"
 #include "lib/artifact.h"
 #include "lib/conf.h"
+#include "lib/kernel.h"
 
 #define MAIN "dkms_main_tree"
 #define SOURCE "dkms_source_tree"
@@ -385,12 +386,16 @@ static int load_builds(struct load *l)
 		_cleanup_free_ char *at = kp_path_join("/" MAIN, *k);
 		_cleanup_strv_ char **arches = NULL;
 
+		/* "source", "build": not those of the tree. */
+		if (!kp_kernel_is_release(*k) || !kp_name_ok(*k)) {
+			kp_warn("%s of the archive is no kernel's, skipping", at);
+			continue;
+		}
 		(void)kp_list_in(l->fd, at, &arches);
 		kp_strv_foreach(a, arches) {
 			_cleanup_free_ char *from = kp_path_join(at, *a);
 
-			if (rc || !kp_is_dir_in(l->fd, from) || !kp_name_ok(*k) ||
-			    !kp_name_ok(*a))
+			if (rc || !kp_is_dir_in(l->fd, from) || !kp_name_ok(*a))
 				continue;
 			rc = load_build(l, from, *k, *a);
 		}

@@ -15,7 +15,7 @@
 #include "cli/progress.h"
 
 #define REDRAW_MS 100
-#define TAIL_LINES 10
+#define EXCERPT_LINES 10
 
 struct running {
 	const struct kp_build_job *job;
@@ -190,20 +190,25 @@ static void started(struct cli_progress *p, const struct kp_build_job *job)
 			job->source->version, job->kernel->release);
 }
 
-static void print_tail(struct cli_progress *p, const struct kp_build_job *job)
+static void print_excerpt(struct cli_progress *p, const struct kp_build_job *job)
 {
-	_cleanup_free_ char *log = NULL, *tail = NULL;
+	_cleanup_free_ char *log = NULL, *excerpt = NULL, *hint = NULL;
 	_cleanup_strv_ char **lines = NULL;
 
 	log = kp_build_log_path(p->ctx, job->source->module, job->source->version,
 				job->kernel->release);
-	tail = kp_build_log_tail(p->ctx, log, TAIL_LINES);
-	lines = tail ? kp_strv_split(tail, "\n") : NULL;
+	excerpt = kp_build_log_excerpt(p->ctx, log, EXCERPT_LINES);
+	lines = kp_strv_split(excerpt, "\n");
 	kp_strv_foreach(l, lines) {
 		_cleanup_free_ char *line = kp_strf("    %s", *l);
 
 		print_line(p, line);
 	}
+	if (!*excerpt)
+		return;
+	hint = kp_strf("    the whole log: kmodpkg log %s/%s -k %s", job->source->module,
+		       job->source->version, job->kernel->release);
+	print_line(p, hint);
 }
 
 static void report_failure(struct cli_progress *p, const struct kp_build_job *job)
@@ -225,7 +230,7 @@ static void report_failure(struct cli_progress *p, const struct kp_build_job *jo
 	}
 	kp_log(KP_LOG_ERR, "building %s/%s for %s failed: %s", module,
 	       job->source->version, job->kernel->release, words);
-	print_tail(p, job);
+	print_excerpt(p, job);
 }
 
 static void done(struct cli_progress *p, const struct kp_build_job *job)

@@ -186,6 +186,9 @@ int kp_backend_open(struct kp_ctx *ctx, bool record, struct kp_err *err)
 	}
 	if (!rc)
 		rc = name ? load(name, &b, err) : choose(ctx, &b, err);
+	/* Not a system without a package manager, but half of one. */
+	if (rc == -ENOENT && name)
+		rc = -ELIBACC;
 	if (!rc)
 		rc = b->ops->open(ctx->root_fd, ctx->nested ? KP_OPEN_NESTED : 0, &b->db,
 				  err);

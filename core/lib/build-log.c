@@ -16,8 +16,10 @@
 
 #define RULE "----------------------------------------------------------------"
 
-/* How much of a log's end is read to find its last lines. */
-#define TAIL_BYTES 65536
+/* How much of a log's end is read to find its step that failed. */
+#define EXCERPT_BYTES (1 << 20)
+/* Of what a compiler says before an error: the function, the file that includes. */
+#define LINES_BEFORE 2
 
 char *kp_build_log_path(struct kp_ctx *ctx, const char *module, const char *version,
 			const char *kernel)
@@ -123,28 +125,43 @@ char *kp_build_log_last(struct kp_build_log *log, size_t max)
 	return last_bytes(log->fd, max);
 }
 
-/* Our own lines at the end of a step or log: what they say is told anyway. */
+/* Lines at the end of a step or log that tell nothing: ours, said anyway, and make's. */
 static bool is_frame(const char *line)
 {
 	return !*line || kp_str_starts(line, "# exit code: ") ||
 	       kp_str_starts(line, "# elapsed time: ") || kp_str_eq(line, RULE) ||
-	       kp_str_starts(line, "failed: ");
+	       kp_str_starts(line, "failed: ") ||
+	       (kp_str_starts(line, "make") && strstr(line, ": Leaving directory "));
 }
 
-char *kp_build_log_tail(struct kp_ctx *ctx, const char *log, int n)
+/* As gcc, clang and rustc begin an error, and modpost. */
+static bool is_error(const char *line)
+{
+	return (strstr(line, "error: ") && !kp_str_starts(line, "# command: ")) ||
+	       kp_str_starts(line, "error[E") || kp_str_starts(line, "ERROR: ");
+}
+
+char *kp_build_log_excerpt(struct kp_ctx *ctx, const char *log, size_t n)
 {
 	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, log, O_RDONLY | O_NONBLOCK, 0);
-	_cleanup_free_ char *text = fd < 0 ? kp_strdup("") : last_bytes(fd, TAIL_BYTES);
+	_cleanup_free_ char *text = fd < 0 ? kp_strdup("")
+					   : last_bytes(fd, EXCERPT_BYTES);
 	_cleanup_strv_ char **lines = kp_strv_split(text, "\n");
 	_cleanup_buf_ struct kp_buf out = KP_BUF_INIT;
-	size_t end = kp_strv_len(lines), from;
+	size_t end = kp_strv_len(lines), step, from;
 
 	while (end > 0 && is_frame(lines[end - 1]))
 		end--;
-	/* Not the end of the step before. */
-	for (from = end; from > 0 && from + (size_t)n > end; from--)
-		if (kp_str_eq(lines[from - 1], RULE))
-			break;
+	for (step = end; step > 0 && !kp_str_eq(lines[step - 1], RULE);)
+		step--;
+	for (from = step; from < end && !is_error(lines[from]);)
+		from++;
+	if (from < end) {
+		from = from - step > LINES_BEFORE ? from - LINES_BEFORE : step;
+		end = end - from > n ? from + n : end;
+	} else {
+		from = end - step > n ? end - n : step;
+	}
 	for (size_t i = from; i < end; i++) {
 		/* A tab is harmless, and messages of compilers line up by it. */
 		for (char *p = lines[i]; *p; p++)

@@ -68,5 +68,6 @@ void kp_build_job_clear(struct kp_build_job *job); /* the out members */
 /* Path of the log of a pair: <log_dir>/MODULE/VERSION/KERNEL-ARCH.log; to be freed. */
 char *kp_build_log_path(struct kp_ctx *ctx, const char *module, const char *version,
 			const char *kernel);
-/* Last N lines of a log, control characters replaced; to be freed. */
-char *kp_build_log_tail(struct kp_ctx *ctx, const char *log, int n);
+/* At most N lines of a log that say best why its last step failed: those at the first error of a
+ * compiler, else the last. Control characters are replaced; to be freed. */
+char *kp_build_log_excerpt(struct kp_ctx *ctx, const char *log, size_t n);

@@ -144,17 +144,22 @@ static void look_at_compilers(struct kp_ctx *ctx, const struct kp_world *w,
 static void look_at_enrolment(struct kp_ctx *ctx, struct kp_doctor *d)
 {
 	const struct kp_doctor_signing *s = &d->signing;
+	char *command;
 
-	if (!s->booted || !s->secure_boot || !s->certificate)
+	if (!s->enforced || !s->certificate)
 		return;
-	if (s->enrolled == KP_ENROLLED_NO)
+	if (s->enrolled == KP_ENROLLED_NO) {
+		command = kp_secure_boot_command(ctx, s->certificate);
 		kp_doctor_add(
 			d, "signing",
 			kp_strf("Secure Boot is on and does not know the key %s that "
-				"modules are signed with",
-				s->key),
-			kp_secure_boot_command(ctx, s->certificate));
-	else if (s->enrolled == KP_ENROLLED_PENDING)
+				"modules are signed with%s%s",
+				s->key,
+				command ? "" : "; put into the firmware's list (db): ",
+				command ? "" : s->certificate),
+			command);
+	}
+	if (s->enrolled == KP_ENROLLED_PENDING)
 		kp_doctor_add(d, "signing",
 			      kp_strf("the key %s is to be confirmed at the next boot",
 				      s->key),
@@ -164,7 +169,7 @@ static void look_at_enrolment(struct kp_ctx *ctx, struct kp_doctor *d)
 /* Modules that this kernel will not load. */
 static void look_at_unsigned(const struct kp_world *w, struct kp_doctor *d)
 {
-	for (size_t i = 0; d->signing.secure_boot && i < w->plan.n_rows; i++) {
+	for (size_t i = 0; d->signing.enforced && i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		const struct kp_record *rec =
 			row->pair == SIZE_MAX ? NULL : w->pairs[row->pair].record;
@@ -199,6 +204,7 @@ static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 
 	s->booted = is_here(ctx) && kp_kernel_booted_us();
 	s->secure_boot = s->booted && kp_secure_boot_is_on(ctx);
+	s->enforced = s->secure_boot && kp_secure_boot_enforces(ctx);
 	s->wanted = ctx->config.sign != KP_SIGN_NO;
 	if (s->wanted) {
 		r = kp_sign_key(ctx, kernel_of(w), &s->key, &s->certificate, &err);
@@ -206,7 +212,7 @@ static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 		if (r < 0 && r != -ENOKEY)
 			kp_doctor_add(d, "signing", kp_strdup(kp_err_text(&err, r)),
 				      NULL);
-	} else if (s->secure_boot) {
+	} else if (s->enforced) {
 		kp_doctor_add(d, "signing",
 			      kp_strdup("Secure Boot is on, and the configuration says "
 					"\"sign = no\""),

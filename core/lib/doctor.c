@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/doctor.h"
+#include "lib/install.h"
 #include "lib/settle.h"
 
 void kp_doctor_add(struct kp_doctor *d, const char *area, char *what, char *mend)
@@ -28,10 +29,38 @@ void kp_doctor_clear(struct kp_doctor *d)
 	*d = (struct kp_doctor){ 0 };
 }
 
-static bool lacks_headers(const struct kp_world *w, const struct kp_plan_row *row)
+/* Releases of which headers alone are here: where kernel and headers come from different
+ * packages, one of them may have been upgraded without the other. NULL: none. */
+static char *lonely_headers(const struct kp_world *w)
 {
-	return row->wanted && row->pair != SIZE_MAX &&
-	       !w->kernels.list[w->input.pairs[row->pair].kernel].headers;
+	_cleanup_strv_ char **releases = NULL;
+
+	for (size_t i = 0; i < w->kernels.n; i++) {
+		const struct kp_kernel *k = &w->kernels.list[i];
+
+		if (k->headers && !k->present)
+			kp_strv_add(&releases, k->release);
+	}
+	return releases ? kp_strv_join(releases, ", ") : NULL;
+}
+
+static char *headers_words(const struct kp_world *w, const char *kernel, size_t without,
+			   size_t old)
+{
+	_cleanup_free_ char *others = lonely_headers(w);
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	kp_buf_addf(&b, "kernel %s has no headers", kernel);
+	if (others)
+		kp_buf_addf(&b, " (there are some for %s, which is not installed)",
+			    others);
+	if (without)
+		kp_buf_addf(&b, ": %zu module%s cannot be built", without,
+			    without == 1 ? "" : "s");
+	if (old)
+		kp_buf_addf(&b, "%s %zu module%s cannot be rebuilt", without ? "," : ":",
+			    old, old == 1 ? "" : "s");
+	return kp_buf_steal(&b);
 }
 
 /* One finding for a kernel, whatever the number of its modules. */
@@ -48,7 +77,8 @@ static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 		for (size_t j = 0; j < w->plan.n_rows; j++) {
 			const struct kp_plan_row *row = &w->plan.rows[j];
 
-			if (!kp_str_eq(row->kernel, k->release) || !lacks_headers(w, row))
+			if (!kp_str_eq(row->kernel, k->release) ||
+			    !kp_world_lacks_headers(w, row))
 				continue;
 			without += !row->package;
 			old += row->package != NULL;
@@ -58,12 +88,8 @@ static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 		if (b->ops->suggest_headers &&
 		    b->ops->suggest_headers(b->db, k->release, &command, NULL) < 0)
 			command = NULL;
-		kp_doctor_add(
-			d, "headers",
-			kp_strf("kernel %s has no headers: %zu of its modules cannot "
-				"be built, %zu not rebuilt",
-				k->release, without, old),
-			command);
+		kp_doctor_add(d, "headers", headers_words(w, k->release, without, old),
+			      command);
 	}
 }
 
@@ -77,6 +103,17 @@ static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
 	return s && s->missing && kp_world_has_gone(ctx, s->dir);
 }
 
+/* Installed once and not uninstalled by us: by the package manager, then. */
+static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
+{
+	if (row->action != KP_ACTION_INSTALL || row->package ||
+	    !kp_view_has(ctx, row->module, row->kernel))
+		return NULL;
+	return kp_strf("its package was removed and a sync brings it back; to be rid of "
+		       "it: kmodpkg uninstall %s/%s -k %s",
+		       row->module, row->version, row->kernel);
+}
+
 static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
 {
@@ -88,9 +125,12 @@ static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 				row->kernel ? row->kernel : "");
 		bool bad = row->state == KP_STATE_FAILED ||
 			   row->state == KP_STATE_STALE || row->state == KP_STATE_BLOCKED;
+		_cleanup_free_ char *removed = removed_words(ctx, row);
+		const char *note = removed ? removed : row->note;
 		char *mend = NULL;
 
-		if (lacks_headers(w, row) || (!bad && row->action == KP_ACTION_NONE))
+		if (kp_world_lacks_headers(w, row) ||
+		    (!bad && row->action == KP_ACTION_NONE))
 			continue;
 		if (row->action != KP_ACTION_NONE)
 			mend = kp_strdup("kmodpkg sync");
@@ -101,7 +141,7 @@ static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 				       row->version, row->kernel);
 		kp_doctor_add(d, "modules",
 			      kp_strf("%s is %s%s%s", name, kp_state_name(row->state),
-				      row->note ? ": " : "", row->note ? row->note : ""),
+				      note ? ": " : "", note ? note : ""),
 			      mend);
 	}
 }

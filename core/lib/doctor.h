@@ -26,6 +26,7 @@ struct kp_doctor_signing {
 	char *key, *certificate; /* NULL: none was made yet, or something is wrong */
 	bool booted; /* the members below are known: this is the system that was booted */
 	bool secure_boot;
+	bool enforced; /* and the kernel refuses what it cannot verify */
 	enum kp_enrolment enrolled;
 };
 

@@ -86,7 +86,7 @@ static struct kp_kernel *add_kernel(struct kp_kernels *k, size_t *alloc,
 
 /* Kernels are called by their version; what else lies there (extramodules of Arch, build
  * scratch) is not a kernel's. */
-static bool is_release(const char *name)
+bool kp_kernel_is_release(const char *name)
 {
 	size_t digits = strspn(name, "0123456789");
 
@@ -108,7 +108,7 @@ static int list_tree(struct kp_ctx *ctx, const char *tree, struct kp_kernels *k,
 		_cleanup_free_ char *dir = kp_path_join(tree, *name);
 		struct kp_kernel *kernel;
 
-		if (!is_release(*name) || !kp_is_dir_in(ctx->root_fd, dir))
+		if (!kp_kernel_is_release(*name) || !kp_is_dir_in(ctx->root_fd, dir))
 			continue;
 		if (!kp_name_ok(*name)) {
 			kp_warn_once("'%s': not usable as the name of a kernel, skipping",

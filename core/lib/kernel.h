@@ -55,6 +55,9 @@ struct kp_kernels {
  * /lib/modules and /usr/lib/modules and both are there as different directories, the
  * other; a string vector. */
 char **kp_kernel_trees(const struct kp_ctx *ctx);
+/* Does a directory of this name, of those that lie beside kernels', belong to one: does it begin
+ * with a version? Not that it is safe as a path: kp_name_ok(). */
+bool kp_kernel_is_release(const char *name);
 /* The predicate behind kp_kernel.present, for one release: the directory <tree>/K/kernel, or an
  * image /boot/vmlinuz-K or <tree>/K/vmlinuz. RELEASE passed kp_name_ok(). */
 bool kp_kernel_is_present(const struct kp_ctx *ctx, const char *release);

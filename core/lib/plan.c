@@ -114,7 +114,7 @@ static bool is_target(const struct planner *p, size_t pair)
 	const struct kp_plan_kernel *k = &p->in->kernels[x->kernel];
 
 	/* A person may build for a kernel of which only the headers are here. */
-	return k->present || (k->headers && (x->requested || x->intent == KP_INTENT_PIN));
+	return k->present || (k->headers && (x->requested || x->headers_only));
 }
 
 static bool usable(const struct planner *p, size_t pair)
@@ -381,7 +381,7 @@ static char *erase_reason(const struct planner *p, const struct kp_plan_package 
 	if (pkg->intent == KP_INTENT_HOLD)
 		return kp_strdup("uninstalled by hand");
 	if (!k || (!k->present && !k->in_database &&
-		   !(k->headers && pkg->intent == KP_INTENT_PIN)))
+		   !(k->headers && pkg->headers_only)))
 		return kp_strf("kernel %s is gone", pkg->kernel);
 	if (pkg->source_gone)
 		return kp_strdup("its source went with the package that owned it");
@@ -444,27 +444,18 @@ static void plan_leftover(struct planner *p, size_t index)
 						    : "its source is not registered"));
 }
 
-static bool listed(const char *const *only, const char *word)
+bool kp_plan_names(char *const *words, const char *module, const char *version)
 {
-	for (; *only; only++)
-		if (kp_str_eq(*only, word))
-			return true;
-	return false;
+	_cleanup_free_ char *full = kp_strf("%s/%s", module, version);
+
+	return !words || kp_strv_has(words, module) || kp_strv_has(words, full);
 }
 
 static bool selected(const struct kp_plan_input *in, const struct kp_plan_row *row)
 {
-	char *full;
-	bool yes;
-
-	if (in->only_kernels && row->kernel && !listed(in->only_kernels, row->kernel))
-		return false;
-	if (!in->only_modules || listed(in->only_modules, row->module))
-		return true;
-	full = kp_strf("%s/%s", row->module, row->version);
-	yes = listed(in->only_modules, full);
-	free(full);
-	return yes;
+	return (!in->only_kernels || !row->kernel ||
+		kp_strv_has(in->only_kernels, row->kernel)) &&
+	       kp_plan_names(in->only_modules, row->module, row->version);
 }
 
 static void select_with_depends(struct planner *p, size_t index)

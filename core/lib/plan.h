@@ -7,6 +7,7 @@
  * `kmodpkg status` shows.
  *
  * - Target: registered source x kernel whose image or module tree is there. Buildable: with headers.
+ *   A kernel that was not there when it was asked or pinned for is a target by its headers.
  * - One version per (module, kernel): the pinned one, else the highest that is not
  *   excluded and has AUTOINSTALL. Held: none.
  * - Erase only on positive evidence: kernel gone from disk and database; source removed by
@@ -44,6 +45,7 @@ struct kp_plan_pair {
 	const char *key;	    /* without dependencies; NULL: cannot be known */
 	const char *const *depends; /* BUILD_DEPENDS, module names, NULL-terminated */
 	enum kp_intent_kind intent;
+	bool headers_only; /* PIN: made while the kernel was not there */
 	const char *built_key;	   /* key of the published build, NULL: none */
 	const char *built_content; /* hash over its files, NULL: none */
 	const char *failed_key;	   /* key of the last failure, NULL: none */
@@ -61,6 +63,7 @@ struct kp_plan_package {
 	bool incomplete; /* a file of it is not on disk, though its kernel is */
 	bool source_gone; /* its source tree was owned by a package, and neither is there any more */
 	enum kp_intent_kind intent;
+	bool headers_only; /* as of the pair */
 };
 
 struct kp_plan_input {
@@ -73,8 +76,8 @@ struct kp_plan_input {
 	const struct kp_plan_package *packages;
 	size_t n_packages;
 	bool no_autoinstall; /* /etc/dkms/no-autoinstall: build nothing that was not requested */
-	const char *const *only_modules; /* NULL: all; rows of others get no action */
-	const char *const *only_kernels;
+	char *const *only_modules; /* NULL: all; rows of others get no action */
+	char *const *only_kernels;
 	bool force; /* rebuild what is requested even when the key is the same */
 	bool anyway; /* build what is requested without those of its BUILD_DEPENDS that lack */
 };
@@ -121,5 +124,7 @@ struct kp_plan {
 
 void kp_plan_make(const struct kp_plan_input *in, struct kp_plan *ret);
 void kp_plan_clear(struct kp_plan *plan);
+/* Do WORDS ("M" or "M/V"; NULL: all) name this version of the module? */
+bool kp_plan_names(char *const *words, const char *module, const char *version);
 const char *kp_state_name(enum kp_state s);   /* "no-headers" */
 const char *kp_action_name(enum kp_action a); /* "build", "" for none */

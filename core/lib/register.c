@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "lib/install.h"
 #include "lib/register.h"
 
 /*
@@ -60,6 +61,25 @@ static bool went(struct kp_ctx *ctx, const struct kp_world *w, const char *modul
 	return s->missing && !s->package && kp_world_has_gone(ctx, s->dir);
 }
 
+/* Whatever the script says, the source is registered, as with dkms add. A conf that cannot be read
+ * is the plan's to tell of. */
+static void run_post_add(struct kp_ctx *ctx, const struct kp_source *s)
+{
+	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL;
+	struct kp_conf_env env = { .module = s->module,
+				   .version = s->version,
+				   .arch = ctx->arch,
+				   .source_dir = s->dir };
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	if (kp_conf_load(ctx, &env, &conf, NULL) < 0)
+		return;
+	r = kp_script_run(ctx, s, conf, KP_SCRIPT_POST_ADD, NULL, NULL, &err);
+	if (r < 0)
+		kp_warn("%s/%s: %s", s->module, s->version, kp_err_text(&err, r));
+}
+
 static int write_note(struct kp_ctx *ctx, const char *module, const char *version,
 		      const char *package, struct kp_err *err)
 {
@@ -87,10 +107,11 @@ static int add(struct kp_ctx *ctx, const struct kp_source *s, struct kp_err *err
 
 	if (r == 0)
 		r = kp_source_register(ctx, s->module, s->version, s->dir, err);
-	if (r == 0)
-		kp_info("registered %s/%s (package %s)", s->module, s->version,
-			s->package);
-	return r;
+	if (r < 0)
+		return r;
+	kp_info("registered %s/%s (package %s)", s->module, s->version, s->package);
+	run_post_add(ctx, s);
+	return 0;
 }
 
 static int drop(struct kp_ctx *ctx, const struct kp_world *w, const char *module,

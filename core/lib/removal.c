@@ -56,6 +56,16 @@ bool kp_removal_due(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	return false;
 }
 
+bool kp_removal_is_pending(struct kp_ctx *ctx)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
+	const char *module, *version, *kernel;
+	enum kp_intent_kind kind;
+
+	return kp_intent_load(ctx, &in, NULL) == 0 &&
+	       kp_intent_pending(in, 0, &module, &version, &kernel, &kind);
+}
+
 bool kp_removal_has_builds(struct kp_ctx *ctx, const char *module, const char *version)
 {
 	_cleanup_strv_ char **built = kp_record_kernels(ctx, module, version);

@@ -15,6 +15,8 @@
  * transaction runs any more? Also true when a tombstone has outlived what it is for. */
 bool kp_removal_due(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		    const struct kp_world *w);
+/* Is there something to decide? Reads the intent; needs no backend. */
+bool kp_removal_is_pending(struct kp_ctx *ctx);
 /* Decide all. Changes w->intent. Needs our lock. */
 int kp_removal_decide(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err);
 /* Forget that sources were removed of which there is neither a tree nor one of PACKAGES, all of

@@ -16,10 +16,16 @@
 #define SHIM_GUID "605dab50-e046-4300-abb6-3dd810dd8b23"   /* SHIM_LOCK_GUID */
 /* EFI_IMAGE_SECURITY_DATABASE_GUID */
 #define DATABASE_GUID "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+/* Linux' Documentation/admin-guide/{LSM/,kernel-parameters}: lockdown, module.sig_enforce */
+#define LOCKDOWN "/sys/kernel/security/lockdown"
+#define SIG_ENFORCE "/sys/module/module/parameters/sig_enforce"
 #define ATTRIBUTES 4
 #define VARIABLE_MAX (1024 * 1024)
 /* Shorter than any certificate; what is that short proves nothing. */
 #define CERT_MIN 64
+
+#define PEM_BEGIN "-----BEGIN CERTIFICATE-----"
+#define PEM_END "-----END CERTIFICATE-----"
 
 /* A flag of one byte; false where the variable is absent. */
 static bool flag_is_set(const struct kp_ctx *ctx, const char *path)
@@ -37,50 +43,121 @@ bool kp_secure_boot_is_on(const struct kp_ctx *ctx)
 	       !flag_is_set(ctx, EFIVARS "MokSBStateRT-" SHIM_GUID);
 }
 
+bool kp_secure_boot_enforces(const struct kp_ctx *ctx)
+{
+	_cleanup_free_ char *lockdown = NULL, *enforce = NULL;
+
+	/* "none [integrity] confidentiality" */
+	if (kp_read_in(ctx->root_fd, LOCKDOWN, VARIABLE_MAX, &lockdown, NULL) == 0 &&
+	    strchr(lockdown, '[') && !strstr(lockdown, "[none]"))
+		return true;
+	return kp_read_in(ctx->root_fd, SIG_ENFORCE, VARIABLE_MAX, &enforce, NULL) == 0 &&
+	       *enforce == 'Y';
+}
+
+/* What base64 (RFC 4648) up to END stands for; other characters, line ends, are passed over. */
+static void decode_base64(const char *text, const char *end, struct kp_buf *ret)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		"0123456789+/";
+	unsigned int bits = 0, n = 0;
+
+	for (; text < end && *text != '='; text++) {
+		const char *digit = *text ? strchr(digits, *text) : NULL;
+
+		if (!digit)
+			continue;
+		bits = (bits << 6 | (unsigned int)(digit - digits)) & 0xffff;
+		n += 6;
+		if (n < 8)
+			continue;
+		n -= 8;
+		kp_buf_addc(ret, (char)(bits >> n));
+	}
+}
+
+/* The first certificate of a file, as DER, whatever form it has there. 1: it was PEM. */
+static int read_certificate(const struct kp_ctx *ctx, const char *path,
+			    struct kp_buf *ret)
+{
+	_cleanup_free_ char *bytes = NULL;
+	const char *begin, *end;
+	size_t len;
+	int r = kp_read_in(ctx->root_fd, path, VARIABLE_MAX, &bytes, &len);
+
+	if (r < 0)
+		return r;
+	begin = memmem(bytes, len, PEM_BEGIN, strlen(PEM_BEGIN));
+	end = begin ? strstr(begin, PEM_END) : NULL;
+	if (end)
+		decode_base64(begin + strlen(PEM_BEGIN), end, ret);
+	else
+		kp_buf_add(ret, bytes, len);
+	return end != NULL;
+}
+
+/* Where shim shows its lists, a string vector; NULL: the machine was booted without shim. One that
+ * is too long for a variable goes on in MokListRT1 and so forth. */
+static char **find_shim_lists(const struct kp_ctx *ctx)
+{
+	_cleanup_strv_ char **names = NULL;
+	char **lists = NULL;
+
+	if (kp_exists_in(ctx->root_fd, MOK_VARIABLES "MokListRT"))
+		kp_strv_add(&lists, MOK_VARIABLES "MokListRT");
+	(void)kp_list_in(ctx->root_fd, EFIVARS, &names);
+	kp_strv_foreach(name, names)
+		if (kp_str_starts(*name, "MokListRT") &&
+		    kp_str_ends(*name, "-" SHIM_GUID))
+			kp_strv_addf(&lists, EFIVARS "%s", *name);
+	return lists;
+}
+
 /* A list of certificates holds each as it is, so that looking for its bytes is enough. */
-static bool holds(const struct kp_ctx *ctx, const char *path, const char *cert,
-		  size_t cert_len)
+static bool holds(const struct kp_ctx *ctx, const char *path, const struct kp_buf *cert)
 {
 	_cleanup_free_ char *list = NULL;
 	size_t len;
 
 	return kp_read_in(ctx->root_fd, path, VARIABLE_MAX, &list, &len) == 0 &&
-	       memmem(list, len, cert, cert_len);
+	       memmem(list, len, cert->s, cert->len);
 }
 
 enum kp_enrolment kp_secure_boot_knows(const struct kp_ctx *ctx, const char *cert)
 {
-	_cleanup_free_ char *bytes = NULL;
-	_cleanup_strv_ char **names = NULL;
-	size_t len;
+	_cleanup_buf_ struct kp_buf der = KP_BUF_INIT;
+	_cleanup_strv_ char **lists = NULL;
 
-	if (kp_read_in(ctx->root_fd, cert, VARIABLE_MAX, &bytes, &len) < 0 ||
-	    len < CERT_MIN)
+	if (read_certificate(ctx, cert, &der) < 0 || der.len < CERT_MIN)
 		return KP_ENROLLED_NO;
 	/* The firmware's own list: who has keys of his own there needs no shim. The kernels of
 	 * distributions take it into the keyring that modules are verified with, too. */
-	if (holds(ctx, EFIVARS "db-" DATABASE_GUID, bytes, len) ||
-	    holds(ctx, MOK_VARIABLES "MokListRT", bytes, len))
+	if (holds(ctx, EFIVARS "db-" DATABASE_GUID, &der))
 		return KP_ENROLLED_YES;
-	/* One that is too long for a variable goes on in MokListRT1 and so forth. */
-	(void)kp_list_in(ctx->root_fd, EFIVARS, &names);
-	kp_strv_foreach(name, names) {
-		_cleanup_free_ char *path = kp_path_join(EFIVARS, *name);
-
-		if (kp_str_starts(*name, "MokListRT") &&
-		    kp_str_ends(*name, "-" SHIM_GUID) && holds(ctx, path, bytes, len))
+	lists = find_shim_lists(ctx);
+	kp_strv_foreach(list, lists)
+		if (holds(ctx, *list, &der))
 			return KP_ENROLLED_YES;
-	}
-	return holds(ctx, EFIVARS "MokNew-" SHIM_GUID, bytes, len) ? KP_ENROLLED_PENDING
-								   : KP_ENROLLED_NO;
+	return holds(ctx, EFIVARS "MokNew-" SHIM_GUID, &der) ? KP_ENROLLED_PENDING
+							     : KP_ENROLLED_NO;
 }
 
 char *kp_secure_boot_command(const struct kp_ctx *ctx, const char *cert)
 {
 	_cleanup_free_ char *mokutil = kp_tool_find(ctx, "mokutil");
+	const char *where = mokutil ? "" : " (of the package mokutil)";
+	_cleanup_buf_ struct kp_buf der = KP_BUF_INIT;
+	_cleanup_strv_ char **lists = find_shim_lists(ctx);
 
-	return kp_strf("mokutil --import %s%s", cert,
-		       mokutil ? "" : " (of the package mokutil)");
+	if (!lists)
+		return NULL;
+	/* It takes DER only. */
+	if (read_certificate(ctx, cert, &der) > 0)
+		return kp_strf("openssl x509 -in %s -outform DER -out %s.der && "
+			       "mokutil --import %s.der%s",
+			       cert, cert, cert, where);
+	return kp_strf("mokutil --import %s%s", cert, where);
 }
 
 char *kp_secure_boot_hint(struct kp_ctx *ctx)
@@ -88,7 +165,7 @@ char *kp_secure_boot_hint(struct kp_ctx *ctx)
 	_cleanup_free_ char *key = NULL, *cert = NULL, *command = NULL;
 
 	if (ctx->config.sign == KP_SIGN_NO || !kp_kernel_booted_us() ||
-	    !kp_secure_boot_is_on(ctx) ||
+	    !kp_secure_boot_is_on(ctx) || !kp_secure_boot_enforces(ctx) ||
 	    kp_sign_key(ctx, kp_kernel_running(), &key, &cert, NULL) < 0)
 		return NULL;
 	switch (kp_secure_boot_knows(ctx, cert)) {
@@ -102,6 +179,12 @@ char *kp_secure_boot_hint(struct kp_ctx *ctx)
 			key);
 	default:
 		command = kp_secure_boot_command(ctx, cert);
+		if (!command)
+			return kp_strf("Secure Boot is on and does not know the key '%s' "
+				       "that modules are signed with; they cannot be "
+				       "loaded until its certificate '%s' is in the "
+				       "firmware's list (db)",
+				       key, cert);
 		return kp_strf("Secure Boot is on and does not know the key '%s' that "
 			       "modules are signed with; they cannot be loaded until it "
 			       "is enrolled: %s, then reboot",

@@ -21,10 +21,15 @@ enum kp_enrolment {
 
 /* Does the firmware let only signed code in, and has shim not been told to look away? */
 bool kp_secure_boot_is_on(const struct kp_ctx *ctx);
-/* Does shim, or the firmware itself, know the certificate (DER) in this file? */
+/* Does the running kernel refuse modules whose signature it cannot verify? Secure Boot alone does
+ * not make it; with distributions' kernels it means lockdown. */
+bool kp_secure_boot_enforces(const struct kp_ctx *ctx);
+/* Does shim, or the firmware itself, know the certificate (DER or PEM) in this file? What is
+ * built into the kernel cannot be seen from outside, and counts as not enrolled. */
 enum kp_enrolment kp_secure_boot_knows(const struct kp_ctx *ctx, const char *cert);
-/* The command that enrols CERT, as a person types it; to be freed. */
+/* The command that enrols CERT, as a person types it; to be freed. NULL: the machine was booted
+ * without shim, so only the firmware's own list (db) counts, which is changed in many ways. */
 char *kp_secure_boot_command(const struct kp_ctx *ctx, const char *cert);
-/* One line that says that modules are signed with a key which this machine does not know, and the
- * command, to be freed; NULL: nothing is to be said. Only of the system that was booted. */
+/* One line that says that modules are signed with a key which this machine does not know, and what
+ * to do, to be freed; NULL: nothing is to be said. Only of the system that was booted. */
 char *kp_secure_boot_hint(struct kp_ctx *ctx);

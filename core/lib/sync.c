@@ -35,6 +35,7 @@ struct sync {
 	char **unusable; /* trees that could not be registered */
 	bool waited;	 /* the native lock was waited for long enough */
 	bool counted;	 /* what is hopeless is in ret */
+	size_t n_erases; /* queued in this round */
 	bool erasing;	 /* this round's commit has an erase in it... */
 	bool put_off;	 /* ...and left an install that may wait for it */
 };
@@ -135,7 +136,7 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 	_cleanup_free_ char *name = row_name(row);
 
 	/* At boot nobody waits for a module that is there to be made better. */
-	if (s->opts->boot && row->package)
+	if (s->opts->last || (s->opts->boot && row->package))
 		return false;
 	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
 }
@@ -189,15 +190,6 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return (int)g.n;
 }
 
-static bool goes_by_queue(const struct kp_world *w, const struct kp_plan_row *row)
-{
-	for (size_t i = 0; i < w->queue.n; i++)
-		if (kp_str_eq(w->queue.list[i].id.module, row->module) &&
-		    kp_str_eq(w->queue.list[i].id.kernel, row->kernel))
-			return true;
-	return false;
-}
-
 static void tell_restored(struct sync *s, const struct kp_world *w,
 			  const struct kp_plan_row *row)
 {
@@ -206,7 +198,8 @@ static void tell_restored(struct sync *s, const struct kp_world *w,
 	/* What was built just now was not there before: the view is DKMS's own. Nor is it missing
 	 * to who asks for it, or when we were about to erase it. */
 	if (!row->package && !kp_strv_has(s->tried, name) &&
-	    !w->input.pairs[row->pair].requested && !goes_by_queue(w, row) &&
+	    !w->input.pairs[row->pair].requested &&
+	    !kp_queue_has(&w->queue, row->module, row->kernel) &&
 	    kp_view_has(s->ctx, row->module, row->kernel))
 		kp_info("the package of %s/%s for %s is missing, restoring it; "
 			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
@@ -225,7 +218,7 @@ static char *change_name(const struct kp_plan_row *row)
 /* Is this row to be changed in the database now? */
 static bool is_due(const struct sync *s, const struct kp_plan_row *row)
 {
-	return (row->action == KP_ACTION_INSTALL && row->wanted) ||
+	return (row->action == KP_ACTION_INSTALL && row->wanted && !s->opts->last) ||
 	       (row->action == KP_ACTION_ERASE && !s->opts->no_erase);
 }
 
@@ -284,6 +277,7 @@ static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 	s->put_off = false;
 	erased = enqueue_kind(s, w, KP_ACTION_ERASE, err);
 	s->erasing |= erased > 0;
+	s->n_erases = erased > 0 ? (size_t)erased : 0;
 	added = erased < 0 ? erased : enqueue_kind(s, w, KP_ACTION_INSTALL, err);
 	return added < 0 ? added : erased + added;
 }
@@ -390,6 +384,12 @@ static bool has_erase(const struct kp_queue *q)
 	return false;
 }
 
+static void count_queued(struct sync *s, size_t n)
+{
+	s->ret->queued += n;
+	s->ret->queued_erases += s->n_erases;
+}
+
 /* Commit what is queued, or else have it in place. 1: it has to be tried again. */
 static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state state,
 		  size_t n_queued, struct kp_err *err)
@@ -407,19 +407,19 @@ static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state s
 			return r;
 	}
 	if (!can_commit(state)) {
-		s->ret->queued += n_queued;
+		count_queued(s, n_queued);
 		return 0;
 	}
 	r = kp_drain_locked(s->ctx, drain_flags(s, state), s->ret, err);
 	if (r == 0)
-		s->ret->queued = 0;
+		s->ret->queued = s->ret->queued_erases = 0;
 	if (r != -EBUSY)
 		return r;
 	/* Taken from under us. In place it is safe, whatever comes now. */
 	r = place(s, w, err);
 	if (r < 0)
 		return r;
-	s->ret->queued += n_queued;
+	count_queued(s, n_queued);
 	return 1;
 }
 
@@ -459,25 +459,15 @@ static int change(struct sync *s, struct kp_err *err)
 
 static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
 {
-	_cleanup_free_ char *full = kp_strf("%s/%s", row->module, row->version);
-
 	return (!s->opts->kernels ||
 		(row->kernel && kp_strv_has(s->opts->kernels, row->kernel))) &&
-	       (!s->opts->modules || kp_strv_has(s->opts->modules, row->module) ||
-		kp_strv_has(s->opts->modules, full));
+	       kp_plan_names(s->opts->modules, row->module, row->version);
 }
 
 /* Registered, and nothing can be made of it: its tree is missing or its conf malformed. */
 static bool is_unusable(const struct kp_world *w, const struct kp_plan_pair *x)
 {
 	return w->input.sources[x->source].missing || x->conf == KP_PLAN_CONF_BAD;
-}
-
-/* The version that is wanted cannot come: nothing is there, or an older one stays. */
-static bool lacks_only_headers(const struct kp_world *w, const struct kp_plan_row *row)
-{
-	return row->wanted && (!row->package || row->outdated) &&
-	       !w->input.kernels[w->input.pairs[row->pair].kernel].headers;
 }
 
 /* What is known to be wrong and is not tried. */
@@ -490,8 +480,9 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		_cleanup_free_ char *name = NULL;
 
-		if (lacks_only_headers(w, row) && is_selected(s, row) &&
-		    !kp_strv_has(s->ret->no_headers, row->kernel))
+		/* Also where an older version stays. */
+		if (kp_world_lacks_headers(w, row) && (!row->package || row->outdated) &&
+		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
 		if (!is_selected(s, row) || is_optional(s, row) ||
 		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)

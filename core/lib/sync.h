@@ -58,17 +58,19 @@ struct kp_sync_opts {
 			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
 	bool no_erase; /* the running transaction may be about to do it itself */
-	bool leave;    /* KERNELS are about to go: erase what is there for them */
-	bool boot; /* build only what is not there at all (kernels: the running one) */
+	bool last; /* we are being removed: carry out removals, build and install nothing */
+	bool leave; /* KERNELS are about to go: erase what is there for them */
+	bool boot;  /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
 	void *progress_data;
 };
 
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
-	size_t remembered; /* failed before with the same key, not tried again */
+	size_t queued_erases;	 /* of those that are queued */
+	size_t remembered;	 /* failed before with the same key, not tried again */
 	char **remembered_names; /* of those: "M/V", each once, vector */
-	bool registered;   /* a source registered itself */
+	bool registered;	 /* a source registered itself */
 	char **no_headers; /* kernels for which something selected lacks only the headers */
 	int exit_code;	   /* of the first that failed, as DKMS has it; 0: it has none */
 	char **failures;   /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
@@ -84,6 +86,8 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);
 /* Does a sync register this unregistered tree by itself? */
 bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
+/* Is a row's version wanted, for a kernel that has no headers? */
+bool kp_world_lacks_headers(const struct kp_world *w, const struct kp_plan_row *row);
 /* Is there no source tree in DIR any more, neither on disk nor in the database? */
 bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir);
 void kp_world_clear(struct kp_world *w);

@@ -25,17 +25,10 @@ struct loader {
 	size_t n_packages;
 };
 
-static bool names_source(char *const *words, const char *module, const char *version)
-{
-	_cleanup_free_ char *full = kp_strf("%s/%s", module, version);
-
-	return !words || kp_strv_has(words, module) || kp_strv_has(words, full);
-}
-
 static bool is_requested(const struct kp_sync_opts *opts, const char *module,
 			 const char *version, const char *kernel)
 {
-	return opts->requested && names_source(opts->modules, module, version) &&
+	return opts->requested && kp_plan_names(opts->modules, module, version) &&
 	       (!opts->kernels || kp_strv_has(opts->kernels, kernel));
 }
 
@@ -222,8 +215,10 @@ static void load_pair(struct loader *l, size_t source, size_t kernel)
 	size_t n = l->w->input.n_pairs;
 
 	x.intent = kp_intent_get(l->w->intent, s->module, s->version, k->release);
+	x.headers_only = kp_intent_headers_only(l->w->intent, s->module, s->version,
+						k->release);
 	x.requested = is_requested(l->opts, s->module, s->version, k->release);
-	if (!k->present && x.intent != KP_INTENT_PIN && !x.requested)
+	if (!k->present && !x.headers_only && !x.requested)
 		return;
 	if (!s->missing) {
 		load_conf(l, s, k, &x, &wp);
@@ -274,6 +269,12 @@ static bool goes_by_queue(const struct kp_world *w, const struct kp_pkg_installe
 			return true;
 	}
 	return false;
+}
+
+bool kp_world_lacks_headers(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	return row->wanted && row->pair != SIZE_MAX &&
+	       !w->kernels.list[w->input.pairs[row->pair].kernel].headers;
 }
 
 /* /usr/src not being mounted leaves the tree in the database; where it is a link, as that. */
@@ -332,6 +333,8 @@ static void add_package(struct loader *l, const struct kp_pkg_id *id, const char
 		.removed = kp_intent_removed(l->w->intent, id->module, id->version),
 		.intent =
 			kp_intent_get(l->w->intent, id->module, id->version, id->kernel),
+		.headers_only = kp_intent_headers_only(l->w->intent, id->module,
+						       id->version, id->kernel),
 	};
 }
 
@@ -434,8 +437,8 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		return r;
 	}
 	w.input.no_autoinstall = kp_exists_in(ctx->root_fd, "/etc/dkms/no-autoinstall");
-	w.input.only_modules = (const char *const *)opts->modules;
-	w.input.only_kernels = (const char *const *)opts->kernels;
+	w.input.only_modules = opts->modules;
+	w.input.only_kernels = opts->kernels;
 	w.input.force = opts->force;
 	w.input.anyway = opts->anyway;
 	kp_plan_make(&w.input, &w.plan);

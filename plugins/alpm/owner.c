@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fnmatch.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,64 +12,30 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/pathset.h"
 #include "base/str.h"
 
 #include "pacman.h"
 
-/* A path to look for in the lists, on behalf of a query. */
-struct want {
-	char *path; /* as in the lists, without a slash at either end */
-	size_t len;
-	size_t query;
-};
-
 struct search {
-	struct want *wants;
-	size_t n, alloc;
-	/* Of the sorted wants: the first of each length; most lines end here. */
-	size_t *first_of_len, max_len;
+	/* As in the lists, without a slash at either end; the tag is the query. */
+	struct kp_pathset paths;
 	const struct kp_local_pkg **found; /* per query */
-	const struct want **found_want;
+	const struct kp_pathset_entry **found_path;
 };
 
 static void search_clear(struct search *s)
 {
-	for (size_t i = 0; i < s->n; i++)
-		free(s->wants[i].path);
-	free(s->wants);
-	free(s->first_of_len);
+	kp_pathset_clear(&s->paths);
 	free(s->found);
-	free(s->found_want);
+	free(s->found_path);
 }
 
-static void add_want(struct search *s, const char *path, size_t query)
+static void add_path(struct search *s, const char *path, size_t query)
 {
 	_cleanup_free_ char *clean = kp_path_join("/", path);
 
-	KP_GROW(s->wants, s->n, s->alloc);
-	s->wants[s->n++] = (struct want){
-		.path = kp_strdup(clean + 1),
-		.len = strlen(clean + 1),
-		.query = query,
-	};
-}
-
-static int by_len(const void *pa, const void *pb)
-{
-	const struct want *a = pa, *b = pb;
-
-	return a->len < b->len ? -1 : a->len > b->len;
-}
-
-static void search_prepare(struct search *s)
-{
-	qsort(s->wants, s->n, sizeof(*s->wants), by_len);
-	s->max_len = s->wants[s->n - 1].len;
-	s->first_of_len = kp_calloc(s->max_len + 1, sizeof(*s->first_of_len));
-	for (size_t i = 0; i <= s->max_len; i++)
-		s->first_of_len[i] = SIZE_MAX;
-	for (size_t i = s->n; i-- > 0;)
-		s->first_of_len[s->wants[i].len] = i;
+	kp_pathset_add(&s->paths, clean + 1, query);
 }
 
 static bool is_ours(const struct kp_local *local, const struct kp_local_pkg *pkg)
@@ -83,16 +48,16 @@ static bool is_ours(const struct kp_local *local, const struct kp_local_pkg *pkg
 	return true;
 }
 
-static void consider(struct search *s, const struct kp_local *local, const struct want *w,
-		     const struct kp_local_pkg *pkg)
+static void consider(struct search *s, const struct kp_local *local,
+		     const struct kp_pathset_entry *e, const struct kp_local_pkg *pkg)
 {
-	const struct kp_local_pkg **found = &s->found[w->query];
+	const struct kp_local_pkg **found = &s->found[e->tag];
 
 	/* Directories have many owners: name one that is there without us. */
 	if (*found && (*found == pkg || !is_ours(local, *found) || is_ours(local, pkg)))
 		return;
 	*found = pkg;
-	s->found_want[w->query] = w;
+	s->found_path[e->tag] = e;
 }
 
 static void search_text(struct search *s, const struct kp_local *local,
@@ -102,13 +67,11 @@ static void search_text(struct search *s, const struct kp_local *local,
 	size_t len;
 
 	while (p && kp_desc_next(&p, &line, &len)) {
+		const struct kp_pathset_entry *e = NULL;
+
 		len -= line[len - 1] == '/';
-		if (len > s->max_len)
-			continue;
-		for (size_t i = s->first_of_len[len]; i < s->n && s->wants[i].len == len;
-		     i++)
-			if (!memcmp(s->wants[i].path, line, len))
-				consider(s, local, &s->wants[i], pkg);
+		while ((e = kp_pathset_find(&s->paths, line, len, e)))
+			consider(s, local, e, pkg);
 	}
 }
 
@@ -142,13 +105,13 @@ int kp_local_owner(struct kp_pkgdb *db, const struct kp_local *local,
 	for (size_t i = 0; i < n; i++) {
 		_cleanup_free_ char *alias = kp_path_alias_in(db->root_fd, paths[i]);
 
-		add_want(&s, paths[i], i);
+		add_path(&s, paths[i], i);
 		if (alias)
-			add_want(&s, alias, i);
+			add_path(&s, alias, i);
 	}
 	s.found = kp_calloc(n, sizeof(*s.found));
-	s.found_want = kp_calloc(n, sizeof(*s.found_want));
-	search_prepare(&s);
+	s.found_path = kp_calloc(n, sizeof(*s.found_path));
+	kp_pathset_seal(&s.paths);
 	rc = search_all(&s, local, err);
 	if (rc < 0)
 		return rc;
@@ -158,7 +121,7 @@ int kp_local_owner(struct kp_pkgdb *db, const struct kp_local *local,
 			continue;
 		ret[i].package = kp_strdup(s.found[i]->name);
 		ret[i].version = kp_strdup(s.found[i]->version);
-		ret[i].path = kp_strf("/%s", s.found_want[i]->path);
+		ret[i].path = kp_strf("/%s", s.found_path[i]->path);
 	}
 	return 0;
 }

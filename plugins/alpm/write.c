@@ -11,13 +11,13 @@
  * to upgrade it, one on any version to remove it.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/payload.h"
+#include "base/pkgfile.h"
 #include "base/str.h"
 
 #include "../archive-util.h"
@@ -133,7 +133,7 @@ static int write_package(const struct package *p, int fd, struct kp_err *err)
 		return rc;
 	if (archive_write_close(a) != ARCHIVE_OK)
 		return archive_err(a, err, "end package");
-	return fsync(fd) < 0 ? kp_err_sys(err, -errno, "write package") : 0;
+	return 0;
 }
 
 /* Where the kernel has no pkgbase file (its headers alone are installed), what is there from when
@@ -203,27 +203,23 @@ int kp_alpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 		  char **ret_file, char **ret_name, struct kp_err *err)
 {
 	_cleanup_(package_clear) struct package p = { 0 };
-	_cleanup_free_ char *file = NULL, *tmp = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *file = NULL;
+	_cleanup_pkgfile_ struct kp_pkgfile out = KP_PKGFILE_INIT;
 	int rc = prepare(db, pkg, &p, err);
 
 	if (rc < 0)
 		return rc;
 	file = kp_strf("%s.pkg.tar.zst", p.name);
-	tmp = kp_strf("%s.new", p.name);
-	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    0644);
-	if (fd < 0)
-		return kp_err_sys(err, -errno, "create '%s'", tmp);
-	rc = write_package(&p, fd, err);
-	if (!rc && renameat(dir_fd, tmp, dir_fd, file) < 0)
-		rc = kp_err_sys(err, -errno, "rename '%s'", tmp);
+	rc = kp_pkgfile_create(&out, dir_fd, file, err);
+	if (rc < 0)
+		return rc;
+	rc = write_package(&p, out.fd, err);
+	if (!rc)
+		rc = kp_pkgfile_publish(&out, ret_file, err);
 	if (rc < 0) {
-		unlinkat(dir_fd, tmp, 0);
 		kp_err_prefix(err, "package %s", p.name);
 		return rc;
 	}
-	*ret_file = kp_steal(&file);
 	*ret_name = kp_steal(&p.name);
 	return 0;
 }

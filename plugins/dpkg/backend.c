@@ -163,4 +163,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.suggest_headers = kp_dpkg_suggest_headers,
 	.check_hooks = kp_dpkg_check_hooks,
 	.install = backend_install,
+	.sync_at_end = kp_dpkg_sync_at_end,
 };

@@ -153,7 +153,8 @@ int kp_dpkg_settle(struct kp_pkgdb *db, const char *const *names, size_t n,
 int kp_dpkg_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 			    struct kp_err *err);
 
-/* hooks.c: pkgdb.h's check_hooks(). */
+/* hooks.c: pkgdb.h's check_hooks() and sync_at_end(). */
+int kp_dpkg_sync_at_end(struct kp_pkgdb *db, struct kp_err *err);
 int kp_dpkg_check_hooks(struct kp_pkgdb *db,
 			void (*emit)(void *data, const char *what, const char *mend),
 			void *data, struct kp_err *err);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Is what makes dpkg and kernel packages call us in place? Files: hooks/dpkg, packaging/deb. */
+/* What makes dpkg and kernel packages call us: is it in place? Files: hooks/dpkg, packaging/deb. */
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include <kmodpkg/proc.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -82,4 +84,17 @@ int kp_dpkg_check_hooks(struct kp_pkgdb *db,
 		     "new kernel is made without its modules",
 		     REINSTALL);
 	return 0;
+}
+
+/* dpkg takes over what is noted here when the maintainer script that we run below has ended, and
+ * goes through triggers when it has nothing else to do, apt when all its dpkgs have run. */
+int kp_dpkg_sync_at_end(struct kp_pkgdb *db, struct kp_err *err)
+{
+	const char *const argv[] = { "/usr/bin/dpkg-trigger", "--no-await", "/usr/src",
+				     NULL };
+	struct kp_proc proc = { .argv = argv };
+	int rc = kp_proc_run(&proc, NULL, err);
+
+	(void)db;
+	return rc < 0 ? rc : 0;
 }

@@ -3,48 +3,43 @@
  * Who owns a path: one pass over the file lists of all packages, for any number of paths.
  */
 #include <errno.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/pathset.h"
 #include "base/str.h"
 
 #include "dpkg.h"
 
 #define DIVERSIONS KP_DPKG_DIR "/diversions"
 
-/* A literal path to look for in the lists, on behalf of a query. */
+/* What a path in the lists answers. */
 struct want {
-	char *path;
-	size_t len;
 	size_t query;
-	/* A diverted path: the file at `path` is that of `by` alone, that at the other
+	/* A diverted path: the file at it is that of `by` alone, that at the other
 	 * name is everybody else's. ":" is no package: the administrator diverted it. */
 	char *by;
 	bool by_only;
 };
 
 struct search {
+	struct kp_pathset paths; /* literal; the tag is that of the want */
 	struct want *wants;
 	size_t n, alloc;
-	/* Of the sorted wants: the first of each length; most lines end here. */
-	size_t *first_of_len, max_len;
 	const struct kp_dpkg_pkg **found; /* per query */
-	const struct want **found_want;
+	const struct kp_pathset_entry **found_path;
 };
 
 static void search_clear(struct search *s)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		free(s->wants[i].path);
+	kp_pathset_clear(&s->paths);
+	for (size_t i = 0; i < s->n; i++)
 		free(s->wants[i].by);
-	}
 	free(s->wants);
-	free(s->first_of_len);
 	free(s->found);
-	free(s->found_want);
+	free(s->found_path);
 }
 
 /* Three lines each: the path, its new name, the package whose own file stays. */
@@ -72,10 +67,9 @@ static int load_diversions(int root_fd, char ***ret, struct kp_err *err)
 static void add_want(struct search *s, const char *path, size_t query, const char *by,
 		     bool by_only)
 {
+	kp_pathset_add(&s->paths, path, s->n);
 	KP_GROW(s->wants, s->n, s->alloc);
 	s->wants[s->n++] = (struct want){
-		.path = kp_strdup(path),
-		.len = strlen(path),
 		.query = query,
 		.by = kp_strdup(by),
 		.by_only = by_only,
@@ -96,27 +90,10 @@ static void add_name(struct search *s, const char *path, size_t query,
 	add_want(s, path, query, by, by);
 }
 
-static int by_len(const void *pa, const void *pb)
-{
-	const struct want *a = pa, *b = pb;
-
-	return a->len < b->len ? -1 : a->len > b->len;
-}
-
-static void search_prepare(struct search *s)
-{
-	qsort(s->wants, s->n, sizeof(*s->wants), by_len);
-	s->max_len = s->wants[s->n - 1].len;
-	s->first_of_len = kp_calloc(s->max_len + 1, sizeof(*s->first_of_len));
-	for (size_t i = 0; i <= s->max_len; i++)
-		s->first_of_len[i] = SIZE_MAX;
-	for (size_t i = s->n; i-- > 0;)
-		s->first_of_len[s->wants[i].len] = i;
-}
-
-static void consider(struct search *s, const struct want *w,
+static void consider(struct search *s, const struct kp_pathset_entry *e,
 		     const struct kp_dpkg_pkg *pkg)
 {
+	const struct want *w = &s->wants[e->tag];
 	const struct kp_dpkg_pkg **found = &s->found[w->query];
 
 	if (w->by && !strcmp(w->by, pkg->name) != w->by_only)
@@ -125,7 +102,7 @@ static void consider(struct search *s, const struct want *w,
 	if (*found && !(kp_dpkg_pkg_is_ours(*found) && !kp_dpkg_pkg_is_ours(pkg)))
 		return;
 	*found = pkg;
-	s->found_want[w->query] = w;
+	s->found_path[w->query] = e;
 }
 
 static int search_list(const struct kp_dpkg_pkg *pkg, const char *text, size_t len,
@@ -136,12 +113,10 @@ static int search_list(const struct kp_dpkg_pkg *pkg, const char *text, size_t l
 	size_t line_len;
 
 	while (kp_dpkg_list_next(&p, end, &line, &line_len)) {
-		if (line_len > s->max_len)
-			continue;
-		for (size_t i = s->first_of_len[line_len];
-		     i < s->n && s->wants[i].len == line_len; i++)
-			if (!memcmp(s->wants[i].path, line, line_len))
-				consider(s, &s->wants[i], pkg);
+		const struct kp_pathset_entry *e = NULL;
+
+		while ((e = kp_pathset_find(&s->paths, line, line_len, e)))
+			consider(s, e, pkg);
 	}
 	return 0;
 }
@@ -174,8 +149,8 @@ int kp_dpkg_owner(int root_fd, const struct kp_dpkg_status *st, const char *cons
 			add_name(&s, other, i, diversions);
 	}
 	s.found = kp_calloc(n, sizeof(*s.found));
-	s.found_want = kp_calloc(n, sizeof(*s.found_want));
-	search_prepare(&s);
+	s.found_path = kp_calloc(n, sizeof(*s.found_path));
+	kp_pathset_seal(&s.paths);
 	rc = kp_dpkg_lists_walk(root_fd, st, search_list, &s, err);
 	if (rc < 0)
 		return rc;
@@ -185,7 +160,7 @@ int kp_dpkg_owner(int root_fd, const struct kp_dpkg_status *st, const char *cons
 			continue;
 		ret[i].package = package_name(s.found[i]);
 		ret[i].version = kp_strdup(s.found[i]->version);
-		ret[i].path = kp_strdup(s.found_want[i]->path);
+		ret[i].path = kp_strdup(s.found_path[i]->path);
 	}
 	return 0;
 }

@@ -6,7 +6,6 @@
  * Same input, same bytes: entries are sorted, owned by root, and have the caller's time.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <md5.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/payload.h"
+#include "base/pkgfile.h"
 #include "base/str.h"
 
 #include "../archive-util.h"
@@ -232,7 +232,7 @@ static int write_deb(const struct kp_payload *p, const struct kp_buf *control, i
 		return rc;
 	if (archive_write_close(ar) != ARCHIVE_OK)
 		return archive_err(ar, err, "end package");
-	return fsync(fd) < 0 ? kp_err_sys(err, -errno, "write package") : 0;
+	return 0;
 }
 
 /* The architecture that dpkg itself was built for is that of what it installs. */
@@ -255,8 +255,8 @@ int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	_cleanup_status_ struct kp_dpkg_status st = { 0 };
 	_cleanup_(kp_payload_clear) struct kp_payload payload = { 0 };
 	_cleanup_buf_ struct kp_buf control = KP_BUF_INIT;
-	_cleanup_free_ char *name = NULL, *version = NULL, *file = NULL, *tmp = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *name = NULL, *version = NULL, *file = NULL;
+	_cleanup_pkgfile_ struct kp_pkgfile out = KP_PKGFILE_INIT;
 	const struct kp_dpkg_pkg *there;
 	const char *arch = NULL;
 	int rc;
@@ -281,20 +281,16 @@ int kp_dpkg_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	if (rc < 0)
 		return rc;
 	file = kp_strf("%s_%s_%s.deb", name, version, arch);
-	tmp = kp_strf("%s.new", file);
-	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    0644);
-	if (fd < 0)
-		return kp_err_sys(err, -errno, "create '%s'", tmp);
-	rc = write_deb(&payload, &control, fd, err);
-	if (!rc && renameat(dir_fd, tmp, dir_fd, file) < 0)
-		rc = kp_err_sys(err, -errno, "rename '%s'", tmp);
+	rc = kp_pkgfile_create(&out, dir_fd, file, err);
+	if (rc < 0)
+		return rc;
+	rc = write_deb(&payload, &control, out.fd, err);
+	if (!rc)
+		rc = kp_pkgfile_publish(&out, ret_file, err);
 	if (rc < 0) {
-		unlinkat(dir_fd, tmp, 0);
 		kp_err_prefix(err, "package %s", name);
 		return rc;
 	}
-	*ret_file = kp_steal(&file);
 	*ret_name = kp_steal(&name);
 	return 0;
 }

@@ -348,7 +348,8 @@ static rpmRC tsm_post(rpmPlugin plugin, rpmts ts, int res)
 	if (t->installs || t->removes)
 		run((char *const *)sync, NULL);
 	else if (access("/var/lib/kmodpkg/queue", F_OK) == 0 ||
-		 access("/var/lib/kmodpkg/unsettled", F_OK) == 0)
+		 access("/var/lib/kmodpkg/unsettled", F_OK) == 0 ||
+		 access("/var/lib/kmodpkg/intent.json", F_OK) == 0)
 		run((char *const *)drain, NULL);
 	return RPMRC_OK;
 }

@@ -27,6 +27,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/pkgfile.h"
 
 #include "rpm.h"
 
@@ -253,7 +254,7 @@ static int write_package(Header *h, const struct kp_rpm_payload *p, int fd,
 		rc = kp_copy_fd(payload, fd, err);
 	if (rc < 0)
 		return rc;
-	return fsync(fd) < 0 ? kp_err_sys(err, -errno, "write package") : 0;
+	return 0;
 }
 
 /* What the database says about a package that is to be written. */
@@ -300,8 +301,8 @@ int kp_rpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 	_cleanup_(kp_rpm_payload_clear) struct kp_rpm_payload payload = { 0 };
 	_cleanup_header_ Header h = NULL;
 	_cleanup_free_ char *name = kp_rpm_name(pkg->id.module, pkg->id.kernel);
-	_cleanup_free_ char *nevra = NULL, *file = NULL, *tmp = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *nevra = NULL, *file = NULL;
+	_cleanup_pkgfile_ struct kp_pkgfile out = KP_PKGFILE_INIT;
 	bool require_kernel;
 	int rc;
 
@@ -314,23 +315,19 @@ int kp_rpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 		return rc;
 	nevra = headerGetAsString(h, RPMTAG_NEVRA);
 	file = kp_strf("%s.rpm", nevra);
-	tmp = kp_strf("%s.new", file);
-	fd = openat(dir_fd, tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-		    0644);
-	if (fd < 0)
-		return kp_err_sys(err, -errno, "create '%s'", tmp);
+	rc = kp_pkgfile_create(&out, dir_fd, file, err);
+	if (rc < 0)
+		return rc;
 	headerPutString(h, RPMTAG_PAYLOADFORMAT, "cpio");
 	headerPutString(h, RPMTAG_PAYLOADCOMPRESSOR, "zstd");
 	headerPutString(h, RPMTAG_PAYLOADFLAGS, LEVEL);
-	rc = write_package(&h, &payload, fd, err);
-	if (!rc && renameat(dir_fd, tmp, dir_fd, file) < 0)
-		rc = kp_err_sys(err, -errno, "rename '%s'", tmp);
+	rc = write_package(&h, &payload, out.fd, err);
+	if (!rc)
+		rc = kp_pkgfile_publish(&out, ret_file, err);
 	if (rc < 0) {
-		unlinkat(dir_fd, tmp, 0);
 		kp_err_prefix(err, "package %s", name);
 		return rc;
 	}
-	*ret_file = kp_steal(&file);
 	*ret_name = kp_steal(&name);
 	return 0;
 }

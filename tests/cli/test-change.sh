@@ -225,6 +225,23 @@ test_post_add()
 	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD is not run: install_scripts is off in the configuration'
 }
 
+# Said once, not by everything that the end of a transaction runs.
+test_warnings_about_the_configuration()
+{
+	local warning='kmodpkg: warning: /etc/kmodpkg/kmodpkg.conf:2: unknown key "colour", ignoring'
+
+	rm -r "$root"/var/lib/dkms/hello
+	echo 'colour = red' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	run_in sync --no-initramfs
+	expect_line err "$warning"
+	for verb in drain 'drain --nested' 'sync --nested'; do
+		# shellcheck disable=SC2086
+		run_in $verb
+		expect_status 0
+		! grep -q colour "$T"/err || fail "$verb: $(cat "$T"/err)"
+	done
+}
+
 test_other_backends_glue_does_nothing()
 {
 	run_in sync --if-backend alpm

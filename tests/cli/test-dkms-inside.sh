@@ -106,6 +106,32 @@ test_dkms_remove_in_an_upgrade_to_another_version()
 		fail "$(ls "$root"/var/lib/fakedb/packages)"
 }
 
+# A package that owns nothing which makes a sync run: its source came out of a tarball.
+test_dkms_remove_of_a_source_that_nobody_owns()
+{
+	ours_only || return 0
+	new_system
+	new_module hello 1.0
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	installed hello "$K1"
+	rm "$root"/var/lib/fakedb/log
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	[ "$(cat "$root"/var/lib/fakedb/log)" = 'sync at end' ] || fail 'no sync was asked for'
+	installed hello "$K1"
+	# What comes in the middle of a transaction decides nothing.
+	lock_is free
+	kmodpkg drain
+	installed hello "$K1"
+	lock_is can-commit
+	kmodpkg drain --nested
+	[ "$status" = 0 ] || fail "drain ended with $status: $(cat "$T"/err)"
+	[ -z "$(module_file hello "$K1")" ] || fail 'the module is still in place'
+	gone /var/lib/dkms/hello
+	there /usr/src/hello-1.0/dkms.conf
+	! grep -q '"what"' "$root"/var/lib/kmodpkg/intent.json || fail 'the removal is still pending'
+}
+
 test_dkms_remove_with_the_package()
 {
 	ours_only || return 0

@@ -29,6 +29,29 @@ noted()
 	expect out
 }
 
+# A package brought the source, and no command of its scripts has added it.
+test_dkms_scripts_of_a_source_that_registers_itself()
+{
+	ours_only || return 0
+	new_system
+	source_with_scripts
+	echo 'AUTOINSTALL=no' >>"$root"/usr/src/hello-1.0/dkms.conf
+	own hello-dkms /usr/src/hello-1.0/dkms.conf
+	kmodpkg sync
+	[ "$status" = 0 ] || fail "sync ended with $status: $(cat "$T"/err)"
+	noted <<<"POST_ADD in /usr/src/hello-1.0 for hello/1.0  $A"
+	kmodpkg sync
+	noted </dev/null
+	# One that fails is no reason not to register it.
+	new_module bad 1.0 POST_ADD=say.sh AUTOINSTALL=no
+	new_script /usr/src/bad-1.0/say.sh 'exit 3'
+	own bad-dkms /usr/src/bad-1.0/dkms.conf
+	kmodpkg sync
+	[ "$status" = 0 ] || fail "sync ended with $status: $(cat "$T"/err)"
+	grep -q 'bad/1.0: POST_ADD' "$T"/err || fail 'nothing is said about it'
+	status_is bad/1.0 <<<'bad/1.0: added'
+}
+
 test_dkms_scripts_order_and_environment()
 {
 	new_system

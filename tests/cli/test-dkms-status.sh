@@ -70,6 +70,9 @@ test_dkms_status_without_a_package_manager()
 	new_module hello 1.0
 	dkms_gives 0 install hello/1.0 -k "$K1"
 	rm "$root"/plugins/fake.so
+	# One that is said to be there and is not is another matter.
+	dkms_gives 1 status
+	rm "$root"/etc/kmodpkg/kmodpkg.conf
 	status_is <<<"hello/1.0, $K1, $A: installed"
 	dkms_gives 0 build hello/1.0 -k "$K2"
 	status_is <<-END

@@ -173,6 +173,21 @@ test_dkms_ldtarball_is_not_led_astray()
 	[ -z "$(ls "$root"/var/lib/kmodpkg/work 2>/dev/null)" ] || fail 'what was unpacked is left'
 }
 
+# Nor does a build come to lie where the tree has something else.
+test_dkms_ldtarball_of_what_is_no_kernel()
+{
+	ours_only || return 0
+	new_system
+	tree_at "$T"/pack/dkms_source_tree hello 1.0
+	mkdir -p "$T"/pack/dkms_main_tree/{source,build,"$K1"}/"$A"/module
+	pack dkms_main_tree dkms_source_tree
+	dkms_gives 0 ldtarball /x.tar
+	grep -q '/dkms_main_tree/source of the archive is no kernel' "$T"/err || fail 'nothing is said about it'
+	[ -L "$root"/var/lib/dkms/hello/1.0/source ] || fail 'the registration is no link'
+	gone /usr/src/hello-1.0/"$A" /var/lib/dkms/hello/1.0/build
+	status_is <<<"hello/1.0, $K1, $A: built"
+}
+
 test_dkms_generate_mok()
 {
 	new_system

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * For the tests of the alpm backend: a root with a local database of pacman in it, the backend as
- * the program has it, loaded from the build directory that the test lies in, and pacman itself to
- * judge what comes of it.
+ * For the tests of the alpm backend: a root with a local database of pacman in it, and pacman itself
+ * to judge what comes of it.
  */
 #pragma once
 
@@ -13,63 +12,15 @@
 #include <sys/mount.h>
 #include <sys/wait.h>
 
-#include <kmodpkg/pkgdb.h>
 #include <kmodpkg/proc.h>
 
-#include "test.h"
+#include "pkgdb.h"
 
 #define KERNEL "6.1.0-arch1-1"
 #define MODULES "/usr/lib/modules/"
 #define DIR MODULES KERNEL "/updates/dkms/"
 #define LOCAL "/var/lib/pacman/local/"
 #define LOCK "/var/lib/pacman/db.lck"
-
-static const struct kp_pkgdb_ops *ops;
-
-/* Where the plugin lies; this program is <build>/tests/unit/test-X. To be freed. */
-static inline char *backend_path(void)
-{
-	_cleanup_free_ char *exe = realpath("/proc/self/exe", NULL);
-
-	assert_non_null(exe);
-	for (int i = 0; i < 3; i++)
-		*strrchr(exe, '/') = '\0';
-	return kp_strf("%s/plugins/alpm.so", exe);
-}
-
-/* Was this backend left out of the build? Then there is nothing to test. */
-static inline bool backend_left_out(void)
-{
-	_cleanup_free_ char *path = backend_path();
-
-	return access(path, F_OK) < 0;
-}
-
-/* A group's setup. */
-static inline int load_backend(void **state)
-{
-	_cleanup_free_ char *path = backend_path();
-	void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-
-	(void)state;
-	if (!handle)
-		fail_msg("%s", dlerror());
-	ops = dlsym(handle, KP_PKGDB_SYMBOL);
-	assert_non_null(ops);
-	assert_int_equal(ops->abi, KP_PKGDB_ABI);
-	return 0;
-}
-
-struct root {
-	struct test_root dir;
-	int fd; /* dir.fd */
-	struct kp_pkgdb *db;
-};
-
-static inline void put(struct root *r, const char *path, const char *text)
-{
-	test_put(&r->dir, path, text);
-}
 
 /* A package in the database: FILES as its list has them, one per line. */
 static inline void put_package(struct root *r, const char *name, const char *version,
@@ -100,10 +51,8 @@ static inline int root_setup(void **state)
 {
 	static const char *const dirs[] = { "/proc", "/var/cache", "/etc/gnupg",
 					    "/etc/hooks" };
-	struct root *r = kp_calloc(1, sizeof(*r));
+	struct root *r = root_new();
 
-	r->dir = test_root_new();
-	r->fd = r->dir.fd;
 	put(r, LOCAL "ALPM_DB_VERSION", "9\n");
 	put(r, MODULES KERNEL "/pkgbase", "linux\n");
 	put(r, MODULES KERNEL "/vmlinuz", "image");
@@ -117,83 +66,13 @@ static inline int root_setup(void **state)
 	return 0;
 }
 
-static inline int root_teardown(void **state)
-{
-	struct root *r = *state;
-
-	ops->close(r->db);
-	test_root_free(&r->dir);
-	free(r);
-	return 0;
-}
-
 /* ---- packages */
 
-struct package {
-	struct kp_pkg pkg;
-	struct kp_pkg_file files[4];
-};
-
-static inline int file_with(const char *data)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(kp_write_all(fd, data, strlen(data)), 0);
-	return fd;
-}
-
-static inline void add_file(struct package *p, const char *path, const char *data)
-{
-	p->files[p->pkg.n_files++] = (struct kp_pkg_file){
-		.path = kp_strdup(path),
-		.fd = file_with(data),
-		.size = strlen(data),
-		.mode = 0644,
-	};
-}
-
-static inline void package_init(struct package *p, const char *module,
-				const char *version, const char *kernel)
-{
-	*p = (struct package){ 0 };
-	p->pkg.id = (struct kp_pkg_id){
-		.module = kp_strdup(module),
-		.version = kp_strdup(version),
-		.kernel = kp_strdup(kernel),
-		.arch = kp_strdup("x86_64"),
-		.key = kp_strdup("aaaa"),
-		.content = kp_strdup("bbbb"),
-	};
-	p->pkg.summary = "hello kernel modules";
-	p->pkg.mtime = 1699963200;
-	p->pkg.files = p->files;
-}
-
-static inline void package_clear(struct package *p)
-{
-	kp_pkg_id_clear(&p->pkg.id);
-	for (size_t i = 0; i < p->pkg.n_files; i++) {
-		free(p->files[i].path);
-		close(p->files[i].fd);
-	}
-}
-#define _cleanup_package_ _cleanup_(package_clear)
-
 /* *ret_path: below the root. */
-static inline int write_into(struct root *r, struct package *p, const char *dir,
+static inline int write_into(struct root *r, const struct package *p, const char *dir,
 			     char **ret_path, char **ret_name, struct kp_err *err)
 {
-	_cleanup_free_ char *file = NULL;
-	_cleanup_close_ int fd = -1;
-	int rc;
-
-	assert_int_equal(kp_mkdir_in(r->fd, dir, 0755, NULL), 0);
-	fd = kp_open_in(r->fd, dir, O_RDONLY | O_DIRECTORY, 0);
-	rc = ops->write(r->db, &p->pkg, fd, &file, ret_name, err);
-	if (rc == 0)
-		*ret_path = kp_path_join(dir, file);
-	return rc;
+	return package_write(r->db, r->fd, p, dir, ret_path, ret_name, err);
 }
 
 /* A package file with one module in it, DIR MODULE.ko; its path, to be freed. */
@@ -210,7 +89,7 @@ static inline char *simple_package(struct root *r, const char *module,
 	_cleanup_free_ char *name = NULL;
 
 	package_init(&p, module, version, kernel);
-	add_file(&p, ko, data);
+	package_add(&p, ko, data);
 	if (write_into(r, &p, dir, &path, &name, &err) < 0)
 		fail_msg("%s", err.text);
 	return path;

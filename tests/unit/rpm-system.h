@@ -1,42 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * For the tests of the rpm backend: a copy of this system (system.h) with an empty rpm database
- * that is entered as "/", the backend as the program has it, and rpm's own tools to judge by.
+ * that is entered as "/", and rpm's own tools to judge by.
  */
 #pragma once
 
-#include <dlfcn.h>
 #include <sys/mman.h>
 
-#include <kmodpkg/pkgdb.h>
 #include <kmodpkg/proc.h>
 
+#include "pkgdb.h"
 #include "system.h"
 
 #define RPM_DB "/var/lib/rpm"
 #define RPM_LOCK RPM_DB "/.rpm.lock"
 #define DIR1 "/lib/modules/" K1 "/updates/"
 
-static const struct kp_pkgdb_ops *ops;
-
 /* For main(): false: the backend was left out of the build, or rpm's tools are missing. */
 static inline bool rpm_load_backend(void)
 {
-	_cleanup_free_ char *exe = realpath("/proc/self/exe", NULL), *path = NULL;
-	void *handle;
-
-	for (int i = 0; i < 3; i++)
-		*strrchr(exe, '/') = '\0';
-	path = kp_strf("%s/plugins/rpm.so", exe);
-	if (access(path, F_OK) < 0 || access("/usr/bin/rpmbuild", X_OK) < 0)
-		return false;
-	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-	if (!handle) {
-		fprintf(stderr, "%s\n", dlerror());
-		exit(1);
-	}
-	ops = dlsym(handle, KP_PKGDB_SYMBOL);
-	return true;
+	return access("/usr/bin/rpmbuild", X_OK) == 0 && backend_load("rpm");
 }
 
 static inline char *rpm_run(int want, const char *const *argv)
@@ -100,68 +83,10 @@ static inline int rpm_teardown(void **state)
 
 /* ---- packages of ours ---- */
 
-struct package {
-	struct kp_pkg pkg;
-	struct kp_pkg_file files[4];
-};
-
-static inline void package_init(struct package *p, const char *module,
-				const char *version, const char *kernel)
+static inline int write_into(const struct package *p, const char *dir, char **ret_path,
+			     char **ret_name, struct kp_err *err)
 {
-	*p = (struct package){ 0 };
-	p->pkg.id = (struct kp_pkg_id){
-		.module = kp_strdup(module),
-		.version = kp_strdup(version),
-		.kernel = kp_strdup(kernel),
-		.arch = kp_strdup("x86_64"),
-		.key = kp_strdup("aaaa"),
-		.content = kp_strdup("bbbb"),
-	};
-	p->pkg.summary = "hello kernel modules";
-	p->pkg.mtime = 1699963200;
-	p->pkg.files = p->files;
-}
-
-static inline void package_add(struct package *p, const char *path, const char *data)
-{
-	int fd = memfd_create("file", MFD_CLOEXEC);
-
-	assert_int_equal(kp_write_all(fd, data, strlen(data)), 0);
-	p->files[p->pkg.n_files++] = (struct kp_pkg_file){
-		.path = kp_strdup(path),
-		.fd = fd,
-		.size = strlen(data),
-		.mode = 0644,
-	};
-}
-
-static inline void package_clear(struct package *p)
-{
-	kp_pkg_id_clear(&p->pkg.id);
-	for (size_t i = 0; i < p->pkg.n_files; i++) {
-		free(p->files[i].path);
-		close(p->files[i].fd);
-	}
-}
-
-#define _cleanup_package_ _cleanup_(package_clear)
-
-/* Write it into DIR. *ret_name may be NULL. */
-static inline int package_write(struct package *p, const char *dir, char **ret_path,
-				char **ret_name, struct kp_err *err)
-{
-	_cleanup_free_ char *file = NULL, *name = NULL;
-	_cleanup_close_ int fd = -1;
-	int rc;
-
-	assert_int_equal(kp_mkdir_in(sys.s->root.fd, dir, 0755, NULL), 0);
-	fd = kp_open_in(sys.s->root.fd, dir, O_RDONLY | O_DIRECTORY, 0);
-	rc = ops->write(sys.db, &p->pkg, fd, &file, &name, err);
-	if (rc == 0)
-		*ret_path = kp_strf("%s/%s", dir, file);
-	if (rc == 0 && ret_name)
-		*ret_name = kp_steal(&name);
-	return rc;
+	return package_write(sys.db, sys.s->root.fd, p, dir, ret_path, ret_name, err);
 }
 
 /* A package file of one module file; to be freed. */
@@ -174,7 +99,7 @@ static inline char *make_package(const char *module, const char *version,
 
 	package_init(&p, module, version, kernel);
 	package_add(&p, path, data);
-	TEST_TRY(package_write(&p, dir, &ret, NULL, err));
+	TEST_TRY(write_into(&p, dir, &ret, NULL, err));
 	return ret;
 }
 

@@ -116,7 +116,7 @@ static void test_not_installed(void **state)
 	struct kp_err err;
 
 	test_put(&f->root, "/etc/kmodpkg/kmodpkg.conf", "backend = none\n");
-	assert_int_equal(reopen(f, true, &err), -ENOENT);
+	assert_int_equal(reopen(f, true, &err), -ELIBACC);
 	assert_non_null(strstr(err.text, "/none.so"));
 
 	/* nothing configured, no backend of the known names on disk */

@@ -228,21 +228,37 @@ static void test_make_line(void **state)
 	assert_string_equal(text, expect);
 }
 
-static void test_log_tail(void **state)
+static char *excerpt(struct fixture *f, const char *make)
 {
-	struct fixture *f = *state;
 	struct kp_build_job *job = add(f, "hello", 0);
 	_cleanup_free_ char *log =
 		kp_build_log_path(&f->ctx, "hello", "1", job->kernel->release);
+
+	f->confs[0].make = (char *)make;
+	build(f);
+	return kp_build_log_excerpt(&f->ctx, log, 4);
+}
+
+static void test_log_excerpt(void **state)
+{
+	struct fixture *f = *state;
 	_cleanup_free_ char *tail = NULL, *none = NULL;
 
-	f->confs[0].make =
-		"for i in 1 2 3 4 5; do printf 'line\\t\\033[1m%s\\n' $i; done; false";
-	build(f);
-	tail = kp_build_log_tail(&f->ctx, log, 2);
-	assert_string_equal(tail, "line ?[1m4\nline ?[1m5\n");
-	none = kp_build_log_tail(&f->ctx, "/nonexistent", 2);
+	tail = excerpt(f, "for i in 1 2 3 4 5; do printf 'line\\t\\033[1m%s\\n' $i; done; "
+			  "echo 'make[1]: Leaving directory x'; false");
+	assert_string_equal(tail,
+			    "line ?[1m2\nline ?[1m3\nline ?[1m4\nline ?[1m5\n");
+	none = kp_build_log_excerpt(&f->ctx, "/nonexistent", 4);
 	assert_string_equal(none, "");
+}
+
+static void test_log_excerpt_error(void **state)
+{
+	_cleanup_free_ char *text =
+		excerpt(*state, "printf '%s\\n' 1 2 'x.c: In function f:' "
+				"'x.c:1:2: error: no' 3 4 'x.c:9:9: error: yes' 5 6; false");
+
+	assert_string_equal(text, "2\nx.c: In function f:\nx.c:1:2: error: no\n3\n");
 }
 
 int main(int argc, char **argv)
@@ -256,7 +272,8 @@ int main(int argc, char **argv)
 		TEST(test_no_source),
 		TEST(test_excluded),
 		TEST(test_make_line),
-		TEST(test_log_tail),
+		TEST(test_log_excerpt),
+		TEST(test_log_excerpt_error),
 		TEST(test_headers_unreadable),
 		TEST(test_works_on_source),
 	};

@@ -22,14 +22,18 @@ static int setup(void **state)
 	return 0;
 }
 
-static void lock(struct root *r, const char *path)
+static void lock_in(struct root *r, const char *path)
 {
-	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = kp_open_in(r->fd, path, O_RDWR, 0);
+	_cleanup_free_ char *full = kp_strf("%s%s", r->dir.path, path);
 
-	if (fd < 0 || fcntl(fd, F_SETLK, &l) < 0)
-		_exit(99);
-	/* kept open: closing any descriptor of the file drops the lock */
+	lock(full);
+}
+
+static struct stranger stranger_hold_in(struct root *r, const char *path)
+{
+	_cleanup_free_ char *full = kp_strf("%s%s", r->dir.path, path);
+
+	return stranger_hold(full);
 }
 
 static int state_now(struct root *r, char **ret_holder)
@@ -41,44 +45,6 @@ static int state_now(struct root *r, char **ret_holder)
 	return rc < 0 ? rc : (int)state;
 }
 
-/* A process that holds the locks until it is told to end. */
-struct stranger {
-	pid_t pid;
-	int fd;
-};
-
-static struct stranger stranger_hold(struct root *r, const char *path)
-{
-	int ready[2], end[2];
-	struct stranger s;
-	char c;
-
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	assert_int_equal(pipe2(end, O_CLOEXEC), 0);
-	s.pid = fork();
-	assert_true(s.pid >= 0);
-	if (s.pid == 0) {
-		close(ready[0]);
-		close(end[1]);
-		lock(r, path);
-		(void)!write(ready[1], "x", 1);
-		(void)!read(end[0], &c, 1);
-		_exit(0);
-	}
-	close(ready[1]);
-	close(end[0]);
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	s.fd = end[1];
-	return s;
-}
-
-static void stranger_end(struct stranger *s)
-{
-	close(s->fd);
-	assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
-}
-
 /* The state as a grandchild of a process that holds these locks sees it. */
 static int state_below(struct root *r, const char *path, const char *path2)
 {
@@ -87,9 +53,9 @@ static int state_below(struct root *r, const char *path, const char *path2)
 
 	assert_true(pid >= 0);
 	if (pid == 0) {
-		lock(r, path);
+		lock_in(r, path);
 		if (path2)
-			lock(r, path2);
+			lock_in(r, path2);
 		pid = fork();
 		if (pid == 0) {
 			pid = fork();
@@ -127,7 +93,7 @@ static void test_stranger(void **state)
 	static const char *const paths[] = { INNER, FRONTEND };
 
 	for (size_t i = 0; i < KP_ARRAY_SIZE(paths); i++) {
-		struct stranger s = stranger_hold(*state, paths[i]);
+		struct stranger s = stranger_hold_in(*state, paths[i]);
 		_cleanup_free_ char *pid = kp_strf("test-dpkg-lock, pid %d", (int)s.pid);
 		char *holder;
 
@@ -164,10 +130,10 @@ static void test_hooks_of_dpkg(void **state)
 
 	/* and somebody may have taken them */
 	setenv("DPKG_HOOK_ACTION", "configure", 1);
-	s = stranger_hold(*state, FRONTEND);
+	s = stranger_hold_in(*state, FRONTEND);
 	assert_int_equal(state_now(*state, NULL), KP_LOCK_BUSY);
 	stranger_end(&s);
-	s = stranger_hold(*state, INNER);
+	s = stranger_hold_in(*state, INNER);
 	assert_int_equal(state_now(*state, NULL), KP_LOCK_BUSY);
 	setenv("DPKG_FRONTEND_LOCKED", "true", 1);
 	assert_int_equal(state_now(*state, NULL), KP_LOCK_BUSY);
@@ -207,7 +173,7 @@ static void test_foreign_root(void **state)
 static void test_commit_does_not_wait(void **state)
 {
 	struct kp_change change = { .kind = KP_CHANGE_ERASE, .name = "x" };
-	struct stranger s = stranger_hold(*state, FRONTEND);
+	struct stranger s = stranger_hold_in(*state, FRONTEND);
 	struct kp_err err = KP_ERR_INIT;
 	struct root *r = *state;
 
@@ -231,7 +197,7 @@ int main(void)
 		TEST(test_foreign_root),  TEST(test_commit_does_not_wait),
 	};
 
-	if (backend_left_out())
+	if (!backend_load("dpkg"))
 		return 0;
-	return cmocka_run_group_tests(tests, load_backend, NULL);
+	return cmocka_run_group_tests(tests, NULL, NULL);
 }

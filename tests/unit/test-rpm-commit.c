@@ -94,7 +94,7 @@ static void test_upgrade_downgrade_rebuild(void **state)
 	package_init(&p, "hello", "1.0", K1);
 	package_add(&p, KO, "three");
 	p.pkg.id.key[0] = 'c';
-	TEST_TRY(package_write(&p, "/again", &again, NULL, err));
+	TEST_TRY(write_into(&p, "/again", &again, NULL, err));
 	commit_add(again);
 	assert_version(NAME1, "1.0");
 	assert_content(KO, "three");

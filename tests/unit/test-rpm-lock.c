@@ -30,16 +30,6 @@ static int teardown(void **state)
 	return rpm_teardown(state);
 }
 
-static void lock(const char *path)
-{
-	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
-	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-
-	if (fd < 0 || fcntl(fd, F_SETLK, &l) < 0)
-		_exit(99);
-	/* kept open: closing any descriptor of the file drops the lock */
-}
-
 /* Is it locked by another process? */
 static bool is_locked(const char *path)
 {
@@ -55,43 +45,6 @@ static int state_of(struct kp_pkgdb *db, char **ret_holder)
 	int rc = ops->state(db, &state, ret_holder, NULL);
 
 	return rc < 0 ? rc : (int)state;
-}
-
-/* A process that holds a lock until it is told to end. */
-struct stranger {
-	pid_t pid;
-	int fd;
-};
-
-static struct stranger stranger_hold(const char *path)
-{
-	int ready[2], end[2];
-	struct stranger s;
-	char c;
-
-	assert_int_equal(pipe2(ready, O_CLOEXEC) | pipe2(end, O_CLOEXEC), 0);
-	s.pid = fork();
-	assert_true(s.pid >= 0);
-	if (s.pid == 0) {
-		close(ready[0]);
-		close(end[1]);
-		lock(path);
-		(void)!write(ready[1], "x", 1);
-		(void)!read(end[0], &c, 1);
-		_exit(0);
-	}
-	close(ready[1]);
-	close(end[0]);
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	s.fd = end[1];
-	return s;
-}
-
-static void stranger_end(struct stranger *s)
-{
-	close(s->fd);
-	assert_int_equal(waitpid(s->pid, NULL, 0), s->pid);
 }
 
 /* A backend handle in a child, as a hook's kmodpkg has it. */

@@ -61,7 +61,7 @@ static void test_list_hostile_names(void **state)
 		package_add(&p, path, "x");
 		if (i % 2)
 			p.pkg.id.source_package = kp_strdup(names[i]);
-		TEST_TRY(package_write(&p, dir, &files[i], NULL, err));
+		TEST_TRY(write_into(&p, dir, &files[i], NULL, err));
 		changes[i].file = files[i];
 	}
 	install_other("not-ours", "/usr/share/x", "x", "Provides: kmodpkg-module(hello)");

@@ -15,7 +15,7 @@ static void test_rpm_reads_it(void **state)
 	p.pkg.id.source_package = kp_strdup("hello-dkms");
 	package_add(&p, DIR1 "sub/hello.ko", "some bytes\n");
 	package_add(&p, DIR1 "empty.ko", "");
-	TEST_TRY(package_write(&p, "/out", &path, &name, err));
+	TEST_TRY(write_into(&p, "/out", &path, &name, err));
 	assert_string_equal(name, "kmod-hello-" K1);
 	assert_string_equal(path, "/out/kmod-hello-" K1 "-1.0_rc1-1.x86_64.rpm");
 
@@ -75,8 +75,8 @@ static void test_same_input_same_bytes(void **state)
 	package_init(&q, "hello", "1.0", K1);
 	package_add(&q, DIR1 "b.ko", "22");
 	package_add(&q, DIR1 "a.ko", "1");
-	TEST_TRY(package_write(&p, "/one", &a, NULL, err));
-	TEST_TRY(package_write(&q, "/two", &b, NULL, err));
+	TEST_TRY(write_into(&p, "/one", &a, NULL, err));
+	TEST_TRY(write_into(&q, "/two", &b, NULL, err));
 	DO("/usr/bin/cmp", a, b);
 }
 
@@ -110,7 +110,7 @@ static void test_names(void **state)
 		_cleanup_free_ char *path = NULL, *name = NULL, *read = NULL;
 
 		package_init(&p, cases[i].module, "1", cases[i].kernel);
-		TEST_TRY(package_write(&p, "/out", &path, &name, err));
+		TEST_TRY(write_into(&p, "/out", &path, &name, err));
 		assert_string_equal(name, cases[i].name);
 		read = RUN("/usr/bin/rpm", "-qp", "--qf", "%{NAME}", path);
 		assert_string_equal(read, name);
@@ -142,7 +142,7 @@ static void test_versions(void **state)
 		_cleanup_free_ char *path = NULL, *read = NULL;
 
 		package_init(&p, "hello", cases[i].version, K1);
-		TEST_TRY(package_write(&p, "/out", &path, NULL, err));
+		TEST_TRY(write_into(&p, "/out", &path, NULL, err));
 		read = RUN("/usr/bin/rpm", "-qp", "--qf", "%{VERSION}", path);
 		assert_string_equal(read, cases[i].mapped);
 		for (size_t j = 0; j < i; j++)
@@ -159,7 +159,7 @@ static void test_foreign_package_of_that_name(void **state)
 	test_system(state);
 	install_other("kmod-hello-" K1, "/usr/share/akmod", "x", NULL);
 	package_init(&p, "hello", "1.0", K1);
-	assert_int_equal(package_write(&p, "/out", &path, NULL, &err), -EEXIST);
+	assert_int_equal(write_into(&p, "/out", &path, NULL, &err), -EEXIST);
 	assert_non_null(strstr(err.text, "kmod-hello-" K1 " 1-1 is installed"));
 }
 
@@ -171,13 +171,13 @@ static void test_dependency_on_the_kernel(void **state)
 	test_system(state);
 	package_init(&p, "hello", "1.0", "6.1-1.x");
 	p.pkg.depend_on_kernel = true;
-	TEST_TRY(package_write(&p, "/out", &path, NULL, err));
+	TEST_TRY(write_into(&p, "/out", &path, NULL, err));
 	before = RUN("/usr/bin/rpm", "-qp", "--requires", path);
 	assert_null(strstr(before, "kernel-uname-r"));
 
 	install_other("kernel-core", "/boot/vmlinuz-6.1-1.x", "x",
 		      "Provides: kernel-uname-r = 6.1-1.x");
-	TEST_TRY(package_write(&p, "/out", &path2, NULL, err));
+	TEST_TRY(write_into(&p, "/out", &path2, NULL, err));
 	after = RUN("/usr/bin/rpm", "-qp", "--requires", path);
 	assert_non_null(strstr(after, "kernel-uname-r = 6.1-1.x\n"));
 	commit_add(path2);
@@ -196,7 +196,7 @@ static void test_bad_paths(void **state)
 
 		package_init(&p, "hello", "1.0", K1);
 		package_add(&p, bad[i], "x");
-		assert_int_equal(package_write(&p, "/out", &path, NULL, NULL), -EINVAL);
+		assert_int_equal(write_into(&p, "/out", &path, NULL, NULL), -EINVAL);
 	}
 	{
 		_cleanup_package_ struct package p;
@@ -204,7 +204,7 @@ static void test_bad_paths(void **state)
 		package_init(&p, "hello", "1.0", K1);
 		package_add(&p, DIR1 "x.ko", "x");
 		package_add(&p, DIR1 "x.ko", "x");
-		assert_int_equal(package_write(&p, "/out", &path, NULL, NULL), -EINVAL);
+		assert_int_equal(write_into(&p, "/out", &path, NULL, NULL), -EINVAL);
 	}
 }
 
@@ -218,9 +218,9 @@ static void test_file_of_another_size(void **state)
 	package_init(&p, "hello", "1.0", K1);
 	package_add(&p, DIR1 "hello.ko", "some bytes");
 	p.files[0].size++;
-	assert_int_equal(package_write(&p, "/out", &path, NULL, NULL), -EIO);
+	assert_int_equal(write_into(&p, "/out", &path, NULL, NULL), -EIO);
 	p.files[0].size -= 2;
-	assert_int_equal(package_write(&p, "/out", &path, NULL, NULL), -EIO);
+	assert_int_equal(write_into(&p, "/out", &path, NULL, NULL), -EIO);
 	/* and nothing is left of the attempts */
 	assert_int_equal(kp_list_in(sys.s->root.fd, "/out", &names), 0);
 	assert_int_equal(kp_strv_len(names), 0);

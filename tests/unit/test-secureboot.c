@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* EFI variables as the firmware and shim leave them. */
+#include <kmodpkg/proc.h>
+
 #include "test.h"
 
 #include "lib/ctx.h"
 #include "lib/secureboot.h"
 
+#define LOCKDOWN "/sys/kernel/security/lockdown"
+#define SIG_ENFORCE "/sys/module/module/parameters/sig_enforce"
 #define VARS "/sys/firmware/efi/efivars/"
 #define SECURE_BOOT VARS "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 #define SHIM "605dab50-e046-4300-abb6-3dd810dd8b23"
@@ -78,6 +82,56 @@ static void on_and_off(void **state)
 	assert_false(kp_secure_boot_is_on(m->ctx));
 }
 
+/* The kernel decides what Secure Boot means for modules. */
+static void enforced_or_not(void **state)
+{
+	struct machine *m = *state;
+
+	assert_false(kp_secure_boot_enforces(m->ctx));
+	test_put(&m->root, LOCKDOWN, "[none] integrity confidentiality\n");
+	test_put(&m->root, SIG_ENFORCE, "N\n");
+	assert_false(kp_secure_boot_enforces(m->ctx));
+	test_put(&m->root, SIG_ENFORCE, "Y\n");
+	assert_true(kp_secure_boot_enforces(m->ctx));
+	test_put(&m->root, SIG_ENFORCE, "N\n");
+	test_put(&m->root, LOCKDOWN, "none [integrity] confidentiality\n");
+	assert_true(kp_secure_boot_enforces(m->ctx));
+}
+
+/* The certificate as PEM, as openssl writes it. */
+static void put_pem(struct machine *m)
+{
+	_cleanup_free_ char *der = kp_path_join(m->root.path, "der");
+	_cleanup_free_ char *base64 = NULL;
+	const char *argv[] = { "/usr/bin/base64", "-w", "64", der, NULL };
+	struct kp_proc proc = { .argv = argv };
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	put_flag(m, "/der", m->cert, CERT_LEN);
+	assert_int_equal(kp_proc_capture(&proc, 4096, &base64, NULL, NULL), 0);
+	kp_buf_addf(&b,
+		    "subject=CN = x\n-----BEGIN CERTIFICATE-----\n%s"
+		    "-----END CERTIFICATE-----\n",
+		    base64);
+	test_put(&m->root, CERT, b.s);
+}
+
+static void a_certificate_in_pem(void **state)
+{
+	struct machine *m = *state;
+	_cleanup_free_ char *command = NULL;
+
+	put_pem(m);
+	put_list(m, VARS "MokListRT-" SHIM, 4, CERT_LEN - 1);
+	assert_int_equal(kp_secure_boot_knows(m->ctx, CERT), KP_ENROLLED_NO);
+	command = kp_secure_boot_command(m->ctx, CERT);
+	assert_string_equal(command,
+			    "openssl x509 -in " CERT " -outform DER -out " CERT ".der && "
+			    "mokutil --import " CERT ".der (of the package mokutil)");
+	put_list(m, VARS "MokListRT-" SHIM, 4, CERT_LEN);
+	assert_int_equal(kp_secure_boot_knows(m->ctx, CERT), KP_ENROLLED_YES);
+}
+
 static void enrolled_or_not(void **state)
 {
 	static const struct {
@@ -118,9 +172,13 @@ static void what_is_no_certificate(void **state)
 static void the_command_names_what_is_missing(void **state)
 {
 	struct machine *m = *state;
-	_cleanup_free_ char *without = kp_secure_boot_command(m->ctx, CERT), *with = NULL;
+	_cleanup_free_ char *without = NULL, *with = NULL;
 	_cleanup_free_ char *path = kp_path_join(m->root.path, "usr/bin/mokutil");
 
+	/* Booted without shim: nobody would look at what mokutil asks for. */
+	assert_null(kp_secure_boot_command(m->ctx, CERT));
+	put_list(m, VARS "MokListRT-" SHIM, 4, 10);
+	without = kp_secure_boot_command(m->ctx, CERT);
 	assert_string_equal(without,
 			    "mokutil --import " CERT " (of the package mokutil)");
 	test_put(&m->root, "/usr/bin/mokutil", "");
@@ -133,6 +191,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(on_and_off, setup, teardown),
+		cmocka_unit_test_setup_teardown(enforced_or_not, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_certificate_in_pem, setup, teardown),
 		cmocka_unit_test_setup_teardown(enrolled_or_not, setup, teardown),
 		cmocka_unit_test_setup_teardown(what_is_no_certificate, setup, teardown),
 		cmocka_unit_test_setup_teardown(the_command_names_what_is_missing, setup,

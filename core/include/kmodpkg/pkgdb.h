@@ -23,7 +23,7 @@
 #include <kmodpkg/err.h>
 #include <kmodpkg/pkg.h>
 
-#define KP_PKGDB_ABI 3
+#define KP_PKGDB_ABI 4
 #define KP_PKGDB_SYMBOL "kp_pkgdb_ops"
 
 struct kp_pkgdb; /* the backend's own */
@@ -149,4 +149,9 @@ struct kp_pkgdb_ops {
 	/* Optional (NULL): what a person types in front of a package's name to have it installed
 	 * ("apt install"); the backend's own string, NULL: unknown. */
 	const char *(*install)(struct kp_pkgdb *db);
+
+	/* Optional (NULL): called below the running transaction: have `kmodpkg sync` run before it
+	 * ends, even if nothing else in it concerns us. NULL: each transaction of this manager
+	 * ends with `kmodpkg drain --nested`, which looks by itself. */
+	int (*sync_at_end)(struct kp_pkgdb *db, struct kp_err *err);
 };

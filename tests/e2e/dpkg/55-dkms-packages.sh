@@ -228,6 +228,56 @@ dkms_loaded_by_postinst()
 	assert_initramfs_made "$K1=1"
 }
 
+# vendor_deb: a package that owns nothing where kmodpkg has triggers: its scripts bring and take the
+# source. Prints its path.
+vendor_deb()
+{
+	local dir
+	dir=$(mktemp -d)
+	chmod 755 "$dir"
+	dpkg-deb -x "$(source_deb kmodpkg-hello)" "$dir/opt"
+	mkdir "$dir/DEBIAN"
+	printf '%s\n' 'Package: vendor-hello' 'Version: 1' 'Architecture: all' 'Description: for tests' \
+		'Maintainer: kmodpkg tests <root@localhost>' >"$dir/DEBIAN/control"
+	cat >"$dir/DEBIAN/postinst" <<-END
+		#!/bin/sh
+		set -e
+		dkms add /opt/usr/src/kmodpkg-hello-1.0
+		dkms install kmodpkg-hello/1.0 -k $K1
+	END
+	cat >"$dir/DEBIAN/prerm" <<-END
+		#!/bin/sh
+		set -e
+		dkms remove kmodpkg-hello/1.0 --all
+		rm -r /usr/src/kmodpkg-hello-1.0
+	END
+	chmod 755 "$dir/DEBIAN/postinst" "$dir/DEBIAN/prerm"
+	dpkg-deb --root-owner-group -Znone -b "$dir" /tmp/vendor-hello.deb >/dev/null
+	rm -r "$dir"
+	echo /tmp/vendor-hello.deb
+}
+
+# Nothing but its prerm says that its module goes.
+scenario dkms_vendor_package kernel
+dkms_vendor_package()
+{
+	local deb
+	deb=$(vendor_deb)
+	run apt-get install "$deb"
+	assert_modules "$K1" kmodpkg_hello
+	run apt-get remove vendor-hello
+	assert_modules "$K1"
+	assert_dkms_forgotten
+	run dpkg -i "$deb"
+	assert_modules "$K1" kmodpkg_hello
+	# The same again: the old one's prerm removes what the new one's postinst adds.
+	run dpkg -i "$deb"
+	assert_modules "$K1" kmodpkg_hello
+	run dpkg -r vendor-hello
+	assert_modules "$K1"
+	assert_dkms_forgotten
+}
+
 # A person unregisters the source; whoever installs the package again wants it.
 scenario dkms_installed_again kernel
 dkms_installed_again()
