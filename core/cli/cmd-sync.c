@@ -112,8 +112,9 @@ static void tell_no_headers(struct cli *cli, const struct kp_sync_opts *opts,
 
 		if (b->ops->suggest_headers && !opts->boot)
 			(void)b->ops->suggest_headers(b->db, *k, &command, NULL);
-		kp_warn("modules for kernel %s cannot be built, its headers are not installed%s%s", *k,
-			command ? "; get them with: " : "", command ? command : "");
+		kp_warn("modules for kernel %s cannot be built, its headers are not "
+			"installed%s%s",
+			*k, command ? "; get them with: " : "", command ? command : "");
 	}
 }
 

@@ -199,10 +199,11 @@ int cli_no_headers(struct cli *cli, const char *kernel)
 	if (!kp_kernel_is_present(cli->ctx, kernel))
 		installed = name_installed(cli);
 	if (installed)
-		return cli_fail(cli, CLI_NO_HEADERS,
-				"no kernel %s is installed here, nor are its headers; name "
-				"one that is with -k: %s",
-				kernel, installed);
+		return cli_fail(
+			cli, CLI_NO_HEADERS,
+			"no kernel %s is installed here, nor are its headers; name "
+			"one that is with -k: %s",
+			kernel, installed);
 	if (b && b->ops->suggest_headers &&
 	    b->ops->suggest_headers(b->db, kernel, &command, NULL))
 		command = NULL;

@@ -29,12 +29,6 @@ void kp_doctor_clear(struct kp_doctor *d)
 	*d = (struct kp_doctor){ 0 };
 }
 
-static bool lacks_headers(const struct kp_world *w, const struct kp_plan_row *row)
-{
-	return row->wanted && row->pair != SIZE_MAX &&
-	       !w->kernels.list[w->input.pairs[row->pair].kernel].headers;
-}
-
 /* Releases of which headers alone are here: where kernel and headers come from different
  * packages, one of them may have been upgraded without the other. NULL: none. */
 static char *lonely_headers(const struct kp_world *w)
@@ -83,7 +77,8 @@ static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 		for (size_t j = 0; j < w->plan.n_rows; j++) {
 			const struct kp_plan_row *row = &w->plan.rows[j];
 
-			if (!kp_str_eq(row->kernel, k->release) || !lacks_headers(w, row))
+			if (!kp_str_eq(row->kernel, k->release) ||
+			    !kp_world_lacks_headers(w, row))
 				continue;
 			without += !row->package;
 			old += row->package != NULL;
@@ -134,7 +129,8 @@ static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 		const char *note = removed ? removed : row->note;
 		char *mend = NULL;
 
-		if (lacks_headers(w, row) || (!bad && row->action == KP_ACTION_NONE))
+		if (kp_world_lacks_headers(w, row) ||
+		    (!bad && row->action == KP_ACTION_NONE))
 			continue;
 		if (row->action != KP_ACTION_NONE)
 			mend = kp_strdup("kmodpkg sync");

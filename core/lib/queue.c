@@ -34,6 +34,15 @@ void kp_queue_entry_clear(struct kp_queue_entry *entry)
 	*entry = (struct kp_queue_entry){ 0 };
 }
 
+bool kp_queue_has(const struct kp_queue *q, const char *module, const char *kernel)
+{
+	for (size_t i = 0; i < q->n; i++)
+		if (kp_str_eq(q->list[i].id.module, module) &&
+		    kp_str_eq(q->list[i].id.kernel, kernel))
+			return true;
+	return false;
+}
+
 void kp_queue_clear(struct kp_queue *q)
 {
 	for (size_t i = 0; i < q->n; i++)

@@ -37,6 +37,8 @@ struct kp_queue {
 /* Entries that vanish meanwhile are left out; one that cannot be parsed is skipped with a
  * warning (kp_queue_sweep() removes it: what it asked for is planned again). */
 int kp_queue_load(struct kp_ctx *ctx, struct kp_queue *ret, struct kp_err *err);
+/* Is there any change of MODULE for KERNEL? */
+bool kp_queue_has(const struct kp_queue *q, const char *module, const char *kernel);
 void kp_queue_clear(struct kp_queue *q);
 void kp_queue_entry_clear(struct kp_queue_entry *entry);
 /* Reserve a directory below <state_dir>/queue for a new entry and open it: the backend writes

@@ -190,15 +190,6 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return (int)g.n;
 }
 
-static bool goes_by_queue(const struct kp_world *w, const struct kp_plan_row *row)
-{
-	for (size_t i = 0; i < w->queue.n; i++)
-		if (kp_str_eq(w->queue.list[i].id.module, row->module) &&
-		    kp_str_eq(w->queue.list[i].id.kernel, row->kernel))
-			return true;
-	return false;
-}
-
 static void tell_restored(struct sync *s, const struct kp_world *w,
 			  const struct kp_plan_row *row)
 {
@@ -207,7 +198,8 @@ static void tell_restored(struct sync *s, const struct kp_world *w,
 	/* What was built just now was not there before: the view is DKMS's own. Nor is it missing
 	 * to who asks for it, or when we were about to erase it. */
 	if (!row->package && !kp_strv_has(s->tried, name) &&
-	    !w->input.pairs[row->pair].requested && !goes_by_queue(w, row) &&
+	    !w->input.pairs[row->pair].requested &&
+	    !kp_queue_has(&w->queue, row->module, row->kernel) &&
 	    kp_view_has(s->ctx, row->module, row->kernel))
 		kp_info("the package of %s/%s for %s is missing, restoring it; "
 			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
@@ -478,13 +470,6 @@ static bool is_unusable(const struct kp_world *w, const struct kp_plan_pair *x)
 	return w->input.sources[x->source].missing || x->conf == KP_PLAN_CONF_BAD;
 }
 
-/* The version that is wanted cannot come: nothing is there, or an older one stays. */
-static bool lacks_only_headers(const struct kp_world *w, const struct kp_plan_row *row)
-{
-	return row->wanted && (!row->package || row->outdated) &&
-	       !w->input.kernels[w->input.pairs[row->pair].kernel].headers;
-}
-
 /* What is known to be wrong and is not tried. */
 static void count_hopeless(struct sync *s, const struct kp_world *w)
 {
@@ -495,8 +480,9 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		_cleanup_free_ char *name = NULL;
 
-		if (lacks_only_headers(w, row) && is_selected(s, row) &&
-		    !kp_strv_has(s->ret->no_headers, row->kernel))
+		/* Also where an older version stays. */
+		if (kp_world_lacks_headers(w, row) && (!row->package || row->outdated) &&
+		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
 		if (!is_selected(s, row) || is_optional(s, row) ||
 		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)

@@ -50,7 +50,6 @@ struct kp_sync_opts {
 	char *const *kernels; /* only these; NULL: all */
 	bool requested;	      /* a person asked: retry failures, ignore AUTOINSTALL */
 	bool force;	      /* rebuild although nothing changed */
-	bool reinstall;	      /* install what is built although it is installed */
 	bool anyway; /* build what lacks its BUILD_DEPENDS, install what PRE_INSTALL refuses */
 	bool build_only; /* publish, do not install */
 	bool dry_run;
@@ -68,10 +67,10 @@ struct kp_sync_opts {
 
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
-	size_t queued_erases; /* of those that are queued */
-	size_t remembered;    /* failed before with the same key, not tried again */
+	size_t queued_erases;	 /* of those that are queued */
+	size_t remembered;	 /* failed before with the same key, not tried again */
 	char **remembered_names; /* of those: "M/V", each once, vector */
-	bool registered;      /* a source registered itself */
+	bool registered;	 /* a source registered itself */
 	char **no_headers; /* kernels for which something selected lacks only the headers */
 	int exit_code;	   /* of the first that failed, as DKMS has it; 0: it has none */
 	char **failures;   /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
@@ -87,6 +86,8 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);
 /* Does a sync register this unregistered tree by itself? */
 bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
+/* Is a row's version wanted, for a kernel that has no headers? */
+bool kp_world_lacks_headers(const struct kp_world *w, const struct kp_plan_row *row);
 /* Is there no source tree in DIR any more, neither on disk nor in the database? */
 bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir);
 void kp_world_clear(struct kp_world *w);

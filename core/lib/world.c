@@ -271,6 +271,12 @@ static bool goes_by_queue(const struct kp_world *w, const struct kp_pkg_installe
 	return false;
 }
 
+bool kp_world_lacks_headers(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	return row->wanted && row->pair != SIZE_MAX &&
+	       !w->kernels.list[w->input.pairs[row->pair].kernel].headers;
+}
+
 /* /usr/src not being mounted leaves the tree in the database; where it is a link, as that. */
 bool kp_world_has_gone(struct kp_ctx *ctx, const char *dir)
 {
