@@ -13,10 +13,17 @@
 #include "cli/work.h"
 #include "lib/record.h"
 
+static void pin(struct kp_intent *in, const char *module, const char *version,
+		const char *kernel, bool present)
+{
+	kp_intent_set(in, module, version, kernel, KP_INTENT_PIN);
+	kp_intent_set_headers_only(in, module, version, kernel, !present);
+}
+
 /* Forget what was said of the module for these kernels; a version that was named is
  * pinned. */
 static void say_wanted(const struct cli_target *t, const struct kp_sources *sources,
-		       struct kp_intent *in)
+		       const struct kp_kernels *kernels, struct kp_intent *in)
 {
 	kp_strv_foreach(k, t->kernels) {
 		for (size_t i = 0; i < sources->n; i++) {
@@ -26,8 +33,11 @@ static void say_wanted(const struct cli_target *t, const struct kp_sources *sour
 				kp_intent_set(in, s->module, s->version, *k,
 					      KP_INTENT_NONE);
 		}
-		if (t->version)
-			kp_intent_set(in, t->module, t->version, *k, KP_INTENT_PIN);
+		if (t->version) {
+			const struct kp_kernel *kernel = kp_kernels_find(kernels, *k);
+
+			pin(in, t->module, t->version, *k, kernel && kernel->present);
+		}
 	}
 }
 
@@ -39,14 +49,15 @@ static void pin_chosen(const struct kp_world *w, const struct cli_target *t,
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		const struct kp_plan_pair *x;
+		bool present;
 
 		if (!row->wanted || !kp_str_eq(row->module, t->module) ||
 		    !kp_strv_has(t->kernels, row->kernel))
 			continue;
 		x = &w->input.pairs[row->pair];
-		if (!x->autoinstall || !w->input.kernels[x->kernel].present)
-			kp_intent_set(in, row->module, row->version, row->kernel,
-				      KP_INTENT_PIN);
+		present = w->input.kernels[x->kernel].present;
+		if (!x->autoinstall || !present)
+			pin(in, row->module, row->version, row->kernel, present);
 	}
 }
 
@@ -55,6 +66,7 @@ static int change_intent(struct cli *cli, const struct cli_target *t,
 {
 	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
 	_cleanup_(kp_sources_clear) struct kp_sources sources = { 0 };
+	_cleanup_(kp_kernels_clear) struct kp_kernels kernels = { 0 };
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	int rc;
 
@@ -62,9 +74,11 @@ static int change_intent(struct cli *cli, const struct cli_target *t,
 	if (rc < 0)
 		return rc;
 	rc = kp_sources_load(cli->ctx, &sources, &cli->err);
+	if (rc == 0)
+		rc = kp_kernels_load(cli->ctx, t->kernels, &kernels, &cli->err);
 	if (rc < 0)
 		return rc;
-	say_wanted(t, &sources, i.in);
+	say_wanted(t, &sources, &kernels, i.in);
 	rc = cli_intent_save(cli, &i);
 	if (rc < 0 || t->version)
 		return rc;

@@ -49,6 +49,10 @@ static size_t tell(const struct kp_adopt *a)
 			kp_info("adopting the build of %s/%s for %s", x->module,
 				x->version, x->kernel);
 			break;
+		case KP_ADOPT_PIN:
+			kp_info("pinning %s/%s for %s: %s", x->module, x->version,
+				x->kernel, x->why);
+			break;
 		case KP_ADOPT_PUT_BACK:
 			kp_info("putting back %s", x->path);
 			break;

@@ -67,7 +67,8 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 
 	add_count(&b, "built", r->built);
 	add_count(&b, "installed", r->installed);
-	add_count(&b, "queued", r->queued);
+	add_count(&b, "queued", r->queued - r->queued_erases);
+	add_count(&b, "to be erased", r->queued_erases);
 	add_count(&b, "erased", r->erased);
 	add_count(&b, "blocked", r->blocked);
 	add_count(&b, "failed", r->failed);
@@ -212,6 +213,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		{ "if-backend", required_argument, NULL, 'b' },
 		{ "nested", no_argument, NULL, 'N' },
 		{ "no-erase", no_argument, NULL, 'E' },
+		{ "last", no_argument, NULL, 'L' },
 		{ NULL, 0, NULL, 0 },
 	};
 	_cleanup_(request_clear) struct request r = { 0 };
@@ -244,6 +246,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		case 'E':
 			r.opts.no_erase = true;
 			break;
+		case 'L':
+			r.opts.last = true;
+			break;
 		default:
 			r.if_backend = optarg;
 			break;
@@ -269,6 +274,7 @@ const struct cli_cmd cmd_sync = {
 		"      --boot          only what the running kernel lacks\n"
 		"      --no-initramfs  leave the initramfs as it is\n"
 		"      --no-erase      erase nothing: the next sync does\n"
+		"      --last          only carry out removals: kmodpkg itself is going\n"
 		"      --if-backend B  do nothing unless B is this root's backend (for hooks)\n"
 		"      --nested        the running transaction lets us commit in it (for hooks)\n",
 	.run = run,

@@ -374,8 +374,8 @@ static int leave_to_transaction(struct dkms *d, enum kp_intent_kind kind)
 	for (size_t n = 0; n < d->n_pairs; n++)
 		kp_intent_set_pending(i.in, d->module, d->version, d->pairs[n].kernel,
 				      kind);
-	kp_info("%s/%s goes at the end of the transaction, unless a package brings it",
-		d->module, d->version);
+	kp_debug("%s/%s goes at the end of the transaction, unless a package brings it",
+		 d->module, d->version);
 	rc = cli_intent_save(d->cli, &i);
 	if (rc == 0)
 		have_decided(d->cli);

@@ -8,27 +8,19 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
-#include "lib/adopt.h"
+#include "lib/adopt-parts.h"
 #include "lib/backend.h"
 
-#define ORIGIN_MAX 4096
 /* Key of a build that cannot have a right one without headers; once they come, it is built
  * anew. */
 #define KEY_UNKNOWN "adopted"
-
-struct finder {
-	struct kp_ctx *ctx;
-	struct kp_adopt *found;
-	struct kp_world w;
-	char **kernels; /* that the tree has builds or modules for */
-};
 
 const char *kp_adopt_name(enum kp_adopt_kind kind)
 {
 	static const char *const names[] = {
 		[KP_ADOPT_PACKAGE] = "adopt", [KP_ADOPT_BUILD] = "adopt-build",
 		[KP_ADOPT_NOT] = "leave",     [KP_ADOPT_PUT_BACK] = "put-back",
-		[KP_ADOPT_REMOVE] = "remove",
+		[KP_ADOPT_REMOVE] = "remove", [KP_ADOPT_PIN] = "pin",
 	};
 
 	return names[kind];
@@ -52,9 +44,9 @@ void kp_adopt_clear(struct kp_adopt *a)
 	*a = (struct kp_adopt){ 0 };
 }
 
-static struct kp_adopt_item *add(struct finder *f, enum kp_adopt_kind kind,
-				 const char *module, const char *version,
-				 const char *kernel)
+struct kp_adopt_item *kp_adopt_add(struct kp_adopt_finder *f, enum kp_adopt_kind kind,
+				   const char *module, const char *version,
+				   const char *kernel)
 {
 	struct kp_adopt *a = f->found;
 
@@ -68,10 +60,10 @@ static struct kp_adopt_item *add(struct finder *f, enum kp_adopt_kind kind,
 	return &a->list[a->n++];
 }
 
-static void add_not(struct finder *f, const char *module, const char *version,
+static void add_not(struct kp_adopt_finder *f, const char *module, const char *version,
 		    const char *kernel, const char *why)
 {
-	struct kp_adopt_item *x = add(f, KP_ADOPT_NOT, module, version, kernel);
+	struct kp_adopt_item *x = kp_adopt_add(f, KP_ADOPT_NOT, module, version, kernel);
 
 	x->why = kp_strdup(why);
 	kp_str_printable(x->why);
@@ -79,7 +71,8 @@ static void add_not(struct finder *f, const char *module, const char *version,
 
 /* ---- the world's view of one build */
 
-static bool has_package(const struct finder *f, const char *module, const char *kernel)
+static bool has_package(const struct kp_adopt_finder *f, const char *module,
+			const char *kernel)
 {
 	for (size_t i = 0; i < f->w.input.n_packages; i++)
 		if (kp_str_eq(f->w.input.packages[i].module, module) &&
@@ -88,8 +81,8 @@ static bool has_package(const struct finder *f, const char *module, const char *
 	return false;
 }
 
-static bool has_record(const struct finder *f, const char *module, const char *version,
-		       const char *kernel)
+static bool has_record(const struct kp_adopt_finder *f, const char *module,
+		       const char *version, const char *kernel)
 {
 	_cleanup_(kp_record_freep) struct kp_record *rec = NULL;
 
@@ -98,8 +91,9 @@ static bool has_record(const struct finder *f, const char *module, const char *v
 	       rec->result == KP_BUILD_OK;
 }
 
-static const struct kp_plan_row *find_row(const struct finder *f, const char *module,
-					  const char *version, const char *kernel)
+static const struct kp_plan_row *find_row(const struct kp_adopt_finder *f,
+					  const char *module, const char *version,
+					  const char *kernel)
 {
 	for (size_t i = 0; i < f->w.plan.n_rows; i++) {
 		const struct kp_plan_row *row = &f->w.plan.rows[i];
@@ -111,8 +105,7 @@ static const struct kp_plan_row *find_row(const struct finder *f, const char *mo
 	return NULL;
 }
 
-/* Is nothing of this kernel there, on disk or in the database, but what DKMS left? */
-static bool is_dead(const struct kp_kernel *k)
+bool kp_adopt_is_dead(const struct kp_kernel *k)
 {
 	return !k || (!k->present && !k->in_database && !k->headers);
 }
@@ -121,7 +114,8 @@ static bool is_dead(const struct kp_kernel *k)
 
 /* The installed files of a build for a kernel that is gone: those that are as in the tree and
  * that no package owns. */
-static char **dead_files(const struct finder *f, const char *dir, const char *kernel)
+static char **dead_files(const struct kp_adopt_finder *f, const char *dir,
+			 const char *kernel)
 {
 	_cleanup_strv_ char **trees = kp_kernel_trees(f->ctx), **names = NULL,
 			    **paths = NULL;
@@ -151,12 +145,13 @@ static char **dead_files(const struct finder *f, const char *dir, const char *ke
 	return files;
 }
 
-static void look_dead(struct finder *f, const char *module, const char *version,
+static void look_dead(struct kp_adopt_finder *f, const char *module, const char *version,
 		      const char *kernel)
 {
 	_cleanup_free_ char *dir = kp_record_dir(f->ctx, module, version, kernel);
 	_cleanup_free_ char *modules = kp_path_join(dir, "module");
-	struct kp_adopt_item *x = add(f, KP_ADOPT_REMOVE, module, version, kernel);
+	struct kp_adopt_item *x =
+		kp_adopt_add(f, KP_ADOPT_REMOVE, module, version, kernel);
 
 	x->files = dead_files(f, modules, kernel);
 	x->path = kp_steal(&dir);
@@ -177,8 +172,8 @@ static const char *unusable(const struct kp_plan_pair *x, const struct kp_kernel
 	return NULL;
 }
 
-static int take_build(struct finder *f, const struct kp_plan_row *row, bool installed,
-		      struct kp_err *err)
+static int take_build(struct kp_adopt_finder *f, const struct kp_plan_row *row,
+		      bool installed, struct kp_err *err)
 {
 	const struct kp_plan_pair *x = &f->w.input.pairs[row->pair];
 	const struct kp_source *s = &f->w.sources.list[x->source];
@@ -202,11 +197,11 @@ static int take_build(struct finder *f, const struct kp_plan_row *row, bool inst
 		return kp_err_set(err, r, "%s", why.text);
 	if (r < 0 && !installed)
 		return 0;
-	item = add(f,
-		   r < 0       ? KP_ADOPT_NOT
-		   : installed ? KP_ADOPT_PACKAGE
-			       : KP_ADOPT_BUILD,
-		   s->module, s->version, k->release);
+	item = kp_adopt_add(f,
+			    r < 0	? KP_ADOPT_NOT
+			    : installed ? KP_ADOPT_PACKAGE
+					: KP_ADOPT_BUILD,
+			    s->module, s->version, k->release);
 	item->record = rec;
 	item->pin = installed && !row->wanted && x->intent == KP_INTENT_NONE;
 	item->direct = r == 0 && installed && !key;
@@ -217,7 +212,38 @@ static int take_build(struct finder *f, const struct kp_plan_row *row, bool inst
 	return 0;
 }
 
-static int look_build(struct finder *f, const char *module, const char *version,
+/* A build that is not installed, of which we know nothing: where a package of ours has another
+ * version, that one was wanted (our state was purged, and the pin with it). */
+static void keep_installed(struct kp_adopt_finder *f, const char *module,
+			   const char *version, const struct kp_kernel *k)
+{
+	for (size_t i = 0; i < f->found->n; i++) {
+		const struct kp_adopt_item *x = &f->found->list[i];
+
+		if (x->kind == KP_ADOPT_PIN && kp_str_eq(x->module, module) &&
+		    kp_str_eq(x->kernel, k->release))
+			return;
+	}
+	for (size_t i = 0; i < f->w.input.n_packages; i++) {
+		const struct kp_plan_package *p = &f->w.input.packages[i];
+		const struct kp_plan_row *row;
+		struct kp_adopt_item *item;
+
+		if (!kp_str_eq(p->module, module) || !kp_str_eq(p->kernel, k->release) ||
+		    kp_str_eq(p->version, version))
+			continue;
+		row = find_row(f, module, p->version, k->release);
+		if (!row || row->wanted || unusable(&f->w.input.pairs[row->pair], k) ||
+		    f->w.input.pairs[row->pair].intent != KP_INTENT_NONE)
+			continue;
+		item = kp_adopt_add(f, KP_ADOPT_PIN, module, p->version, k->release);
+		item->pin = true;
+		item->why = kp_strf("it is installed, %s is only built", version);
+		return;
+	}
+}
+
+static int look_build(struct kp_adopt_finder *f, const char *module, const char *version,
 		      const char *kernel, bool installed, struct kp_err *err)
 {
 	const struct kp_kernel *k = kp_kernels_find(&f->w.kernels, kernel);
@@ -229,13 +255,15 @@ static int look_build(struct finder *f, const char *module, const char *version,
 	if (has_record(f, module, version, kernel) ||
 	    (installed && has_package(f, module, kernel)))
 		return 0;
-	if (is_dead(k)) {
+	if (kp_adopt_is_dead(k)) {
 		look_dead(f, module, version, kernel);
 		return 0;
 	}
 	why = !s	   ? "its source is not registered"
 	      : s->missing ? s->problem
 			   : unusable(x, k);
+	if (!why && !installed)
+		keep_installed(f, module, version, k);
 	if (!why)
 		return take_build(f, row, installed, err);
 	if (installed)
@@ -244,7 +272,8 @@ static int look_build(struct finder *f, const char *module, const char *version,
 }
 
 /* The link MODULE/kernel-KERNEL-ARCH is -> VERSION/KERNEL/ARCH. */
-static char **read_view(const struct finder *f, const char *module, const char *name)
+static char **read_view(const struct kp_adopt_finder *f, const char *module,
+			const char *name)
 {
 	_cleanup_free_ char *path = kp_strf("%s/%s/%s", f->ctx->dkms_tree, module, name);
 	_cleanup_free_ char *text = NULL, *expected = NULL;
@@ -262,7 +291,7 @@ static char **read_view(const struct finder *f, const char *module, const char *
 }
 
 /* The kernels of MODULE/VERSION that have something built for this machine. */
-static char **built_kernels(const struct finder *f, const char *module,
+static char **built_kernels(const struct kp_adopt_finder *f, const char *module,
 			    const char *version)
 {
 	_cleanup_free_ char *dir =
@@ -286,7 +315,7 @@ static char **built_kernels(const struct finder *f, const char *module,
 	return kernels;
 }
 
-static int look_builds(struct finder *f, const char *module, char *const *names,
+static int look_builds(struct kp_adopt_finder *f, const char *module, char *const *names,
 		       struct kp_err *err)
 {
 	_cleanup_strv_ char **seen = NULL;
@@ -319,125 +348,11 @@ static int look_builds(struct finder *f, const char *module, char *const *names,
 	return 0;
 }
 
-/* ---- modules that were moved away */
-
-/* Where the archived FILE comes from, below the kernel's directory; to be freed, NULL: not to
- * be known. */
-static char *read_origin(const struct finder *f, const char *file, const char *kernel)
-{
-	_cleanup_free_ char *path = kp_strf("%s.origin", file), *text = NULL;
-	static const char *const trees[] = { "/lib/modules/", "/usr/lib/modules/" };
-	char *origin;
-	size_t len;
-
-	if (kp_read_in(f->ctx->root_fd, path, ORIGIN_MAX, &text, &len) < 0 ||
-	    strlen(text) != len)
-		return NULL;
-	origin = kp_str_strip(text);
-	for (size_t i = 0; i < KP_ARRAY_SIZE(trees); i++) {
-		_cleanup_free_ char *prefix = kp_strf("%s%s/", trees[i], kernel);
-
-		if (kp_str_starts(origin, prefix) &&
-		    kp_relpath_ok(origin + strlen(prefix)))
-			return kp_strdup(origin);
-	}
-	return NULL;
-}
-
-/* Is what lies at ORIGIN the build that DKMS has installed? */
-static bool is_build(const struct finder *f, const char *module, const char *kernel,
-		     const char *origin)
-{
-	_cleanup_free_ char *built =
-		kp_strf("%s/%s/kernel-%s-%s/module/%s", f->ctx->dkms_tree, module, kernel,
-			f->ctx->arch, strrchr(origin, '/') + 1);
-
-	return kp_adopt_same(f->ctx, origin, built);
-}
-
-static int look_original(struct finder *f, const char *module, const char *kernel,
-			 const char *file, struct kp_err *err)
-{
-	_cleanup_free_ char *origin = read_origin(f, file, kernel);
-	const struct kp_kernel *k = kp_kernels_find(&f->w.kernels, kernel);
-	char *const paths[] = { origin, NULL };
-	struct kp_adopt_item *x;
-	struct kp_owner *owners;
-	struct stat st;
-	bool owned, there;
-	int r;
-
-	if (!origin || is_dead(k)) {
-		x = add(f, origin ? KP_ADOPT_REMOVE : KP_ADOPT_NOT, module, NULL, kernel);
-		x->path = kp_strdup(file);
-		x->why = origin ? kp_strdup("the kernel is gone")
-				: kp_strf("where %s comes from is not known", file);
-		kp_str_printable(x->why);
-		return 0;
-	}
-	r = kp_backend_owners(f->ctx, paths, &owners, err);
-	if (r < 0)
-		return r;
-	owned = owners[0].package;
-	kp_owners_free(owners, 1);
-	there = kp_lstat_in(f->ctx->root_fd, origin, &st) == 0;
-	if (!owned && !(there && kp_adopt_same(f->ctx, origin, file))) {
-		x = add(f, KP_ADOPT_NOT, module, NULL, kernel);
-		x->why = kp_strf("%s was there before DKMS and belonged to no package; "
-				 "it is kept as %s",
-				 origin, file);
-	} else if (there && !kp_adopt_same(f->ctx, origin, file) &&
-		   is_build(f, module, kernel, origin)) {
-		x = add(f, KP_ADOPT_NOT, module, NULL, kernel);
-		x->why = kp_strf("DKMS's module lies in the place of %s, which is kept "
-				 "as %s",
-				 origin, file);
-	} else if (there) {
-		x = add(f, KP_ADOPT_REMOVE, module, NULL, kernel);
-		x->path = kp_strdup(file);
-		x->why = kp_strf("%s is there again", origin);
-	} else {
-		x = add(f, KP_ADOPT_PUT_BACK, module, NULL, kernel);
-		x->path = kp_steal(&origin);
-		x->archive = kp_strdup(file);
-	}
-	return 0;
-}
-
-static int look_originals(struct finder *f, const char *module, struct kp_err *err)
-{
-	_cleanup_free_ char *top =
-		kp_strf("%s/%s/original_module", f->ctx->dkms_tree, module);
-	_cleanup_strv_ char **kernels = NULL;
-	int r;
-
-	(void)kp_list_in(f->ctx->root_fd, top, &kernels);
-	kp_strv_foreach(kernel, kernels) {
-		_cleanup_free_ char *dir =
-			kp_strf("%s/%s/%s", top, *kernel, f->ctx->arch);
-		_cleanup_strv_ char **names = NULL;
-		enum kp_compression how;
-
-		if (!kp_name_ok(*kernel))
-			continue;
-		(void)kp_list_in(f->ctx->root_fd, dir, &names);
-		kp_strv_foreach(name, names) {
-			_cleanup_free_ char *file = kp_path_join(dir, *name);
-
-			if (!kp_name_ok(*name) || kp_compression_of_name(*name, &how) < 0)
-				continue;
-			r = look_original(f, module, *kernel, file, err);
-			if (r < 0)
-				return r;
-		}
-	}
-	return 0;
-}
-
 /* ---- the tree */
 
 /* What DKMS needed while it built, and left. A source that we have built is left alone. */
-static void look_scratch(struct finder *f, const char *module, char *const *names)
+static void look_scratch(struct kp_adopt_finder *f, const char *module,
+			 char *const *names)
 {
 	kp_strv_foreach(name, names) {
 		_cleanup_strv_ char **ours = NULL;
@@ -452,13 +367,13 @@ static void look_scratch(struct finder *f, const char *module, char *const *name
 		if (ours || kp_lstat_in(f->ctx->root_fd, build, &st) < 0 ||
 		    !S_ISDIR(st.st_mode))
 			continue;
-		x = add(f, KP_ADOPT_REMOVE, module, *name, NULL);
+		x = kp_adopt_add(f, KP_ADOPT_REMOVE, module, *name, NULL);
 		x->path = kp_steal(&build);
 		x->why = kp_strdup("left by a build of DKMS");
 	}
 }
 
-static void add_kernel(struct finder *f, const char *kernel)
+static void add_kernel(struct kp_adopt_finder *f, const char *kernel)
 {
 	if (!kp_strv_has(f->kernels, kernel))
 		kp_strv_add(&f->kernels, kernel);
@@ -466,7 +381,8 @@ static void add_kernel(struct finder *f, const char *kernel)
 
 /* The world has to tell of every kernel that the tree names, or none of them could be known
  * to be gone. */
-static void collect_kernels(struct finder *f, const char *module, char *const *names)
+static void collect_kernels(struct kp_adopt_finder *f, const char *module,
+			    char *const *names)
 {
 	_cleanup_free_ char *top =
 		kp_strf("%s/%s/original_module", f->ctx->dkms_tree, module);
@@ -488,7 +404,7 @@ static void collect_kernels(struct finder *f, const char *module, char *const *n
 			add_kernel(f, *k);
 }
 
-static int find(struct finder *f, struct kp_err *err)
+static int find(struct kp_adopt_finder *f, struct kp_err *err)
 {
 	_cleanup_strv_ char **modules = NULL;
 	struct kp_sync_opts opts = { 0 };
@@ -520,7 +436,7 @@ static int find(struct finder *f, struct kp_err *err)
 			}
 			r = look_builds(f, *m, names, err);
 			if (r == 0)
-				r = look_originals(f, *m, err);
+				r = kp_adopt_originals(f, *m, err);
 			look_scratch(f, *m, names);
 		}
 	}
@@ -530,7 +446,7 @@ static int find(struct finder *f, struct kp_err *err)
 int kp_adopt_find(struct kp_ctx *ctx, struct kp_adopt *ret, struct kp_err *err)
 {
 	_cleanup_(kp_adopt_clear) struct kp_adopt found = { 0 };
-	struct finder f = { .ctx = ctx, .found = &found };
+	struct kp_adopt_finder f = { .ctx = ctx, .found = &found };
 	int r = find(&f, err);
 
 	kp_world_clear(&f.w);

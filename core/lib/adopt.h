@@ -5,8 +5,8 @@
  *
  * DKMS's tree (as of 3.0 to 3.4) is read as it is: MODULE/VERSION/KERNEL/ARCH/module/NAME.ko[.xz],
  * links MODULE/kernel-KERNEL-ARCH -> VERSION/KERNEL/ARCH for what is installed, and
- * MODULE/original_module/KERNEL/ARCH/FILE with FILE.origin for in-tree modules that it moved
- * away. A build is taken over when it is what its conf says, lies installed byte by byte, was
+ * MODULE/original_module/KERNEL/ARCH/FILE with FILE.origin (not by older ones: then the package
+ * database may know the place) for in-tree modules that it moved away. A build is taken over when it is what its conf says, lies installed byte by byte, was
  * made after the source last changed, and fits the kernel's headers (release, symbol versions). It
  * then gets a record with the key of today, so that from here on it is rebuilt for the same
  * reasons as any other. What cannot be taken over stays, with the reason; where it is wanted a
@@ -26,13 +26,14 @@ enum kp_adopt_kind {
 	KP_ADOPT_NOT,	   /* cannot be taken over */
 	KP_ADOPT_PUT_BACK, /* an in-tree module goes back to its place */
 	KP_ADOPT_REMOVE,   /* left over */
+	KP_ADOPT_PIN,	   /* our package of this version stays the installed one */
 };
 
 struct kp_adopt_item {
 	enum kp_adopt_kind kind;
 	char *module, *version, *kernel; /* version, kernel: NULL where it is of none */
 	char *path; /* PUT_BACK: of the in-tree module; REMOVE: what goes; else NULL */
-	char *why;  /* NOT, REMOVE: one line */
+	char *why;  /* NOT, REMOVE, PIN: one line */
 
 	/* For kp_adopt_apply(). */
 	struct kp_record *record; /* PACKAGE, BUILD */

@@ -143,6 +143,33 @@ static void look_at_unowned(struct kp_ctx *ctx, const struct kp_world *w,
 	}
 }
 
+/* The kernel's own modules that DKMS moved away. */
+static void look_at_moved(struct kp_ctx *ctx, const struct tree *t, struct kp_doctor *d)
+{
+	_cleanup_strv_ char **modules = NULL, **moved = NULL;
+	_cleanup_free_ char *words = NULL;
+
+	(void)kp_list_in(ctx->root_fd, ctx->dkms_tree, &modules);
+	kp_strv_foreach(m, modules) {
+		_cleanup_free_ char *dir = kp_strf("%s/%s/original_module/%s/%s",
+						   ctx->dkms_tree, *m, t->kernel, ctx->arch);
+		_cleanup_strv_ char **names = NULL;
+		enum kp_compression how;
+
+		(void)kp_list_in(ctx->root_fd, dir, &names);
+		kp_strv_foreach(name, names)
+			if (kp_compression_of_name(*name, &how) != -EINVAL)
+				kp_strv_take(&moved, kp_path_join(dir, *name));
+	}
+	if (!moved)
+		return;
+	words = count_words(moved);
+	kp_doctor_add(d, "files",
+		      kp_strf("kernel %s: moved out of its place by DKMS: %s", t->kernel,
+			      words),
+		      kp_strdup("kmodpkg adopt"));
+}
+
 /* A directory of a kernel of which nothing else is there, on disk or in the database. */
 static void look_at_dead(struct kp_ctx *ctx, const struct tree *t, struct kp_doctor *d)
 {
@@ -179,10 +206,12 @@ void kp_doctor_files(struct kp_ctx *ctx, const struct kp_world *w, struct kp_doc
 			if (!k || !kp_is_dir_in(ctx->root_fd, t.dir))
 				continue;
 			walk(ctx, t.dir, 0, &t);
-			if (k->present)
+			if (k->present) {
 				look_at_unowned(ctx, w, &t, d);
-			else if (!k->in_database && !k->headers)
+				look_at_moved(ctx, &t, d);
+			} else if (!k->in_database && !k->headers) {
 				look_at_dead(ctx, &t, d);
+			}
 		}
 	}
 }

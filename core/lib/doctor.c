@@ -98,6 +98,16 @@ static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 	}
 }
 
+/* Its tree is not merely out of reach: nobody has it. */
+static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
+			const struct kp_plan_row *row)
+{
+	const struct kp_source *s =
+		kp_sources_find(&w->sources, row->module, row->version);
+
+	return s && s->missing && kp_world_has_gone(ctx, s->dir);
+}
+
 /* Installed once and not uninstalled by us: by the package manager, then. */
 static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
 {
@@ -107,16 +117,6 @@ static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
 	return kp_strf("its package was removed and a sync brings it back; to be rid of "
 		       "it: kmodpkg uninstall %s/%s -k %s",
 		       row->module, row->version, row->kernel);
-}
-
-/* Its tree is not merely out of reach: nobody has it. */
-static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
-			const struct kp_plan_row *row)
-{
-	const struct kp_source *s =
-		kp_sources_find(&w->sources, row->module, row->version);
-
-	return s && s->missing && kp_world_has_gone(ctx, s->dir);
 }
 
 static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,

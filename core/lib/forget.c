@@ -26,13 +26,29 @@ void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version
 	kp_rmdir_in(ctx->root_fd, parent);
 }
 
-static bool has_package(const struct kp_world *w, const char *module, const char *kernel)
+/* VERSION NULL: any. */
+static bool has_package(const struct kp_world *w, const char *module, const char *version,
+			const char *kernel)
 {
-	for (size_t i = 0; i < w->input.n_packages; i++)
-		if (kp_str_eq(w->input.packages[i].module, module) &&
-		    kp_str_eq(w->input.packages[i].kernel, kernel))
+	for (size_t i = 0; i < w->input.n_packages; i++) {
+		const struct kp_plan_package *p = &w->input.packages[i];
+
+		if (kp_str_eq(p->module, module) && kp_str_eq(p->kernel, kernel) &&
+		    (!version || kp_str_eq(p->version, version)))
 			return true;
+	}
 	return false;
+}
+
+/* Has the kernel gone, for what was built or pinned for it? */
+static bool is_gone(const struct kp_world *w, const struct kp_kernel *k,
+		    const char *module, const char *version)
+{
+	if (!k || k->present || k->in_database)
+		return false;
+	return !k->headers ||
+	       (kp_intent_get(w->intent, module, version, k->release) == KP_INTENT_PIN &&
+		!kp_intent_headers_only(w->intent, module, version, k->release));
 }
 
 /* The kernels that are gone and have builds of S, a string vector. */
@@ -45,8 +61,8 @@ static char **dead_of(struct kp_ctx *ctx, const struct kp_world *w,
 	kp_strv_foreach(name, built) {
 		const struct kp_kernel *k = kp_kernels_find(&w->kernels, *name);
 
-		if (k && !k->present && !k->in_database && !k->headers &&
-		    !has_package(w, s->module, *name))
+		if (is_gone(w, k, s->module, s->version) &&
+		    !has_package(w, s->module, s->version, *name))
 			kp_strv_add(&dead, *name);
 	}
 	return dead;
@@ -64,8 +80,55 @@ static bool has_litter(const struct kp_ctx *ctx, const struct kp_kernel *k)
 	       !kp_kernel_is_present(ctx, k->release);
 }
 
+/* The pins that the kernels which are there, and are not, make others. */
+struct pins {
+	struct kp_ctx *ctx;
+	const struct kp_world *w;
+	struct kp_intent *in; /* to be changed, NULL: only look */
+	bool any;
+};
+
+static void review_pin(const char *module, const char *version, const char *kernel,
+		       enum kp_intent_kind kind, void *data)
+{
+	struct pins *p = data;
+	const struct kp_kernel *k = kp_kernels_find(&p->w->kernels, kernel);
+
+	if (kind != KP_INTENT_PIN)
+		return;
+	/* Still on disk: it is about to go, and may yet stay. */
+	if (is_gone(p->w, k, module, version) &&
+	    !kp_kernel_is_present(p->ctx, kernel)) {
+		p->any = true;
+		if (p->in)
+			kp_intent_set(p->in, module, version, kernel, KP_INTENT_NONE);
+	} else if (k && k->present &&
+		   kp_intent_headers_only(p->w->intent, module, version, kernel)) {
+		p->any = true;
+		if (p->in)
+			kp_intent_set_headers_only(p->in, module, version, kernel, false);
+	}
+}
+
+static int review_pins(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
+	struct pins p = { .ctx = ctx, .w = w };
+	int r = kp_intent_load(ctx, &in, err);
+
+	p.in = in;
+	if (r == 0)
+		kp_intent_foreach(w->intent, review_pin, &p);
+	return r == 0 && p.any ? kp_intent_save(ctx, in, err) : r;
+}
+
 bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w)
 {
+	struct pins pins = { .ctx = ctx, .w = w };
+
+	kp_intent_foreach(w->intent, review_pin, &pins);
+	if (pins.any)
+		return true;
 	for (size_t i = 0; i < w->kernels.n; i++)
 		if (has_litter(ctx, &w->kernels.list[i]))
 			return true;
@@ -90,19 +153,21 @@ static int mark_litter(struct kp_ctx *ctx, const struct kp_world *w, struct kp_e
 
 int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err)
 {
+	int r;
+
 	for (size_t i = 0; i < w->sources.n; i++) {
 		const struct kp_source *s = &w->sources.list[i];
 		_cleanup_strv_ char **dead = dead_of(ctx, w, s);
 
 		kp_strv_foreach(kernel, dead) {
-			int r = kp_unsettled_mark(ctx, *kernel, err);
-
-			if (r == 0)
+			r = kp_unsettled_mark(ctx, *kernel, err);
+			if (r == 0 && !has_package(w, s->module, NULL, *kernel))
 				r = kp_view_set(ctx, s->module, *kernel, NULL, err);
 			if (r < 0)
 				return r;
 			kp_forget_build(ctx, s->module, s->version, *kernel);
 		}
 	}
-	return mark_litter(ctx, w, err);
+	r = mark_litter(ctx, w, err);
+	return r < 0 ? r : review_pins(ctx, w, err);
 }

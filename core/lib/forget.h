@@ -4,7 +4,7 @@
  *
  * Where the package manager itself removes a generated package together with its kernel
  * (autoremove), nothing of ours was asked to erase it: a sync finds the records left over. And
- * what depmod wrote for such kernels, whoever called it.
+ * what depmod wrote for such kernels, whoever called it; and the pins for them.
  */
 #pragma once
 
@@ -16,6 +16,8 @@ void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version
 /* Is there anything for kp_forget_dead() to do? */
 bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w);
 /* Drop the builds of registered sources for each kernel that is gone from disk and database, with
- * its headers, and has no package; mark the kernel, so that settling removes the rest of its
- * directory. Mark as well each kernel of which only depmod's output is left. Needs our lock. */
+ * its headers unless they were pinned while it was there, and are in no package; mark the kernel,
+ * so that settling removes the rest of its directory. Mark as well each kernel of which only
+ * depmod's output is left. Drop the pins for kernels that are gone; one that was made for headers
+ * alone is as any other once the kernel is there. Needs our lock. */
 int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *err);

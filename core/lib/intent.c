@@ -13,6 +13,7 @@
 struct saying {
 	char *module, *version, *kernel;
 	enum kp_intent_kind kind;
+	bool headers_only; /* PIN */
 	struct kp_build_with with;
 };
 
@@ -149,6 +150,26 @@ void kp_intent_set(struct kp_intent *in, const char *module, const char *version
 		sayings_remove(&in->pairs, i);
 	if (kind != KP_INTENT_NONE)
 		sayings_insert(&in->pairs, i, module, version, kernel, kind);
+}
+
+void kp_intent_set_headers_only(struct kp_intent *in, const char *module,
+				const char *version, const char *kernel,
+				bool headers_only)
+{
+	size_t i;
+
+	if (kp_intent_get(in, module, version, kernel) == KP_INTENT_PIN &&
+	    sayings_find(&in->pairs, module, version, kernel, &i))
+		in->pairs.list[i].headers_only = headers_only;
+}
+
+bool kp_intent_headers_only(const struct kp_intent *in, const char *module,
+			    const char *version, const char *kernel)
+{
+	size_t i;
+
+	return sayings_find(&in->pairs, module, version, kernel, &i) &&
+	       in->pairs.list[i].headers_only;
 }
 
 /* All of a source. True: there was something. */
@@ -313,12 +334,13 @@ static int parse_pairs(json_t *array, const char *list, enum kp_intent_kind kind
 {
 	for (size_t i = 0; i < json_array_size(array); i++) {
 		const char *module, *version, *kernel;
+		int headers_only = 0, r;
 		size_t at;
-		int r;
 
-		r = kp_json_unpack(json_array_get(array, i), file, err, "{s:s, s:s, s:s}",
-				   "module", &module, "version", &version, "kernel",
-				   &kernel);
+		r = kp_json_unpack(json_array_get(array, i), file, err,
+				   "{s:s, s:s, s:s, s?b}", "module", &module, "version",
+				   &version, "kernel", &kernel, "headers_only",
+				   &headers_only);
 		if (r < 0)
 			return r;
 		if (!kp_name_ok(module) || !kp_name_ok(version) || !kp_name_ok(kernel))
@@ -328,6 +350,7 @@ static int parse_pairs(json_t *array, const char *list, enum kp_intent_kind kind
 		    (kind == KP_INTENT_PIN && find_pin(in, module, kernel, &at)))
 			return bad_item(file, list, i, "contradicts another one", err);
 		kp_intent_set(in, module, version, kernel, kind);
+		kp_intent_set_headers_only(in, module, version, kernel, headers_only);
 	}
 	return 0;
 }
@@ -505,6 +528,8 @@ static int append(json_t *array, const struct saying *s, bool pair, struct kp_er
 		item = json_pack("{s:s, s:s, s:s*, s:s*}", "module", s->module, "version",
 				 s->version, "kernel", pair ? s->kernel : NULL, "what",
 				 what);
+	if (item && s->headers_only)
+		json_object_set_new(item, "headers_only", json_true());
 	if (!item)
 		return kp_err_set(err, -EINVAL,
 				  "intent on \"%.100s/%.100s\", kernel \"%.100s\" not "

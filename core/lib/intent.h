@@ -50,6 +50,13 @@ enum kp_intent_kind kp_intent_get(const struct kp_intent *in, const char *module
 /* KP_INTENT_NONE forgets it. A pin drops the pins of the module's other versions there. */
 void kp_intent_set(struct kp_intent *in, const char *module, const char *version,
 		   const char *kernel, enum kp_intent_kind kind);
+/* A pin that was made while there was no kernel, its headers at most: it does not wait for one.
+ * Where there is no pin nothing is marked; a new pin is not. */
+void kp_intent_set_headers_only(struct kp_intent *in, const char *module,
+				const char *version, const char *kernel,
+				bool headers_only);
+bool kp_intent_headers_only(const struct kp_intent *in, const char *module,
+			    const char *version, const char *kernel);
 /* Forget all that was said of a source, but for what is pending. */
 void kp_intent_forget(struct kp_intent *in, const char *module, const char *version);
 bool kp_intent_removed(const struct kp_intent *in, const char *module,

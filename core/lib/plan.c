@@ -114,7 +114,7 @@ static bool is_target(const struct planner *p, size_t pair)
 	const struct kp_plan_kernel *k = &p->in->kernels[x->kernel];
 
 	/* A person may build for a kernel of which only the headers are here. */
-	return k->present || (k->headers && (x->requested || x->intent == KP_INTENT_PIN));
+	return k->present || (k->headers && (x->requested || x->headers_only));
 }
 
 static bool usable(const struct planner *p, size_t pair)
@@ -381,7 +381,7 @@ static char *erase_reason(const struct planner *p, const struct kp_plan_package 
 	if (pkg->intent == KP_INTENT_HOLD)
 		return kp_strdup("uninstalled by hand");
 	if (!k || (!k->present && !k->in_database &&
-		   !(k->headers && pkg->intent == KP_INTENT_PIN)))
+		   !(k->headers && pkg->headers_only)))
 		return kp_strf("kernel %s is gone", pkg->kernel);
 	if (pkg->source_gone)
 		return kp_strdup("its source went with the package that owned it");

@@ -7,6 +7,7 @@
  * `kmodpkg status` shows.
  *
  * - Target: registered source x kernel whose image or module tree is there. Buildable: with headers.
+ *   A kernel that was not there when it was asked or pinned for is a target by its headers.
  * - One version per (module, kernel): the pinned one, else the highest that is not
  *   excluded and has AUTOINSTALL. Held: none.
  * - Erase only on positive evidence: kernel gone from disk and database; source removed by
@@ -44,6 +45,7 @@ struct kp_plan_pair {
 	const char *key;	    /* without dependencies; NULL: cannot be known */
 	const char *const *depends; /* BUILD_DEPENDS, module names, NULL-terminated */
 	enum kp_intent_kind intent;
+	bool headers_only; /* PIN: made while the kernel was not there */
 	const char *built_key;	   /* key of the published build, NULL: none */
 	const char *built_content; /* hash over its files, NULL: none */
 	const char *failed_key;	   /* key of the last failure, NULL: none */
@@ -61,6 +63,7 @@ struct kp_plan_package {
 	bool incomplete; /* a file of it is not on disk, though its kernel is */
 	bool source_gone; /* its source tree was owned by a package, and neither is there any more */
 	enum kp_intent_kind intent;
+	bool headers_only; /* as of the pair */
 };
 
 struct kp_plan_input {

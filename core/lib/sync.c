@@ -35,6 +35,7 @@ struct sync {
 	char **unusable; /* trees that could not be registered */
 	bool waited;	 /* the native lock was waited for long enough */
 	bool counted;	 /* what is hopeless is in ret */
+	size_t n_erases; /* queued in this round */
 	bool erasing;	 /* this round's commit has an erase in it... */
 	bool put_off;	 /* ...and left an install that may wait for it */
 };
@@ -134,7 +135,7 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 	_cleanup_free_ char *name = row_name(row);
 
 	/* At boot nobody waits for a module that is there to be made better. */
-	if (s->opts->boot && row->package)
+	if (s->opts->last || (s->opts->boot && row->package))
 		return false;
 	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
 }
@@ -212,7 +213,7 @@ static char *change_name(const struct kp_plan_row *row)
 /* Is this row to be changed in the database now? */
 static bool is_due(const struct sync *s, const struct kp_plan_row *row)
 {
-	return (row->action == KP_ACTION_INSTALL && row->wanted) ||
+	return (row->action == KP_ACTION_INSTALL && row->wanted && !s->opts->last) ||
 	       (row->action == KP_ACTION_ERASE && !s->opts->no_erase);
 }
 
@@ -271,6 +272,7 @@ static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 	s->put_off = false;
 	erased = enqueue_kind(s, w, KP_ACTION_ERASE, err);
 	s->erasing |= erased > 0;
+	s->n_erases = erased > 0 ? (size_t)erased : 0;
 	added = erased < 0 ? erased : enqueue_kind(s, w, KP_ACTION_INSTALL, err);
 	return added < 0 ? added : erased + added;
 }
@@ -377,6 +379,12 @@ static bool has_erase(const struct kp_queue *q)
 	return false;
 }
 
+static void count_queued(struct sync *s, size_t n)
+{
+	s->ret->queued += n;
+	s->ret->queued_erases += s->n_erases;
+}
+
 /* Commit what is queued, or else have it in place. 1: it has to be tried again. */
 static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state state,
 		  size_t n_queued, struct kp_err *err)
@@ -394,19 +402,19 @@ static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state s
 			return r;
 	}
 	if (!can_commit(state)) {
-		s->ret->queued += n_queued;
+		count_queued(s, n_queued);
 		return 0;
 	}
 	r = kp_drain_locked(s->ctx, drain_flags(s, state), s->ret, err);
 	if (r == 0)
-		s->ret->queued = 0;
+		s->ret->queued = s->ret->queued_erases = 0;
 	if (r != -EBUSY)
 		return r;
 	/* Taken from under us. In place it is safe, whatever comes now. */
 	r = place(s, w, err);
 	if (r < 0)
 		return r;
-	s->ret->queued += n_queued;
+	count_queued(s, n_queued);
 	return 1;
 }
 

@@ -215,8 +215,10 @@ static void load_pair(struct loader *l, size_t source, size_t kernel)
 	size_t n = l->w->input.n_pairs;
 
 	x.intent = kp_intent_get(l->w->intent, s->module, s->version, k->release);
+	x.headers_only = kp_intent_headers_only(l->w->intent, s->module, s->version,
+						k->release);
 	x.requested = is_requested(l->opts, s->module, s->version, k->release);
-	if (!k->present && x.intent != KP_INTENT_PIN && !x.requested)
+	if (!k->present && !x.headers_only && !x.requested)
 		return;
 	if (!s->missing) {
 		load_conf(l, s, k, &x, &wp);
@@ -325,6 +327,8 @@ static void add_package(struct loader *l, const struct kp_pkg_id *id, const char
 		.removed = kp_intent_removed(l->w->intent, id->module, id->version),
 		.intent =
 			kp_intent_get(l->w->intent, id->module, id->version, id->kernel),
+		.headers_only = kp_intent_headers_only(l->w->intent, id->module,
+						       id->version, id->kernel),
 	};
 }
 

@@ -144,6 +144,23 @@ test_dkms_framework_of_shell()
 	grep -q "ignoring DKMS's configuration" "$T"/err || fail "$(cat "$T"/err)"
 }
 
+# What has no effect is said by commands that change something, not by those that look; in a
+# transaction not at all, where many commands run.
+test_dkms_framework_ignored()
+{
+	ours_only || return 0
+	new_system
+	new_module hello 1.0
+	echo 'symlink_modules=yes' >"$root"/etc/dkms/framework.conf
+	dkms_gives 0 add hello/1.0
+	grep -q 'symlink_modules has no effect' "$T"/err || fail "$(cat "$T"/err)"
+	dkms_gives 0 status
+	! grep -q 'no effect' "$T"/err || fail "$(cat "$T"/err)"
+	lock_is must-defer
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	! grep -q 'no effect' "$T"/err || fail "$(cat "$T"/err)"
+}
+
 # Dependencies decide the order; one that DKMS does not know of puts its user off, one that
 # failed fails it too.
 test_dkms_autoinstall_of_dependents()

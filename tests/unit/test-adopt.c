@@ -285,6 +285,26 @@ static void another_version_than_we_would_choose(void **state)
 	test_assert_absent(s, "manual", K2);
 }
 
+/* Our state was purged, and with it the pin; the package is there. */
+static void the_installed_version_stays(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_sync(s);
+	test_register(s, "hello", "1.1", NULL);
+	dkms_build(s, "hello", "1.1", K1, K1);
+	TEST_TRY(kp_rm_rf_in(s->root.fd, "/var/lib/kmodpkg", err));
+	assert_found(s, "pin hello/1.0 " K1 " pinned: it is installed, 1.1 is only "
+			"built\nadopt-build hello/1.1 " K1 "\n");
+	adopt(s);
+	test_assert_state(s, "hello", "1.0", K1, KP_STATE_INSTALLED, "pinned");
+	assert_int_equal(s->result.erased, 0);
+	assert_found(s, "");
+}
+
 static void modules_that_depend_on_others(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -413,6 +433,39 @@ static void in_tree_modules_that_dkms_wrote_over(void **state)
 	assert_string_equal(text, "the package's");
 }
 
+#define NOT_KNOWN                                                                        \
+	"leave hello " K1 ": where " ARCHIVE " comes from is not known; move it to its " \
+	"place below /lib/modules/" K1                                                   \
+	", or delete it if it is of no use, and run depmod " K1 "\n"
+
+/* Older ones of DKMS left no note of the place. */
+static void in_tree_modules_without_a_note(void **state)
+{
+	struct test_system *s = test_system(state);
+	_cleanup_free_ char *text = NULL;
+
+	test_register(s, "hello", "1.0", NULL);
+	test_put(&s->root, ARCHIVE, "the kernel's");
+	test_put(&s->root, "/lib/modules/" K1 "/kernel/net/other.ko", "");
+	assert_found(s, NOT_KNOWN);
+	test_own(s, "linux-image-" K1, INTREE);
+	assert_found(s, "put-back hello " K1 "\n");
+	/* Not when something lies there. */
+	test_put(&s->root, INTREE, "somebody's");
+	assert_found(s, NOT_KNOWN);
+	assert_int_equal(kp_unlink_in(s->root.fd, INTREE), 0);
+	/* Which of them? */
+	test_own(s, "linux-image-" K1, "/lib/modules/" K1 "/kernel/hello.ko");
+	assert_found(s, NOT_KNOWN);
+	test_disown(s, "linux-image-" K1);
+	test_own(s, "linux-image-" K1, INTREE);
+	adopt(s);
+	text = test_get(&s->root, INTREE);
+	assert_string_equal(text, "the kernel's");
+	assert_false(test_exists(s, "/var/lib/dkms/hello/original_module"));
+	assert_found(s, "");
+}
+
 static void archived_modules_that_are_nobodys(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -432,8 +485,7 @@ static void archived_modules_that_are_nobodys(void **state)
 			"as " ARCHIVE "\n");
 	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
 		test_put(&s->root, ARCHIVE ".origin", bad[i]);
-		assert_found(s, "leave hello " K1 ": where " ARCHIVE
-				" comes from is not known\n");
+		assert_found(s, NOT_KNOWN);
 	}
 	adopt(s);
 	assert_true(test_exists(s, ARCHIVE));
@@ -480,6 +532,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(other_symbol_versions),
 		SYSTEM_TEST(without_headers),
 		SYSTEM_TEST(another_version_than_we_would_choose),
+		SYSTEM_TEST(the_installed_version_stays),
 		SYSTEM_TEST(modules_that_depend_on_others),
 		SYSTEM_TEST(held_modules_stay_away),
 		SYSTEM_TEST(a_dead_kernel_is_cleared_away),
@@ -487,6 +540,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(in_tree_modules_go_back),
 		SYSTEM_TEST(in_tree_modules_that_are_back_already),
 		SYSTEM_TEST(in_tree_modules_that_dkms_wrote_over),
+		SYSTEM_TEST(in_tree_modules_without_a_note),
 		SYSTEM_TEST(archived_modules_that_are_nobodys),
 		SYSTEM_TEST(scratch_of_builds_goes),
 		SYSTEM_TEST(names_that_are_none),

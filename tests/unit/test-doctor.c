@@ -69,12 +69,14 @@ static void kernels_without_headers(void **state)
 	test_put(&s->root, "/usr/src/linux-headers-9.0/Makefile", "");
 	test_put(&s->root, "/usr/src/linux-headers-9.0/include/x", "");
 	assert_int_equal(mkdir("/lib/modules/9.0", 0755), 0);
-	assert_int_equal(symlink("/usr/src/linux-headers-9.0", "/lib/modules/9.0/build"), 0);
-	assert_findings(s, "headers",
-			"headers: kernel " K1
-			" has no headers (there are some for 9.0, which is not installed): "
-			"1 module cannot be built, 2 modules cannot be rebuilt "
-			"[fake-install headers-1]\n");
+	assert_int_equal(symlink("/usr/src/linux-headers-9.0", "/lib/modules/9.0/build"),
+			 0);
+	assert_findings(
+		s, "headers",
+		"headers: kernel " K1
+		" has no headers (there are some for 9.0, which is not installed): "
+		"1 module cannot be built, 2 modules cannot be rebuilt "
+		"[fake-install headers-1]\n");
 }
 
 static void modules_in_a_bad_state(void **state)
@@ -178,6 +180,22 @@ static void files_that_nobody_owns(void **state)
 			"(/lib/modules/" K1 "/extra/a.ko ...)\n");
 }
 
+static void modules_that_dkms_moved_away(void **state)
+{
+	static const char archive[] =
+		"/var/lib/dkms/old/original_module/" K1 "/x86_64/e1000.ko.xz";
+	struct test_system *s = test_system(state);
+
+	healthy(s);
+	test_put(&s->root, archive, "");
+	test_put(&s->root, "/var/lib/dkms/old/original_module/" K1 "/x86_64/x.origin",
+		 "");
+	assert_findings(s, NULL,
+			"files: kernel " K1 ": moved out of its place by DKMS: "
+			"/var/lib/dkms/old/original_module/" K1
+			"/x86_64/e1000.ko.xz [kmodpkg adopt]\n");
+}
+
 /* A kernel that a person built and installed is nobody's, and fine. */
 static void kernels_of_ones_own(void **state)
 {
@@ -247,6 +265,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(sources_that_are_not_registered),
 		SYSTEM_TEST(what_is_still_to_be_done),
 		SYSTEM_TEST(files_that_nobody_owns),
+		SYSTEM_TEST(modules_that_dkms_moved_away),
 		SYSTEM_TEST(kernels_of_ones_own),
 		SYSTEM_TEST(directories_of_dead_kernels),
 		SYSTEM_TEST(compilers),

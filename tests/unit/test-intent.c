@@ -95,12 +95,17 @@ static void all_of_it_comes_back(void **state)
 	kp_intent_set(in, "zfs", "2.10", "k", KP_INTENT_HOLD);
 	kp_intent_set(in, "zfs", "2.9", "k2", KP_INTENT_PIN);
 	kp_intent_set(in, "b", "1", "k", KP_INTENT_PIN);
+	kp_intent_set_headers_only(in, "zfs", "2.9", "k2", true);
+	kp_intent_set_headers_only(in, "zfs", "2.10", "k", true); /* is no pin */
 	kp_intent_set_removed(in, "gone", "1", true);
 	if (kp_intent_save(ctx, in, &err) < 0 || kp_intent_load(ctx, &back, &err) < 0)
 		fail_msg("%s", err.text);
 	kp_intent_foreach(back, list, &text);
 	assert_string_equal(text.s, "pin/b 1 k\npin/zfs 2.9 k2\nhold/zfs 2.10 k\n");
 	assert_true(kp_intent_removed(back, "gone", "1"));
+	assert_true(kp_intent_headers_only(back, "zfs", "2.9", "k2"));
+	assert_false(kp_intent_headers_only(back, "zfs", "2.10", "k"));
+	assert_false(kp_intent_headers_only(back, "b", "1", "k"));
 	/* The order in which things were said leaves no trace. */
 	first = test_get(&root, FILE_PATH);
 	kp_intent_set(back, "b", "1", "k", KP_INTENT_NONE);

@@ -4,9 +4,9 @@
  *
  *   SOURCE module version [missing:why]
  *   KERNEL release [present] [db] [headers]
- *   PAIR module version kernel [key:k] [noauto] [excluded:why] [bad:why] [pin] [hold]
+ *   PAIR module version kernel [key:k] [noauto] [excluded:why] [bad:why] [pin [headers-only]] [hold]
  *        [built:k] [content:c] [failed:k:why] [machine] [requested] [deps:a,b]
- *   PACKAGE name module version kernel key [content:c] [queued] [removed] [gone] [lost] [pin] [hold]
+ *   PACKAGE name module version kernel key [content:c] [queued] [removed] [gone] [lost] [pin [headers-only]] [hold]
  *   OPTION no-autoinstall | force | anyway | module:m | kernel:k
  *   EXPECT
  *   module version kernel|- state action|- package|- [note]
@@ -94,6 +94,7 @@ static void add_pair(struct fixture *f, char **w)
 		.key = option(f, w, "key"),
 		.autoinstall = !option(f, w, "noauto"),
 		.intent = intent_of(f, w),
+		.headers_only = option(f, w, "headers-only") != NULL,
 		.built_key = option(f, w, "built"),
 		.built_content = option(f, w, "content"),
 		.failed_machine = option(f, w, "machine") != NULL,
@@ -159,7 +160,9 @@ static void add_line(struct fixture *f, char **w)
 					     .removed = option(f, w, "removed") != NULL,
 					     .source_gone = option(f, w, "gone") != NULL,
 					     .incomplete = option(f, w, "lost") != NULL,
-					     .intent = intent_of(f, w) };
+					     .intent = intent_of(f, w),
+					     .headers_only =
+						     option(f, w, "headers-only") };
 
 		f->packages = kp_reallocarray(f->packages, f->in.n_packages + 1, sizeof(p));
 		f->packages[f->in.n_packages++] = p;

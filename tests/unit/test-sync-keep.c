@@ -429,20 +429,96 @@ static void no_autoinstall(void **state)
 	test_assert_absent(s, "hello", K1);
 }
 
+/* The image of a kernel goes, its headers stay. */
+static void leave_headers(struct test_system *s, const char *kernel)
+{
+	_cleanup_free_ char *modules = kp_strf("/lib/modules/%s/kernel", kernel);
+	_cleanup_free_ char *image = kp_strf("/boot/vmlinuz-%s", kernel);
+	_cleanup_free_ char *package = kp_strf("linux-image-%s", kernel);
+
+	remove_tree(s, modules);
+	remove_tree(s, image);
+	test_disown(s, package);
+}
+
+static void pin_headers(struct test_system *s, const char *version, const char *kernel)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
+
+	TEST_TRY(kp_intent_load(s->ctx, &in, err));
+	kp_intent_set(in, "hello", version, kernel, KP_INTENT_PIN);
+	kp_intent_set_headers_only(in, "hello", version, kernel, true);
+	TEST_TRY(kp_intent_save(s->ctx, in, err));
+}
+
+static enum kp_intent_kind intent(struct test_system *s, const char *kernel)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
+
+	TEST_TRY(kp_intent_load(s->ctx, &in, err));
+	return kp_intent_get(in, "hello", "1.0", kernel);
+}
+
+/* Pinned, with its kernel there: it goes with the kernel, though the headers stay. */
+static void pinned_kernel_gone(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_say(s, "hello", "1.0", K1, KP_INTENT_PIN);
+	test_say(s, "hello", "1.0", K2, KP_INTENT_PIN);
+	leave_headers(s, K1);
+	test_sync(s);
+	test_assert_absent(s, "hello", K1);
+	assert_false(test_exists(s, "/var/lib/dkms/hello/1.0/" K1));
+	assert_false(kp_view_has(s->ctx, "hello", K1));
+	assert_int_equal(intent(s, K1), KP_INTENT_NONE);
+	assert_int_equal(intent(s, K2), KP_INTENT_PIN);
+	test_assert_settled(s);
+	test_assert_installed(s, "hello", "1.0", K2);
+}
+
+/* The kernel goes, all of it: nothing stays of a version that was only built either. */
+static void builds_go_with_the_kernel(void **state)
+{
+	struct test_system *s = installed(state);
+
+	test_register(s, "hello", "1.1", NULL);
+	test_publish(s, "hello", "1.1", K1, NULL);
+	test_say(s, "hello", "1.0", K1, KP_INTENT_PIN);
+	test_say(s, "hello", "1.0", K2, KP_INTENT_PIN);
+	test_remove_kernel(s, K1);
+	test_sync(s);
+	test_assert_absent(s, "hello", K1);
+	assert_false(test_exists(s, "/var/lib/dkms/hello/1.0/" K1));
+	assert_false(test_exists(s, "/var/lib/dkms/hello/1.1/" K1));
+	assert_int_equal(intent(s, K1), KP_INTENT_NONE);
+	test_assert_settled(s);
+}
+
+/* Pinned for the headers alone; then the kernel came, and went. */
+static void headers_only_until_the_kernel_comes(void **state)
+{
+	struct test_system *s = installed(state);
+
+	pin_headers(s, "1.0", K1);
+	test_sync(s);
+	leave_headers(s, K1);
+	test_sync(s);
+	test_assert_absent(s, "hello", K1);
+}
+
 static void headers_only_kernel(void **state)
 {
 	struct test_system *s = test_system(state);
 	char *kernels[] = { (char *)K1, NULL };
 	struct kp_sync_opts opts = { .kernels = kernels, .requested = true };
 
-	remove_tree(s, "/lib/modules/" K1 "/kernel");
-	remove_tree(s, "/boot/vmlinuz-" K1);
-	test_disown(s, "linux-image-" K1);
+	leave_headers(s, K1);
 	test_remove_kernel(s, K2);
 	test_register(s, "hello", "1.0", NULL);
 	test_sync(s);
 	assert_int_equal(s->result.installed + s->result.built, 0);
-	test_say(s, "hello", "1.0", K1, KP_INTENT_PIN);
+	pin_headers(s, "1.0", K1);
 	test_publish(s, "hello", "1.0", K1, NULL);
 	assert_int_equal(test_sync_rc(s, &opts), 0);
 	assert_true(test_exists(s, PACKAGE(K1)));
@@ -507,6 +583,9 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(excluded),
 		SYSTEM_TEST(autoinstall_taken_back),
 		SYSTEM_TEST(no_autoinstall),
+		SYSTEM_TEST(pinned_kernel_gone),
+		SYSTEM_TEST(builds_go_with_the_kernel),
+		SYSTEM_TEST(headers_only_until_the_kernel_comes),
 		SYSTEM_TEST(headers_only_kernel),
 		SYSTEM_TEST(unreadable_intent_changes_nothing),
 		SYSTEM_TEST(unreadable_queue_entry_is_planned_again),
