@@ -128,7 +128,8 @@ static int print_one(struct cli *cli, const struct wanted *w, const char *kernel
 
 	if (!path) {
 		/* A log outlives its source, so only here. */
-		const struct cli_target t = { .module = w->module, .version = w->version };
+		const struct cli_target t = { .module = w->module,
+					      .version = w->version };
 		int rc = cli_target_source(cli, &t, false);
 
 		if (rc)

@@ -144,8 +144,8 @@ static bool is_error(const char *line)
 char *kp_build_log_excerpt(struct kp_ctx *ctx, const char *log, size_t n)
 {
 	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, log, O_RDONLY | O_NONBLOCK, 0);
-	_cleanup_free_ char *text = fd < 0 ? kp_strdup("")
-					   : last_bytes(fd, EXCERPT_BYTES);
+	_cleanup_free_ char *text =
+		fd < 0 ? kp_strdup("") : last_bytes(fd, EXCERPT_BYTES);
 	_cleanup_strv_ char **lines = kp_strv_split(text, "\n");
 	_cleanup_buf_ struct kp_buf out = KP_BUF_INIT;
 	size_t end = kp_strv_len(lines), step, from;

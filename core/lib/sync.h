@@ -50,6 +50,7 @@ struct kp_sync_opts {
 	char *const *kernels; /* only these; NULL: all */
 	bool requested;	      /* a person asked: retry failures, ignore AUTOINSTALL */
 	bool force;	      /* rebuild although nothing changed */
+	bool reinstall;	      /* install what is built although it is installed */
 	bool anyway; /* build what lacks its BUILD_DEPENDS, install what PRE_INSTALL refuses */
 	bool build_only; /* publish, do not install */
 	bool dry_run;

@@ -244,10 +244,10 @@ static void test_log_excerpt(void **state)
 	struct fixture *f = *state;
 	_cleanup_free_ char *tail = NULL, *none = NULL;
 
-	tail = excerpt(f, "for i in 1 2 3 4 5; do printf 'line\\t\\033[1m%s\\n' $i; done; "
-			  "echo 'make[1]: Leaving directory x'; false");
-	assert_string_equal(tail,
-			    "line ?[1m2\nline ?[1m3\nline ?[1m4\nline ?[1m5\n");
+	tail = excerpt(f,
+		       "for i in 1 2 3 4 5; do printf 'line\\t\\033[1m%s\\n' $i; done; "
+		       "echo 'make[1]: Leaving directory x'; false");
+	assert_string_equal(tail, "line ?[1m2\nline ?[1m3\nline ?[1m4\nline ?[1m5\n");
 	none = kp_build_log_excerpt(&f->ctx, "/nonexistent", 4);
 	assert_string_equal(none, "");
 }
@@ -255,8 +255,9 @@ static void test_log_excerpt(void **state)
 static void test_log_excerpt_error(void **state)
 {
 	_cleanup_free_ char *text =
-		excerpt(*state, "printf '%s\\n' 1 2 'x.c: In function f:' "
-				"'x.c:1:2: error: no' 3 4 'x.c:9:9: error: yes' 5 6; false");
+		excerpt(*state,
+			"printf '%s\\n' 1 2 'x.c: In function f:' "
+			"'x.c:1:2: error: no' 3 4 'x.c:9:9: error: yes' 5 6; false");
 
 	assert_string_equal(text, "2\nx.c: In function f:\nx.c:1:2: error: no\n3\n");
 }
@@ -265,16 +266,11 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_patches),
-		TEST(test_scripts),
-		TEST(test_failures),
-		TEST(test_symvers),
-		TEST(test_no_source),
-		TEST(test_excluded),
-		TEST(test_make_line),
-		TEST(test_log_excerpt),
-		TEST(test_log_excerpt_error),
-		TEST(test_headers_unreadable),
+		TEST(test_patches),	      TEST(test_scripts),
+		TEST(test_failures),	      TEST(test_symvers),
+		TEST(test_no_source),	      TEST(test_excluded),
+		TEST(test_make_line),	      TEST(test_log_excerpt),
+		TEST(test_log_excerpt_error), TEST(test_headers_unreadable),
 		TEST(test_works_on_source),
 	};
 
