@@ -275,6 +275,7 @@ install: all
 # of the package (packaging/deb).
 install-dpkg:
 	$(INSTALL_DATA) hooks/dpkg/kmodpkg.cfg $(DESTDIR)$(datadir)/kmodpkg/dpkg.cfg
+	$(INSTALL_DATA) hooks/dpkg/finish $(DESTDIR)$(datadir)/kmodpkg/finish
 	$(INSTALL_PROGRAM) hooks/dpkg/aa-kmodpkg \
 		$(DESTDIR)$(sysconfdir)/kernel/postinst.d/aa-kmodpkg
 	$(INSTALL_PROGRAM) hooks/dpkg/common.postinst $(DESTDIR)$(libdir)/dkms/common.postinst

@@ -13,7 +13,7 @@ static struct {
 	int syslog_prefix;
 	kp_log_sink *sink;
 	void *data;
-	char **warned; /* texts of kp_warn_once() */
+	char **said; /* texts of kp_log_once() */
 	const char *program;
 } state = { .level = KP_LOG_INFO, .program = "kmodpkg" };
 
@@ -31,8 +31,8 @@ void kp_log_set_sink(kp_log_sink *sink, void *data)
 {
 	state.sink = sink;
 	state.data = data;
-	kp_strv_free(state.warned);
-	state.warned = NULL;
+	kp_strv_free(state.said);
+	state.said = NULL;
 }
 
 void kp_log_set_program(const char *name)
@@ -74,16 +74,18 @@ void kp_log(enum kp_log_level level, const char *fmt, ...)
 	(void)!write(STDERR_FILENO, line, strlen(line));
 }
 
-void kp_warn_once(const char *fmt, ...)
+void kp_log_once(enum kp_log_level level, const char *fmt, ...)
 {
 	_cleanup_free_ char *text = NULL;
 	va_list ap;
 
+	if (level > state.level)
+		return;
 	va_start(ap, fmt);
 	text = kp_vstrf(fmt, ap);
 	va_end(ap);
-	if (kp_strv_has(state.warned, text))
+	if (kp_strv_has(state.said, text))
 		return;
-	kp_warn("%s", text);
-	kp_strv_take(&state.warned, kp_steal(&text));
+	kp_log(level, "%s", text);
+	kp_strv_take(&state.said, kp_steal(&text));
 }

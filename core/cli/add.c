@@ -16,6 +16,7 @@
 #include "cli/work.h"
 #include "lib/conf.h"
 #include "lib/install.h"
+#include "lib/register.h"
 #include "lib/source.h"
 
 /* Where a tree is copied to before it is known what it is; one add at a time, our lock is
@@ -46,7 +47,9 @@ static int register_tree(struct cli *cli, struct cli_intent *i, const char *modu
 {
 	int rc;
 
-	rc = kp_source_register(cli->ctx, module, version, dir, &cli->err);
+	rc = kp_register_note(cli->ctx, module, version, dir, &cli->err);
+	if (rc == 0)
+		rc = kp_source_register(cli->ctx, module, version, dir, &cli->err);
 	if (rc < 0)
 		return rc;
 	kp_intent_set_removed(i->in, module, version, false);

@@ -205,6 +205,7 @@ int cli_uninstall(struct cli *cli, struct cli_target *t)
 		return rc;
 	kp_strv_foreach(k, t->kernels)
 		kp_info("holding %s for %s", words[0], *k);
+	kp_info("another version of %s that comes later is installed again", t->module);
 	opts.kernels = t->kernels;
 	return cli_sync_all(cli, &opts);
 }

@@ -13,6 +13,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/cli.h"
+#include "cli/work.h"
 #include "lib/backend.h"
 
 enum { OPT_ROOT = 0x1000 };
@@ -115,11 +116,28 @@ static int check_transaction(struct cli *cli)
 	return -EXDEV;
 }
 
+/* Something that DKMS would do and we do not: better said than missed. In a transaction, which has
+ * many of our processes, by the one that takes DKMS's place. */
+static void tell_ignored(struct cli *cli)
+{
+	if (cli->cmd != &cmd_adopt && cli_in_transaction(cli))
+		return;
+	kp_strv_foreach(name, cli->ctx->ignored)
+		kp_warn_once(
+			"/etc/dkms/framework.conf: %s has no effect here, see dkms(8)",
+			*name);
+}
+
 int cli_open_backend(struct cli *cli, unsigned int flags)
 {
 	int rc = kp_backend_open(cli->ctx, (flags & CLI_MUTATES) != 0, &cli->err);
 
-	return rc == 0 && (flags & CLI_MUTATES) ? check_transaction(cli) : rc;
+	if (rc < 0 || !(flags & CLI_MUTATES))
+		return rc;
+	rc = check_transaction(cli);
+	if (rc == 0)
+		tell_ignored(cli);
+	return rc;
 }
 
 /* What is wrong with the configuration is said by the commands of a person and of scripts, not by

@@ -61,13 +61,24 @@ static void add_count(struct kp_buf *b, const char *what, size_t n)
 		kp_buf_addf(b, "%s%s %zu", b->len ? ", " : "", what, n);
 }
 
+static void tell_remembered(const struct kp_sync_result *r)
+{
+	_cleanup_free_ char *names = kp_strv_join(r->remembered_names, ", ");
+
+	kp_warn("%zu %s before and nothing changed since (%s); kmodpkg status says why, "
+		"kmodpkg build tries again",
+		r->remembered, r->remembered == 1 ? "build failed" : "builds failed",
+		names);
+}
+
 static void summarize(struct cli *cli, const struct kp_sync_result *r)
 {
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
 
 	add_count(&b, "built", r->built);
 	add_count(&b, "installed", r->installed);
-	add_count(&b, "queued", r->queued);
+	add_count(&b, "queued", r->queued - r->queued_erases);
+	add_count(&b, "to be erased", r->queued_erases);
 	add_count(&b, "erased", r->erased);
 	add_count(&b, "blocked", r->blocked);
 	add_count(&b, "failed", r->failed);
@@ -75,32 +86,33 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 		kp_info("%s", b.s);
 	else if (!r->remembered && !cli_in_transaction(cli))
 		kp_info("nothing to do");
-	/* Several syncs see to one transaction; the one that does something tells. */
-	if (r->remembered && (b.len || !cli->nested))
-		kp_warn("%zu %s before and nothing changed since; kmodpkg status says "
-			"which, kmodpkg build tries again",
-			r->remembered,
-			r->remembered == 1 ? "build failed" : "builds failed");
+	/* Several syncs see to one transaction: a failure of an earlier one was told by it. The one
+	 * that brings something tells of the others. */
+	if (r->remembered && (!cli_in_transaction(cli) || r->built || r->installed))
+		tell_remembered(r);
 }
 
 /* A kernel without headers gets no modules, silently with DKMS. In a transaction that is said
- * when it is news: of a kernel that is named, since it is being installed, and when a source
- * came; elsewhere to a person at a terminal. Where to get headers is a slow question, so it is
- * not asked at boot. */
+ * when it is news: of a kernel that is named, since it is being installed, when a source
+ * came, and by those hooks that come only when modules are concerned, once; elsewhere to a
+ * person at a terminal. Where to get headers is a slow question, so it is not asked at boot. */
 static void tell_no_headers(struct cli *cli, const struct kp_sync_opts *opts,
 			    const struct kp_sync_result *r)
 {
 	const struct kp_backend *b = cli->ctx->backend;
 
-	if (!opts->kernels && !r->registered &&
-	    (!isatty(STDERR_FILENO) || cli_in_transaction(cli)))
+	bool news = opts->kernels || r->registered;
+
+	/* One that erases nothing is followed by one that does. */
+	if (cli->nested ? opts->no_erase
+			: !news && (!isatty(STDERR_FILENO) || cli_in_transaction(cli)))
 		return;
 	kp_strv_foreach(k, r->no_headers) {
 		_cleanup_free_ char *command = NULL;
 
 		if (b->ops->suggest_headers && !opts->boot)
 			(void)b->ops->suggest_headers(b->db, *k, &command, NULL);
-		kp_warn("no modules for kernel %s, its headers are not installed%s%s", *k,
+		kp_warn("modules for kernel %s cannot be built, its headers are not installed%s%s", *k,
 			command ? "; get them with: " : "", command ? command : "");
 	}
 }
@@ -209,6 +221,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		{ "if-backend", required_argument, NULL, 'b' },
 		{ "nested", no_argument, NULL, 'N' },
 		{ "no-erase", no_argument, NULL, 'E' },
+		{ "last", no_argument, NULL, 'L' },
 		{ NULL, 0, NULL, 0 },
 	};
 	_cleanup_(request_clear) struct request r = { 0 };
@@ -241,6 +254,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		case 'E':
 			r.opts.no_erase = true;
 			break;
+		case 'L':
+			r.opts.last = true;
+			break;
 		default:
 			r.if_backend = optarg;
 			break;
@@ -266,6 +282,7 @@ const struct cli_cmd cmd_sync = {
 		"      --boot          only what the running kernel lacks\n"
 		"      --no-initramfs  leave the initramfs as it is\n"
 		"      --no-erase      erase nothing: the next sync does\n"
+		"      --last          only carry out removals: kmodpkg itself is going\n"
 		"      --if-backend B  do nothing unless B is this root's backend (for hooks)\n"
 		"      --nested        the running transaction lets us commit in it (for hooks)\n",
 	.run = run,

@@ -288,6 +288,23 @@ int dkms_take_all(struct dkms *d, bool installed)
 	return 0;
 }
 
+/* Nobody named a kernel, and the one that runs was upgraded or is another system's. */
+static void tell_where(struct dkms *d, bool installed, char *const *there)
+{
+	_cleanup_strv_ char **kernels = NULL;
+	_cleanup_free_ char *all = NULL;
+
+	kp_strv_foreach(p, there) {
+		_cleanup_strv_ char **words = kp_strv_split(*p, " ");
+
+		if (!kp_strv_has(kernels, words[0]))
+			kp_strv_add(&kernels, words[0]);
+	}
+	all = kp_strv_join(kernels, ", ");
+	kp_info("%s/%s is %s for %s; say which with -k, or --all", d->module, d->version,
+		installed ? "installed" : "built", all);
+}
+
 /* With --all the pairs that are there; else those of the named that are. */
 static int choose(struct dkms *d, bool installed)
 {
@@ -314,6 +331,8 @@ static int choose(struct dkms *d, bool installed)
 			d->version, installed ? "installed" : "built", pair.kernel,
 			pair.arch);
 	}
+	if (!n && there)
+		tell_where(d, installed, there);
 	dkms_drop_pairs(d, n);
 	return 0;
 }
@@ -374,8 +393,8 @@ static int leave_to_transaction(struct dkms *d, enum kp_intent_kind kind)
 	for (size_t n = 0; n < d->n_pairs; n++)
 		kp_intent_set_pending(i.in, d->module, d->version, d->pairs[n].kernel,
 				      kind);
-	kp_info("%s/%s goes at the end of the transaction, unless a package brings it",
-		d->module, d->version);
+	kp_debug("%s/%s goes at the end of the transaction, unless a package brings it",
+		 d->module, d->version);
 	rc = cli_intent_save(d->cli, &i);
 	if (rc == 0)
 		have_decided(d->cli);

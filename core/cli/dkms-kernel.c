@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/dkms.h"
+#include "cli/target.h"
 #include "cli/work.h"
 #include "lib/backend.h"
 #include "lib/sync.h"
@@ -41,14 +42,8 @@ static int sync_kernel(struct dkms *d, char **kernels, void *data)
 		return rc;
 	if (cli_in_transaction(cli))
 		return DKMS_OK;
-	if (lacks_headers(cli, kernels[0]))
-		return cli_fail(cli, DKMS_NO_HEADERS,
-				"kernel %s is not installed here; name one that is, with "
-				"-k KERNEL",
-				kernels[0]);
-	if (result.no_headers)
-		return cli_fail(cli, DKMS_NO_HEADERS,
-				"the headers of kernel %s are not installed", kernels[0]);
+	if (result.no_headers || lacks_headers(cli, kernels[0]))
+		return cli_no_headers(cli, kernels[0]);
 	if (result.failed || result.remembered)
 		return cli_fail(cli, DKMS_AUTOINSTALL,
 				"some modules of kernel %s could not be made; kmodpkg "

@@ -176,11 +176,33 @@ static const struct kp_plan_row *find_row(const struct kp_world *w,
 	return found;
 }
 
-static int no_headers(struct cli *cli, const char *kernel)
+/* The kernels that are installed, in words, to be freed; NULL: none. */
+static char *name_installed(struct cli *cli)
+{
+	_cleanup_(kp_kernels_clear) struct kp_kernels kernels = { 0 };
+	_cleanup_strv_ char **names = NULL;
+
+	if (kp_kernels_load(cli->ctx, NULL, &kernels, NULL) < 0)
+		return NULL;
+	for (size_t i = 0; i < kernels.n; i++)
+		if (kernels.list[i].present)
+			kp_strv_add(&names, kernels.list[i].release);
+	return names ? kp_strv_join(names, ", ") : NULL;
+}
+
+int cli_no_headers(struct cli *cli, const char *kernel)
 {
 	const struct kp_backend *b = cli->ctx->backend;
-	_cleanup_free_ char *command = NULL;
+	_cleanup_free_ char *command = NULL, *installed = NULL;
 
+	/* Mistyped; or the one that runs, which is not this root's or was upgraded. */
+	if (!kp_kernel_is_present(cli->ctx, kernel))
+		installed = name_installed(cli);
+	if (installed)
+		return cli_fail(cli, CLI_NO_HEADERS,
+				"no kernel %s is installed here, nor are its headers; name "
+				"one that is with -k: %s",
+				kernel, installed);
 	if (b && b->ops->suggest_headers &&
 	    b->ops->suggest_headers(b->db, kernel, &command, NULL))
 		command = NULL;
@@ -205,7 +227,7 @@ static int row_outcome(struct cli *cli, const struct kp_world *w,
 		return cli_fail(cli, CLI_EXCLUDED, "%s/%s is excluded for kernel %s: %s",
 				row->module, row->version, row->kernel, x->conf_reason);
 	if (!w->input.kernels[x->kernel].headers)
-		return no_headers(cli, row->kernel);
+		return cli_no_headers(cli, row->kernel);
 	if (build_only && row->key && kp_str_eq(x->built_key, row->key))
 		return CLI_OK;
 	if (!build_only &&
@@ -228,6 +250,7 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 {
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	struct kp_sync_opts look = *opts;
+	bool queued = false;
 	int rc, status = CLI_OK;
 
 	if (kp_sync_is_nested())
@@ -239,14 +262,15 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 	kp_strv_foreach(k, t->kernels) {
 		const struct kp_plan_row *row = find_row(&w, t, *k);
 
+		queued |= row && row->state == KP_STATE_QUEUED;
 		/* The words and the status of the first that failed. */
 		if (status == CLI_OK)
 			status = row ? row_outcome(cli, &w, row, opts->build_only)
-				     : no_headers(cli, *k);
+				     : cli_no_headers(cli, *k);
 	}
 	if (status == CLI_FAILED && result->exit_code)
 		status = result->exit_code;
-	if (status == CLI_OK && cli_did_nothing(result))
+	if (status == CLI_OK && cli_did_nothing(result) && !queued)
 		kp_info("%s is %s already", opts->modules[0],
 			opts->build_only ? "built" : "installed");
 	if (status == CLI_OK || !cli_in_transaction(cli))

@@ -36,6 +36,10 @@ int cli_target_source(struct cli *cli, const struct cli_target *t, bool reg);
  * With --all: all that are present. */
 int cli_target_kernels(struct cli *cli, struct cli_target *t);
 
+/* Say that KERNEL has no headers and how to come by them, or that there is no such kernel and which
+ * there are: CLI_NO_HEADERS with words. */
+int cli_no_headers(struct cli *cli, const char *kernel);
+
 /* Is MODULE, VERSION what was named? */
 bool cli_target_is(const struct cli_target *t, const char *module, const char *version);
 /* Say that it is not registered: CLI_NOT_REGISTERED with words. */

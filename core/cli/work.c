@@ -78,6 +78,27 @@ static void tell_enrolment(struct cli *cli, const struct kp_sync_result *r)
 		kp_warn("%s", hint);
 }
 
+/* Changes that wait for the package database are no changes yet, to a person. A transaction drains
+ * its own. */
+static void tell_queued(struct cli *cli)
+{
+	_cleanup_(kp_queue_clear) struct kp_queue queue = { 0 };
+	_cleanup_free_ char *holder = NULL;
+	struct kp_backend *b = cli->ctx->backend;
+	enum kp_lock_state state;
+
+	if (!b || kp_sync_is_nested() || kp_queue_load(cli->ctx, &queue, NULL) < 0 ||
+	    !queue.n || b->ops->state(b->db, &state, &holder, NULL) < 0 ||
+	    state == KP_LOCK_INSIDE_CAN_COMMIT || state == KP_LOCK_INSIDE_MUST_DEFER)
+		return;
+	kp_warn("%zu package %s queued%s%s; kmodpkg sync finishes it", queue.n,
+		queue.n == 1 ? "change is" : "changes are",
+		state == KP_LOCK_BUSY ? ", the database is held by " : "",
+		state != KP_LOCK_BUSY ? ""
+		: holder	      ? holder
+				      : "another process");
+}
+
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret)
 {
 	/* A package manager's terminal is one that it logs, and draws on itself. */
@@ -93,6 +114,7 @@ int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *
 	if (rc < 0)
 		return rc;
 	tell_enrolment(cli, &r);
+	tell_queued(cli);
 	*ret = r;
 	return 0;
 }

@@ -25,7 +25,7 @@ void cli_intent_close(struct cli_intent *i); /* without saving */
 int cli_keep_source(struct cli *cli, const char *module, const char *version);
 
 /* kp_sync() with the progress display; says so when modules were built and signed with a key that
- * Secure Boot does not know. */
+ * Secure Boot does not know, and when changes are left in the queue. */
 int cli_sync(struct cli *cli, struct kp_sync_opts *opts, struct kp_sync_result *ret);
 
 bool cli_did_nothing(const struct kp_sync_result *r);

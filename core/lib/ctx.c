@@ -169,6 +169,7 @@ void kp_ctx_close(struct kp_ctx *ctx)
 	free(ctx->arch);
 	free(ctx->distro);
 	free(ctx->distro_like);
+	kp_strv_free(ctx->ignored);
 	kp_config_clear(&ctx->config);
 	free(ctx);
 }

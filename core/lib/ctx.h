@@ -60,6 +60,7 @@ struct kp_ctx {
 	char *distro;	    /* ID of os-release, "" when unknown */
 	char *distro_like;  /* ID and ID_LIKE, words */
 	struct kp_config config;
+	char **ignored; /* directives of DKMS's framework.conf that have no effect here */
 	bool nested; /* our caller is a transaction that lets us commit (KP_OPEN_NESTED) */
 	struct kp_backend *backend; /* NULL until kp_backend_open() */
 };

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/doctor.h"
+#include "lib/install.h"
 #include "lib/settle.h"
 
 void kp_doctor_add(struct kp_doctor *d, const char *area, char *what, char *mend)
@@ -34,6 +35,40 @@ static bool lacks_headers(const struct kp_world *w, const struct kp_plan_row *ro
 	       !w->kernels.list[w->input.pairs[row->pair].kernel].headers;
 }
 
+/* Releases of which headers alone are here: where kernel and headers come from different
+ * packages, one of them may have been upgraded without the other. NULL: none. */
+static char *lonely_headers(const struct kp_world *w)
+{
+	_cleanup_strv_ char **releases = NULL;
+
+	for (size_t i = 0; i < w->kernels.n; i++) {
+		const struct kp_kernel *k = &w->kernels.list[i];
+
+		if (k->headers && !k->present)
+			kp_strv_add(&releases, k->release);
+	}
+	return releases ? kp_strv_join(releases, ", ") : NULL;
+}
+
+static char *headers_words(const struct kp_world *w, const char *kernel, size_t without,
+			   size_t old)
+{
+	_cleanup_free_ char *others = lonely_headers(w);
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+
+	kp_buf_addf(&b, "kernel %s has no headers", kernel);
+	if (others)
+		kp_buf_addf(&b, " (there are some for %s, which is not installed)",
+			    others);
+	if (without)
+		kp_buf_addf(&b, ": %zu module%s cannot be built", without,
+			    without == 1 ? "" : "s");
+	if (old)
+		kp_buf_addf(&b, "%s %zu module%s cannot be rebuilt", without ? "," : ":",
+			    old, old == 1 ? "" : "s");
+	return kp_buf_steal(&b);
+}
+
 /* One finding for a kernel, whatever the number of its modules. */
 static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
@@ -58,16 +93,34 @@ static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 		if (b->ops->suggest_headers &&
 		    b->ops->suggest_headers(b->db, k->release, &command, NULL) < 0)
 			command = NULL;
-		kp_doctor_add(
-			d, "headers",
-			kp_strf("kernel %s has no headers: %zu of its modules cannot "
-				"be built, %zu not rebuilt",
-				k->release, without, old),
-			command);
+		kp_doctor_add(d, "headers", headers_words(w, k->release, without, old),
+			      command);
 	}
 }
 
-static void look_at_modules(const struct kp_world *w, struct kp_doctor *d)
+/* Its tree is not merely out of reach: nobody has it. */
+static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
+			const struct kp_plan_row *row)
+{
+	const struct kp_source *s =
+		kp_sources_find(&w->sources, row->module, row->version);
+
+	return s && s->missing && kp_world_has_gone(ctx, s->dir);
+}
+
+/* Installed once and not uninstalled by us: by the package manager, then. */
+static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
+{
+	if (row->action != KP_ACTION_INSTALL || row->package ||
+	    !kp_view_has(ctx, row->module, row->kernel))
+		return NULL;
+	return kp_strf("its package was removed and a sync brings it back; to be rid of "
+		       "it: kmodpkg uninstall %s/%s -k %s",
+		       row->module, row->version, row->kernel);
+}
+
+static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
+			    struct kp_doctor *d)
 {
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
@@ -77,18 +130,22 @@ static void look_at_modules(const struct kp_world *w, struct kp_doctor *d)
 				row->kernel ? row->kernel : "");
 		bool bad = row->state == KP_STATE_FAILED ||
 			   row->state == KP_STATE_STALE || row->state == KP_STATE_BLOCKED;
+		_cleanup_free_ char *removed = removed_words(ctx, row);
+		const char *note = removed ? removed : row->note;
 		char *mend = NULL;
 
 		if (lacks_headers(w, row) || (!bad && row->action == KP_ACTION_NONE))
 			continue;
 		if (row->action != KP_ACTION_NONE)
 			mend = kp_strdup("kmodpkg sync");
+		else if (has_no_tree(ctx, w, row))
+			mend = kp_strf("kmodpkg remove %s/%s", row->module, row->version);
 		else if (row->state == KP_STATE_FAILED && row->kernel && row->wanted)
 			mend = kp_strf("kmodpkg log %s/%s -k %s", row->module,
 				       row->version, row->kernel);
 		kp_doctor_add(d, "modules",
 			      kp_strf("%s is %s%s%s", name, kp_state_name(row->state),
-				      row->note ? ": " : "", row->note ? row->note : ""),
+				      note ? ": " : "", note ? note : ""),
 			      mend);
 	}
 }
@@ -116,11 +173,26 @@ static void look_at_sources(const struct kp_world *w, struct kp_doctor *d)
 	}
 }
 
+/* Nothing can be changed until it is free, least of all where the holder is dead. */
+static void look_at_lock(struct kp_ctx *ctx, struct kp_doctor *d)
+{
+	const struct kp_backend *b = ctx->backend;
+	_cleanup_free_ char *holder = NULL;
+	enum kp_lock_state state;
+
+	if (b->ops->state(b->db, &state, &holder, NULL) == 0 && state == KP_LOCK_BUSY)
+		kp_doctor_add(d, "queue",
+			      kp_strf("the package database is held by %s",
+				      holder ? holder : "another process"),
+			      NULL);
+}
+
 static void look_at_queue(struct kp_ctx *ctx, const struct kp_world *w,
 			  struct kp_doctor *d)
 {
 	_cleanup_strv_ char **marks = NULL;
 
+	look_at_lock(ctx, d);
 	if (w->queue.n)
 		kp_doctor_add(d, "queue",
 			      kp_strf("%zu package change%s for the package manager",
@@ -155,7 +227,7 @@ int kp_doctor_look(struct kp_ctx *ctx, struct kp_doctor *ret, struct kp_err *err
 	if (r < 0)
 		return r;
 	look_at_headers(ctx, &w, &d);
-	look_at_modules(&w, &d);
+	look_at_modules(ctx, &w, &d);
 	look_at_sources(&w, &d);
 	look_at_queue(ctx, &w, &d);
 	kp_doctor_files(ctx, &w, &d);

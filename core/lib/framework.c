@@ -151,17 +151,14 @@ static void set_signing(const struct kp_vars *vars, struct kp_config *config)
 		config->sign_key = kp_strdup("/var/lib/dkms/mok.key");
 }
 
-/* Something that DKMS would do and we do not: better said than missed. */
-static void tell_ignored(const struct kp_vars *vars)
+static void find_ignored(const struct kp_vars *vars, char ***ret)
 {
 	static const char *const names[] = { "symlink_modules", "build_environment",
 					     "post_transaction" };
 
 	for (size_t i = 0; i < KP_ARRAY_SIZE(names); i++)
 		if (!kp_str_empty(kp_vars_get(vars, names[i], 0)))
-			kp_warn_once("/etc/dkms/framework.conf: %s has no effect here, "
-				     "see dkms(8)",
-				     names[i]);
+			kp_strv_add(ret, names[i]);
 }
 
 void kp_framework_load(struct kp_ctx *ctx)
@@ -186,7 +183,7 @@ void kp_framework_load(struct kp_ctx *ctx)
 	set_signing(vars, &ctx->config);
 	ctx->config.probe_devices =
 		!kp_str_empty(kp_vars_get(vars, "modprobe_on_install", 0));
-	tell_ignored(vars);
+	find_ignored(vars, &ctx->ignored);
 }
 
 char *kp_framework_path(const char *path, const char *kernel)

@@ -288,8 +288,9 @@ static void set_key(const struct trees *t, const char *start, struct kp_kernel *
 				     k->release, tree->problem);
 			return;
 		}
-		kp_debug("headers of kernel %s: %s: %s", k->release, tree->path,
-			 tree->identity);
+		/* A sync looks more than once. */
+		kp_log_once(KP_LOG_DEBUG, "headers of kernel %s: %s: %s", k->release,
+			    tree->path, tree->identity);
 		kp_hash_field(&h, tree->path, tree->identity);
 	}
 	kp_hash_hex(&h, hex);

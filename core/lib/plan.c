@@ -259,6 +259,7 @@ static void plan_wanted(struct planner *p, size_t index)
 	if (extra->package != SIZE_MAX) {
 		pkg = &p->in->packages[extra->package];
 		row->package = kp_strdup(pkg->name);
+		row->outdated = !kp_str_eq(pkg->version, row->version);
 		p->package_used[extra->package] = true;
 	}
 	row->state = pkg ? KP_STATE_STALE : KP_STATE_ADDED;
@@ -276,7 +277,7 @@ static void plan_wanted(struct planner *p, size_t index)
 					   : "its source or the headers cannot be read"));
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
-	} else if (pkg && !again && kp_str_eq(pkg->version, row->version) &&
+	} else if (pkg && !again && !row->outdated &&
 		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
 		   !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
@@ -299,7 +300,7 @@ static void plan_wanted(struct planner *p, size_t index)
 		}
 	}
 	if (pkg && row->action != KP_ACTION_NONE && !row->note) {
-		if (!kp_str_eq(pkg->version, row->version))
+		if (row->outdated)
 			set_note(row, kp_strf("%s takes the place of %s", row->version,
 					      pkg->version));
 		else
@@ -312,6 +313,10 @@ static void plan_wanted(struct planner *p, size_t index)
 						   : "its source or the kernel headers "
 						     "changed"));
 	}
+	/* Nothing is going to change that now. */
+	if (row->outdated && row->action == KP_ACTION_NONE)
+		set_note(row, kp_strf("%s is installed%s%s", pkg->version,
+				      row->note ? "; " : "", row->note ? row->note : ""));
 	extra->visit = VISIT_DONE;
 }
 

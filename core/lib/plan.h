@@ -111,6 +111,7 @@ struct kp_plan_row {
 	bool wanted;	/* the one version that is to be installed for this kernel */
 	char *note;	/* why this state or action, one line, NULL */
 	char *package;	/* installed or queued package of this row, NULL */
+	bool outdated;	/* package is of another version than this row */
 	char *key;	/* key with dependencies, NULL */
 	size_t pair;	/* index into pairs, SIZE_MAX: none */
 	char **depends; /* modules of this plan that must be built before (same kernel) */

@@ -10,7 +10,7 @@
 #include "lib/register.h"
 
 /*
- * A source that registered itself has a file <state_dir>/registered/MODULE/VERSION, with the name
+ * A source whose tree a package brought has a file <state_dir>/registered/MODULE/VERSION, with the name
  * of the package. It is there before the registration and goes after it, so that whatever a
  * crash leaves half done is found by it.
  */
@@ -80,16 +80,31 @@ static void run_post_add(struct kp_ctx *ctx, const struct kp_source *s)
 		kp_warn("%s/%s: %s", s->module, s->version, kp_err_text(&err, r));
 }
 
+static int write_note(struct kp_ctx *ctx, const char *module, const char *version,
+		      const char *package, struct kp_err *err)
+{
+	_cleanup_free_ char *note = note_path(ctx, module, version);
+	_cleanup_free_ char *dir = kp_path_dir(note);
+	int r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+
+	return r < 0 ? r
+		     : kp_write_in(ctx->root_fd, note, package, strlen(package), 0644,
+				   err);
+}
+
+int kp_register_note(struct kp_ctx *ctx, const char *module, const char *version,
+		     const char *dir, struct kp_err *err)
+{
+	_cleanup_free_ char *package = NULL;
+	int r = kp_source_owner(ctx, dir, &package, err);
+
+	return r < 0 || !package ? r : write_note(ctx, module, version, package, err);
+}
+
 static int add(struct kp_ctx *ctx, const struct kp_source *s, struct kp_err *err)
 {
-	_cleanup_free_ char *note = note_path(ctx, s->module, s->version);
-	_cleanup_free_ char *dir = kp_path_dir(note);
-	int r;
+	int r = write_note(ctx, s->module, s->version, s->package, err);
 
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
-	if (r == 0)
-		r = kp_write_in(ctx->root_fd, note, s->package, strlen(s->package), 0644,
-				err);
 	if (r == 0)
 		r = kp_source_register(ctx, s->module, s->version, s->dir, err);
 	if (r < 0)

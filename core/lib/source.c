@@ -133,6 +133,16 @@ static int fill_owners(struct kp_ctx *ctx, struct kp_sources *s, struct kp_err *
 	return 0;
 }
 
+int kp_source_owner(struct kp_ctx *ctx, const char *dir, char **ret, struct kp_err *err)
+{
+	struct kp_source one = { .dir = (char *)dir };
+	struct kp_sources list = { .list = &one, .n = 1 };
+	int r = fill_owners(ctx, &list, err);
+
+	*ret = one.package;
+	return r;
+}
+
 /* Where the registration link LINK in the directory AT points, absolute, to be freed. */
 static char *link_target(struct kp_ctx *ctx, const char *at, const char *link,
 			 const char *text)

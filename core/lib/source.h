@@ -40,6 +40,9 @@ struct kp_source *kp_sources_find(const struct kp_sources *s, const char *module
 int kp_sources_unregistered(struct kp_ctx *ctx, const struct kp_sources *known,
 			    struct kp_sources *ret, struct kp_err *err);
 
+/* The package that owns the tree DIR, to be freed; NULL: none does. */
+int kp_source_owner(struct kp_ctx *ctx, const char *dir, char **ret, struct kp_err *err);
+
 /* Make / drop the registration (directory and link). Adding what is there is 0; a link to
  * another tree is replaced. Dropping removes the empty directories it leaves, the build
  * products below MODULE/VERSION, and the records and logs of its builds. */

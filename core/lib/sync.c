@@ -35,6 +35,7 @@ struct sync {
 	char **unusable; /* trees that could not be registered */
 	bool waited;	 /* the native lock was waited for long enough */
 	bool counted;	 /* what is hopeless is in ret */
+	size_t n_erases; /* queued in this round */
 	bool erasing;	 /* this round's commit has an erase in it... */
 	bool put_off;	 /* ...and left an install that may wait for it */
 };
@@ -43,6 +44,7 @@ void kp_sync_result_clear(struct kp_sync_result *r)
 {
 	kp_strv_free(r->no_headers);
 	kp_strv_free(r->failures);
+	kp_strv_free(r->remembered_names);
 	*r = (struct kp_sync_result){ 0 };
 }
 
@@ -134,7 +136,7 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 	_cleanup_free_ char *name = row_name(row);
 
 	/* At boot nobody waits for a module that is there to be made better. */
-	if (s->opts->boot && row->package)
+	if (s->opts->last || (s->opts->boot && row->package))
 		return false;
 	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
 }
@@ -188,12 +190,24 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	return (int)g.n;
 }
 
-static void tell_restored(struct sync *s, const struct kp_plan_row *row)
+static bool goes_by_queue(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	for (size_t i = 0; i < w->queue.n; i++)
+		if (kp_str_eq(w->queue.list[i].id.module, row->module) &&
+		    kp_str_eq(w->queue.list[i].id.kernel, row->kernel))
+			return true;
+	return false;
+}
+
+static void tell_restored(struct sync *s, const struct kp_world *w,
+			  const struct kp_plan_row *row)
 {
 	_cleanup_free_ char *name = row_name(row);
 
-	/* What was built just now was not there before: the view is DKMS's own. */
+	/* What was built just now was not there before: the view is DKMS's own. Nor is it missing
+	 * to who asks for it, or when we were about to erase it. */
 	if (!row->package && !kp_strv_has(s->tried, name) &&
+	    !w->input.pairs[row->pair].requested && !goes_by_queue(w, row) &&
 	    kp_view_has(s->ctx, row->module, row->kernel))
 		kp_info("the package of %s/%s for %s is missing, restoring it; "
 			"to be rid of it: kmodpkg uninstall %s/%s -k %s",
@@ -212,7 +226,7 @@ static char *change_name(const struct kp_plan_row *row)
 /* Is this row to be changed in the database now? */
 static bool is_due(const struct sync *s, const struct kp_plan_row *row)
 {
-	return (row->action == KP_ACTION_INSTALL && row->wanted) ||
+	return (row->action == KP_ACTION_INSTALL && row->wanted && !s->opts->last) ||
 	       (row->action == KP_ACTION_ERASE && !s->opts->no_erase);
 }
 
@@ -233,7 +247,7 @@ static int enqueue_kind(struct sync *s, struct kp_world *w, enum kp_action kind,
 		if (kp_strv_has(s->tried, change))
 			continue;
 		if (row->action == KP_ACTION_INSTALL) {
-			tell_restored(s, row);
+			tell_restored(s, w, row);
 			r = kp_install_row(s->ctx, w, row, &one);
 		} else {
 			r = kp_erase_row(s->ctx, w, row, &one);
@@ -271,6 +285,7 @@ static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
 	s->put_off = false;
 	erased = enqueue_kind(s, w, KP_ACTION_ERASE, err);
 	s->erasing |= erased > 0;
+	s->n_erases = erased > 0 ? (size_t)erased : 0;
 	added = erased < 0 ? erased : enqueue_kind(s, w, KP_ACTION_INSTALL, err);
 	return added < 0 ? added : erased + added;
 }
@@ -377,6 +392,12 @@ static bool has_erase(const struct kp_queue *q)
 	return false;
 }
 
+static void count_queued(struct sync *s, size_t n)
+{
+	s->ret->queued += n;
+	s->ret->queued_erases += s->n_erases;
+}
+
 /* Commit what is queued, or else have it in place. 1: it has to be tried again. */
 static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state state,
 		  size_t n_queued, struct kp_err *err)
@@ -394,19 +415,19 @@ static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state s
 			return r;
 	}
 	if (!can_commit(state)) {
-		s->ret->queued += n_queued;
+		count_queued(s, n_queued);
 		return 0;
 	}
 	r = kp_drain_locked(s->ctx, drain_flags(s, state), s->ret, err);
 	if (r == 0)
-		s->ret->queued = 0;
+		s->ret->queued = s->ret->queued_erases = 0;
 	if (r != -EBUSY)
 		return r;
 	/* Taken from under us. In place it is safe, whatever comes now. */
 	r = place(s, w, err);
 	if (r < 0)
 		return r;
-	s->ret->queued += n_queued;
+	count_queued(s, n_queued);
 	return 1;
 }
 
@@ -457,6 +478,13 @@ static bool is_unusable(const struct kp_world *w, const struct kp_plan_pair *x)
 	return w->input.sources[x->source].missing || x->conf == KP_PLAN_CONF_BAD;
 }
 
+/* The version that is wanted cannot come: nothing is there, or an older one stays. */
+static bool lacks_only_headers(const struct kp_world *w, const struct kp_plan_row *row)
+{
+	return row->wanted && (!row->package || row->outdated) &&
+	       !w->input.kernels[w->input.pairs[row->pair].kernel].headers;
+}
+
 /* What is known to be wrong and is not tried. */
 static void count_hopeless(struct sync *s, const struct kp_world *w)
 {
@@ -467,21 +495,24 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		_cleanup_free_ char *name = NULL;
 
-		if (row->state == KP_STATE_NO_HEADERS && row->wanted &&
-		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
+		if (lacks_only_headers(w, row) && is_selected(s, row) &&
+		    !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
 		if (!is_selected(s, row) || is_optional(s, row) ||
 		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)
 			continue;
 		x = &w->input.pairs[row->pair];
-		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key))
+		name = kp_strf("%s/%s", row->module, row->version);
+		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key)) {
 			s->ret->remembered++;
+			if (!kp_strv_has(s->ret->remembered_names, name))
+				kp_strv_add(&s->ret->remembered_names, name);
+		}
 		/* Who asked for one source is told by the verb. */
 		if (s->opts->requested || !is_unusable(w, x) ||
 		    x->intent == KP_INTENT_HOLD)
 			continue;
 		/* One line for a source, whatever the kernels. */
-		name = kp_strf("%s/%s", row->module, row->version);
 		if (kp_strv_has(unusable, name))
 			continue;
 		kp_warn("%s: %s", name, row->note);

@@ -59,16 +59,19 @@ struct kp_sync_opts {
 			     * changes are queued: 0: a minute, negative: not at all */
 	bool no_initramfs;
 	bool no_erase; /* the running transaction may be about to do it itself */
-	bool leave;    /* KERNELS are about to go: erase what is there for them */
-	bool boot; /* build only what is not there at all (kernels: the running one) */
+	bool last; /* we are being removed: carry out removals, build and install nothing */
+	bool leave; /* KERNELS are about to go: erase what is there for them */
+	bool boot;  /* build only what is not there at all (kernels: the running one) */
 	kp_build_progress *progress; /* NULL: none */
 	void *progress_data;
 };
 
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
-	size_t remembered; /* failed before with the same key, not tried again */
-	bool registered;   /* a source registered itself */
+	size_t queued_erases; /* of those that are queued */
+	size_t remembered;    /* failed before with the same key, not tried again */
+	char **remembered_names; /* of those: "M/V", each once, vector */
+	bool registered;      /* a source registered itself */
 	char **no_headers; /* kernels for which something selected lacks only the headers */
 	int exit_code;	   /* of the first that failed, as DKMS has it; 0: it has none */
 	char **failures;   /* "zfs/2.3.1, kernel 6.12.9: reason", vector */

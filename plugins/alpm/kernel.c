@@ -79,6 +79,7 @@ int kp_alpm_suggest_headers(struct kp_pkgdb *db, const char *kernel, char **ret,
 	(void)err;
 	if (!pkgbase)
 		return -ENOENT;
-	*ret = kp_strf("pacman -S %s-headers", pkgbase);
+	/* Together: headers alone may be of a release that the kernel is not yet. */
+	*ret = kp_strf("pacman -Syu %s %s-headers", pkgbase, pkgbase);
 	return 0;
 }

@@ -72,8 +72,7 @@ const char *kp_desc_find(const char *text, const char *key);
 /* Next line of a section from *P on, which moves on: 1, or 0 at the section's end. Fuzzed. */
 int kp_desc_next(const char **p, const char **ret, size_t *ret_len);
 
-/* owner.c: as the backend's owner(), on a database opened before. Of several owners of a path one
- * that is not NOT_NAME (may be NULL). */
+/* owner.c: as the backend's owner(), on a database opened before. */
 int kp_local_owner(struct kp_pkgdb *db, const struct kp_local *local,
 		   const char *const *paths, size_t n, struct kp_owner *ret,
 		   struct kp_err *err);

@@ -21,7 +21,7 @@ test_no_headers()
 	run_in build hello -k 6.1.0-1-test
 	expect_error 21 'kmodpkg build: the headers of kernel 6.1.0-1-test are not installed: apt install linux-headers-6.1.0-1-test'
 	run_in install hello -k 6.9-not-here
-	expect_error 21 'kmodpkg install: the headers of kernel 6.9-not-here are not installed'
+	expect_error 21 'kmodpkg install: no kernel 6.9-not-here is installed here, nor are its headers; name one that is with -k: 6.1.0-1-test, 6.1.0-2-test'
 }
 
 test_excluded_and_bad_conf()
@@ -60,6 +60,7 @@ test_uninstall_holds_and_install_lifts()
 	expect err <<-'END'
 	kmodpkg: holding hello for 6.1.0-1-test
 	kmodpkg: holding hello for 6.1.0-2-test
+	kmodpkg: another version of hello that comes later is installed again
 	END
 	run status
 	expect out <<-'END'
@@ -117,6 +118,39 @@ test_remove_is_for_good()
 	run_in add hello/1.0
 	expect_error 3 'kmodpkg add: hello/1.0 is registered already'
 	run_in add hello/1.0 --force
+	expect_status 0
+}
+
+# What a person took out of the tree and put back is still the package's.
+test_add_of_a_packages_tree_goes_with_it()
+{
+	echo 'hello-dkms 1 /usr/src/hello-1.0/dkms.conf' >"$root"/var/lib/fakedb/owned
+	run_in remove hello
+	run_in add hello/1.0
+	expect_status 0
+	run_in sync
+	run status
+	expect_line out 'hello   1.0      6.1.0-2-test  added       -'
+	: >"$root"/var/lib/fakedb/owned
+	rm -r "$root"/usr/src/hello-1.0
+	run_in sync
+	expect_status 0
+	expect_line err 'kmodpkg: hello/1.0 is gone with its package'
+	run status
+	expect_empty out
+}
+
+# One that is a person's stays, and doctor says how to be rid of it.
+test_add_of_ones_own_tree_stays()
+{
+	run_in remove hello
+	run_in add hello/1.0
+	rm -r "$root"/usr/src/hello-1.0
+	run_in sync
+	run doctor
+	expect_line out 'modules: hello/1.0 for 6.1.0-2-test is failed: /usr/src/hello-1.0 is not there'
+	expect_line out '    kmodpkg remove hello/1.0'
+	run_in remove hello/1.0
 	expect_status 0
 }
 
@@ -256,14 +290,86 @@ test_no_headers_in_a_transaction()
 	expect_status 0
 	expect err <<-'END'
 	kmodpkg: registered hello/1.0 (package hello-dkms)
-	kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed
-	kmodpkg: warning: no modules for kernel 6.1.0-2-test, its headers are not installed; get them with: apt install linux-headers-6.1.0-2-test
+	kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, its headers are not installed
+	kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, its headers are not installed; get them with: apt install linux-headers-6.1.0-2-test
 	END
 	KMODPKG_PLUGIN_DIR=/plugins ASAN_OPTIONS=detect_leaks=0 \
 		script -qec "$KMODPKG --root $root sync" /dev/null </dev/null >"$T"/err
 	expect_empty err
 	run_in sync -k 6.1.0-1-test
-	expect err <<<'kmodpkg: warning: no modules for kernel 6.1.0-1-test, its headers are not installed'
+	expect err <<<'kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, its headers are not installed'
+}
+
+# Below hooks that come only when modules are concerned it is always told, once: by the run that
+# may erase, which comes last. A package that stays for lack of headers counts as well.
+test_no_headers_below_a_hook()
+{
+	local words='its headers are not installed'
+
+	rm -r "$root"/lib/modules/6.1.0-2-test/build
+	echo can-commit >"$root"/var/lib/fakedb/lock
+	echo '6.1.0-2-test pacman -S headers' >"$root"/var/lib/fakedb/headers
+	fake_package kmod-hello hello 0.9 6.1.0-1-test key
+	run_in sync --nested --no-erase
+	expect_status 0
+	expect_empty err
+	run_in sync --nested
+	expect_status 0
+	expect err <<-END
+	kmodpkg: warning: modules for kernel 6.1.0-1-test cannot be built, $words
+	kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers
+	END
+	# What is there in the right version is not news.
+	fake_package kmod-hello hello 1.0 6.1.0-1-test key
+	run_in sync --nested
+	expect err <<<"kmodpkg: warning: modules for kernel 6.1.0-2-test cannot be built, $words; get them with: pacman -S headers"
+}
+
+# A failure is told where it happens, by name where it is not tried again, and in a transaction
+# only by who brings something.
+test_failures_of_before_are_named()
+{
+	new_system
+	new_module hello 1.0
+	new_module broken 1.0
+	echo 'int main(' >"$root"/usr/src/broken-1.0/broken.c
+	kmodpkg add broken/1.0
+	kmodpkg sync
+	expect_status 11
+	! grep -q 'failed before' "$T"/err || fail "it failed just now: $(cat "$T"/err)"
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 11
+	expect_line err 'kmodpkg: warning: 2 builds failed before and nothing changed since (broken/1.0); kmodpkg status says why, kmodpkg build tries again'
+	lock_is can-commit
+	kmodpkg sync --nested
+	expect_status 0
+	expect_empty err
+	new_module later 1.0
+	kmodpkg add later/1.0
+	kmodpkg sync --nested
+	expect_line err 'kmodpkg: warning: 2 builds failed before and nothing changed since (broken/1.0); kmodpkg status says why, kmodpkg build tries again'
+}
+
+# What waits for the package database is not done, and whoever asked for it is told.
+test_changes_left_in_the_queue()
+{
+	new_system
+	new_module hello 1.0
+	kmodpkg add hello/1.0
+	lock_is must-defer
+	kmodpkg install hello -k "$K1"
+	[ "$status" = 0 ] || fail "install ended with $status: $(cat "$T"/err)"
+	! grep -q 'queued' "$T"/err || fail "a transaction is told of its own: $(cat "$T"/err)"
+	lock_is 'busy pacman'
+	kmodpkg build hello -k "$K1"
+	expect_line err 'kmodpkg: warning: 1 package change is queued, the database is held by pacman; kmodpkg sync finishes it'
+	lock_is free
+	kmodpkg build hello -k "$K1"
+	expect_line err 'kmodpkg: warning: 1 package change is queued; kmodpkg sync finishes it'
+	kmodpkg install hello -k "$K1"
+	! grep -q 'queued' "$T"/err || fail "it is still told: $(cat "$T"/err)"
+	installed hello "$K1"
 }
 
 # A package manager that works on another root runs scripts here: they do not mean this one.

@@ -394,3 +394,23 @@ test_dkms_unbuild_another_version_in_foreign_trees()
 	[ -z "$(find "$root/tmp/image/lib/modules/$K1" -name 'hello.ko*')" ] ||
 		fail 'the module stayed'
 }
+
+# The running kernel, which is meant without -k, can be none of these.
+test_the_running_kernel_is_not_installed()
+{
+	local running
+
+	running=$(uname -r)
+	new_system
+	new_module hello 1.0
+	dkms_gives 21 install hello/1.0 -k "$running"
+	expect_line err "dkms install: no kernel $running is installed here, nor are its headers; name one that is with -k: $K1, $K2"
+	dkms_gives 0 install hello/1.0 -k "$K1"
+	dkms_gives 0 uninstall hello/1.0
+	expect_line err "dkms: hello/1.0 is installed for $K1; say which with -k, or --all"
+	installed hello "$K1"
+	dkms_gives 0 remove hello/1.0
+	expect_line err "dkms: hello/1.0 is built for $K1; say which with -k, or --all"
+	dkms_gives 0 remove hello/1.0 --all
+	gone /var/lib/dkms/hello
+}

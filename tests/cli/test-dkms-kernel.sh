@@ -37,7 +37,7 @@ test_dkms_autoinstall_in_a_chroot()
 	new_module hello 1.0
 	dkms_gives 0 add hello/1.0
 	dkms_gives 21 autoinstall
-	expect_line err "dkms autoinstall: kernel $(uname -r) is not installed here; name one that is, with -k KERNEL"
+	grep -q "no kernel $(uname -r) is installed here.* with -k: .*$K1" "$T"/err || fail "$(cat "$T"/err)"
 }
 
 test_dkms_no_autoinstall()
@@ -152,6 +152,23 @@ test_dkms_framework_of_shell()
 	dkms_gives 0 add hello/1.0
 	there /var/lib/dkms/hello/1.0/source
 	grep -q "ignoring DKMS's configuration" "$T"/err || fail "$(cat "$T"/err)"
+}
+
+# What has no effect is said by commands that change something, not by those that look; in a
+# transaction not at all, where many commands run.
+test_dkms_framework_ignored()
+{
+	ours_only || return 0
+	new_system
+	new_module hello 1.0
+	echo 'symlink_modules=yes' >"$root"/etc/dkms/framework.conf
+	dkms_gives 0 add hello/1.0
+	grep -q 'symlink_modules has no effect' "$T"/err || fail "$(cat "$T"/err)"
+	dkms_gives 0 status
+	! grep -q 'no effect' "$T"/err || fail "$(cat "$T"/err)"
+	lock_is must-defer
+	dkms_gives 0 build hello/1.0 -k "$K1"
+	! grep -q 'no effect' "$T"/err || fail "$(cat "$T"/err)"
 }
 
 # Dependencies decide the order; one that DKMS does not know of puts its user off, one that

@@ -52,7 +52,7 @@ test_documentation_is_complete()
 		run "$verb" --help
 		for option in $(grep -oE '^ +(-[a-z], |    )--[a-z-]+' "$T"/out | grep -oE '[-][-][a-z-]+'); do
 			case $verb$option in
-			*--if-backend | *--nested | *--no-erase) file="$top/man/kmodpkg.8" ;;
+			*--if-backend | *--nested | *--no-erase | sync--last) file="$top/man/kmodpkg.8" ;;
 			*) file="$top/man/kmodpkg.8 $top/completions/kmodpkg.bash
 				$top/completions/_kmodpkg $top/completions/kmodpkg.fish" ;;
 			esac

@@ -30,8 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (size_t i = 0; i < KP_ARRAY_SIZE(paths); i++)
 		add_want(&s, paths[i], i, NULL, false);
 	s.found = kp_calloc(KP_ARRAY_SIZE(paths), sizeof(*s.found));
-	s.found_want = kp_calloc(KP_ARRAY_SIZE(paths), sizeof(*s.found_want));
-	search_prepare(&s);
+	s.found_path = kp_calloc(KP_ARRAY_SIZE(paths), sizeof(*s.found_path));
+	kp_pathset_seal(&s.paths);
 	search_list(&pkg, text, size, &s);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(paths); i++)
 		if (kp_strv_has(files, paths[i]) && *paths[i])

@@ -209,7 +209,7 @@ static void test_suggest_headers(void **state)
 
 	put(r, MODULES KERNEL "/pkgbase", "linux-lts\n");
 	assert_int_equal(ops->suggest_headers(r->db, KERNEL, &command, NULL), 0);
-	assert_string_equal(command, "pacman -S linux-lts-headers");
+	assert_string_equal(command, "pacman -Syu linux-lts linux-lts-headers");
 	free(command);
 	put(r, MODULES KERNEL "/pkgbase", "linux; reboot\n");
 	assert_int_equal(ops->suggest_headers(r->db, KERNEL, &command, NULL), -ENOENT);

@@ -60,8 +60,21 @@ static void kernels_without_headers(void **state)
 	test_fake(s, "headers", K1 " fake-install headers-1\n");
 	assert_findings(s, NULL,
 			"headers: kernel " K1
-			" has no headers: 0 of its modules cannot be "
-			"built, 2 not rebuilt [fake-install headers-1]\n");
+			" has no headers: 2 modules cannot be rebuilt "
+			"[fake-install headers-1]\n");
+	test_register(s, "third", "1.0", NULL);
+	test_publish(s, "third", "1.0", K2, NULL);
+	test_sync(s);
+	/* Only the headers were upgraded. */
+	test_put(&s->root, "/usr/src/linux-headers-9.0/Makefile", "");
+	test_put(&s->root, "/usr/src/linux-headers-9.0/include/x", "");
+	assert_int_equal(mkdir("/lib/modules/9.0", 0755), 0);
+	assert_int_equal(symlink("/usr/src/linux-headers-9.0", "/lib/modules/9.0/build"), 0);
+	assert_findings(s, "headers",
+			"headers: kernel " K1
+			" has no headers (there are some for 9.0, which is not installed): "
+			"1 module cannot be built, 2 modules cannot be rebuilt "
+			"[fake-install headers-1]\n");
 }
 
 static void modules_in_a_bad_state(void **state)
@@ -87,6 +100,20 @@ static void modules_in_a_bad_state(void **state)
 	test_add_source(s, "hello", "1.0", "BUILT_MODULE_NAME=x.ko\n");
 	text = findings(s, "modules");
 	assert_non_null(strstr(text, "hello/1.0 for " K1 " is failed: "));
+}
+
+static void a_package_that_somebody_removed(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	healthy(s);
+	test_fake(s, "packages/kmod-hello-" K1, NULL);
+	TEST_TRY(kp_rm_rf_in(s->root.fd, "/lib/modules/" K1 "/updates", err));
+	assert_findings(s, "modules",
+			"modules: hello/1.0 for " K1
+			" is built: its package was removed and a sync brings it back; "
+			"to be rid of it: kmodpkg uninstall hello/1.0 -k " K1
+			" [kmodpkg sync]\n");
 }
 
 static void sources_that_are_not_registered(void **state)
@@ -127,6 +154,17 @@ static void what_is_still_to_be_done(void **state)
 			": depmod and initramfs are still to be done [kmodpkg sync]\n"
 			"queue: kernel " K2
 			": depmod and initramfs are still to be done [kmodpkg sync]\n");
+}
+
+static void a_lock_that_is_held(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	healthy(s);
+	test_fake(s, "lock", "busy a process that is not to be seen");
+	assert_findings(s, "queue",
+			"queue: the package database is held by a process that is not to "
+			"be seen\n");
 }
 
 static void files_that_nobody_owns(void **state)
@@ -231,8 +269,10 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(nothing_is_wrong),
 		SYSTEM_TEST(kernels_without_headers),
 		SYSTEM_TEST(modules_in_a_bad_state),
+		SYSTEM_TEST(a_package_that_somebody_removed),
 		SYSTEM_TEST(sources_that_are_not_registered),
 		SYSTEM_TEST(what_is_still_to_be_done),
+		SYSTEM_TEST(a_lock_that_is_held),
 		SYSTEM_TEST(files_that_nobody_owns),
 		SYSTEM_TEST(modules_that_dkms_moved_away),
 		SYSTEM_TEST(kernels_of_ones_own),

@@ -93,6 +93,42 @@ static void erase_is_deferred(void **state)
 	test_assert_settled(s);
 }
 
+/* What we are about to erase is not missing when it is wanted again. */
+static void wanted_again_before_it_is_erased(void **state)
+{
+	struct test_system *s = test_system(state);
+
+	publish(s);
+	test_sync(s);
+	test_say(s, "hello", "1.0", K1, KP_INTENT_HOLD);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	assert_int_equal(s->result.queued, 1);
+	test_say(s, "hello", "1.0", K1, KP_INTENT_NONE);
+	test_sync(s);
+	test_assert_not_said(s, "is missing, restoring");
+	test_fake(s, "lock", NULL);
+	test_sync(s);
+	assert_whole(s);
+}
+
+/* Nor to who asks for it. */
+static void asked_for_when_it_is_missing(void **state)
+{
+	struct test_system *s = test_system(state);
+	struct kp_sync_opts opts = { .requested = true };
+
+	publish(s);
+	test_sync(s);
+	test_fake(s, "packages/kmod-hello-" K1, NULL);
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	test_assert_not_said(s, "is missing, restoring");
+	test_fake(s, "packages/kmod-hello-" K1, NULL);
+	test_sync(s);
+	test_assert_said(s, "is missing, restoring");
+	assert_whole(s);
+}
+
 /* Queued and placed, then no longer wanted: what never was a package leaves nothing. */
 static void erased_before_it_was_owned(void **state)
 {
@@ -533,6 +569,8 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(inside_a_transaction),
 		SYSTEM_TEST(a_sync_drains_as_well),
 		SYSTEM_TEST(erase_is_deferred),
+		SYSTEM_TEST(wanted_again_before_it_is_erased),
+		SYSTEM_TEST(asked_for_when_it_is_missing),
 		SYSTEM_TEST(erased_before_it_was_owned),
 		SYSTEM_TEST(replaced_while_queued),
 		SYSTEM_TEST(upgrade_while_queued),

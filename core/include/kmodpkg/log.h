@@ -40,6 +40,8 @@ void kp_log(enum kp_log_level level, const char *fmt, ...)
 #define kp_info(...) kp_log(KP_LOG_INFO, __VA_ARGS__)
 #define kp_debug(...) kp_log(KP_LOG_DEBUG, __VA_ARGS__)
 
-/* A warning about something that is come across again and again; the same text is said once,
- * and again for another sink. */
-void kp_warn_once(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* About something that is come across again and again; the same text is said once, and
+ * again for another sink. */
+void kp_log_once(enum kp_log_level level, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+#define kp_warn_once(...) kp_log_once(KP_LOG_WARNING, __VA_ARGS__)

@@ -55,6 +55,8 @@ takeover()
 	assert_kept
 	assert_hooks none
 	assert_modules "$K1" kmodpkg_hello
+	run dpkg -V dkms
+	assert_no_output missing
 	run dkms status
 	assert_output "^kmodpkg-hello/1\.0, $K1_RE, .*: installed$"
 	# And so it goes on.
@@ -105,6 +107,13 @@ takeover_back()
 	run apt-get install "$KMODPKG"
 	run apt-get install dkms
 	back_with_dkms
+	# As README.Debian has it for those who want to stay there.
+	# shellcheck disable=SC2046
+	run apt-get purge $(dpkg-query -W -f '${Kmodpkg-Module} ${Package}\n' |
+		sed -n 's/^[^ ][^ ]* //p')
+	fail_on "packages are left" "$(generated_packages "$K1")"
+	run dkms install --force kmodpkg-hello/1.0 -k "$K1"
+	module_file "$K1" kmodpkg_hello
 	run apt-get install "$KMODPKG"
 	[ "$(dkms_state)" = config-files ] || fail "dkms is $(dkms_state)"
 	assert_kept
@@ -170,4 +179,23 @@ takeover_by_dpkg()
 	assert_modules "$K1" kmodpkg_hello
 	# dpkg would have dkms back if it were asked to follow its own selections.
 	echo 'dkms deinstall' | dpkg --set-selections
+}
+
+# A kernel whose configuration DKMS made fail is configured in the run that brings us, before we
+# are: what DKMS built is adopted there as well, not built again.
+scenario takeover_unconfigured prepared
+takeover_unconfigured()
+{
+	with_dkms
+	# Once, as a module that does not compile would.
+	printf '#!/bin/sh\n[ -e /tmp/failed ]\n' >/etc/kernel/postinst.d/zz-fails
+	chmod 755 /etc/kernel/postinst.d/zz-fails
+	if apt-get -y install --reinstall "linux-image-$K1" >/tmp/out 2>&1; then
+		fail "the kernel is configured"
+	fi
+	touch /tmp/failed
+	run apt-get install "$KMODPKG"
+	assert_output 'adopting the build of kmodpkg-hello/1\.0'
+	assert_no_output 'building kmodpkg-hello'
+	assert_modules "$K1" kmodpkg_hello
 }

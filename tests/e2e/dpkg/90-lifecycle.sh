@@ -10,6 +10,7 @@ kmodpkg_removed()
 	echo secret >$key
 	initramfs_reset
 	run apt-get remove kmodpkg
+	assert_output "to remove them: apt-get remove ${package//./\\.}\$"
 	assert_modules "$K1" kmodpkg_hello
 	# What is left of us in dpkg's configuration is harmless.
 	small_deb /tmp e2e-unrelated 1
@@ -70,4 +71,27 @@ kmodpkg_by_dpkg()
 	small_deb /tmp e2e-unrelated 1
 	run dpkg -i /tmp/e2e-unrelated_1_all.deb
 	assert_modules "$K1" kmodpkg_hello
+}
+
+# Modules' packages that need a dkms go in the same run of apt as the last one that is theirs: what
+# their scripts asked for is done, although we are gone when it is over.
+scenario kmodpkg_removed_with_all prepared
+kmodpkg_removed_with_all()
+{
+	local verb
+	for verb in remove purge; do
+		run apt-get install "$KMODPKG" "linux-image-$K1" "linux-headers-$K1" \
+			"$(dkms_deb kmodpkg-hello 1.0)" "$(dkms_deb kmodpkg-multi 1.0)"
+		assert_modules "$K1" kmodpkg_hello kmodpkg_core kmodpkg_extra kmodpkg_sub
+		initramfs_reset
+		run apt-get "$verb" kmodpkg kmodpkg-hello-dkms kmodpkg-multi-dkms
+		fail_on "packages are left ($verb)" "$(generated_packages "$K1")"
+		fail_on "modules are left ($verb)" "$(find "$(kernel_dir "$K1")/updates" 2>/dev/null)"
+		fail_on "registrations are left ($verb)" \
+			"$(find /var/lib/dkms -mindepth 1 -maxdepth 1 -type d 2>/dev/null)"
+		assert_initramfs_made "$K1=1"
+		[ "$verb" = remove ] || [ ! -e /var/lib/kmodpkg ] || fail "/var/lib/kmodpkg is left"
+		[ ! -e /var/lib/kmodpkg/leave ] || fail "/var/lib/kmodpkg/leave is left"
+		assert_database
+	done
 }

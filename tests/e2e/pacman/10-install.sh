@@ -26,7 +26,7 @@ headers_later()
 	assert_initramfs_made "$K1=1"
 	assert_status kmodpkg-hello 1.0 "$K1" no-headers
 	run kmodpkg status -v
-	assert_output 'pacman -S linux-headers'
+	assert_output 'pacman -Syu linux linux-headers'
 	initramfs_reset
 	pac -U "$(kernel_file linux-headers "$K1")"
 	assert_output 'refreshing /boot/initramfs-linux.img'

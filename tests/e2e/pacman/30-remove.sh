@@ -69,7 +69,12 @@ package_removed()
 scenario kmodpkg_removed hello
 kmodpkg_removed()
 {
+	local command
 	pac -R kmodpkg
+	command=$(sed -n 's/.*to remove them: pacman -R //p' "$RUN_OUTPUT")
+	# What it names is what we made, and no more.
+	[ "$(eval "echo $command")" = kmod-kmodpkg-hello-linux ] ||
+		fail "the packages are removed by: $command"
 	assert_modules "$K1" kmodpkg_hello
 	assert_verified "$K1"
 	# And still stand in nobody's way.

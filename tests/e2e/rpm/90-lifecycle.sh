@@ -5,17 +5,19 @@
 scenario kmodpkg_removed hello
 kmodpkg_removed()
 {
+	local command
 	initramfs_reset
 	run rpm -e kmodpkg
 	assert_no_output '[Ee]rror|warning'
+	command=$(sed -n 's/.*to remove them: //p' "$RUN_OUTPUT")
 	assert_modules "$K1" kmodpkg_hello
 	assert_initramfs_made
 	run rpm -i "$(small_rpm e2e-unrelated 1)"
 	assert_no_output '[Ee]rror'
 	fail_on "files of ours are left" "$(find /etc /usr -path /usr/src -prune -o \
 		-path /usr/lib/modules -prune -o -name '*kmodpkg*' -print)"
-	# The packages can be removed like any others, and the kernel stays tidy.
-	run rpm -e "kmod-kmodpkg-hello-$K1"
+	# The packages can be removed as it said, and the kernel stays tidy.
+	run bash -c "$command"
 	fail_on "the package is left" "$(generated_packages "$K1")"
 	depmod "$K1"
 }
