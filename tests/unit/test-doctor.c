@@ -69,12 +69,14 @@ static void kernels_without_headers(void **state)
 	test_put(&s->root, "/usr/src/linux-headers-9.0/Makefile", "");
 	test_put(&s->root, "/usr/src/linux-headers-9.0/include/x", "");
 	assert_int_equal(mkdir("/lib/modules/9.0", 0755), 0);
-	assert_int_equal(symlink("/usr/src/linux-headers-9.0", "/lib/modules/9.0/build"), 0);
-	assert_findings(s, "headers",
-			"headers: kernel " K1
-			" has no headers (there are some for 9.0, which is not installed): "
-			"1 module cannot be built, 2 modules cannot be rebuilt "
-			"[fake-install headers-1]\n");
+	assert_int_equal(symlink("/usr/src/linux-headers-9.0", "/lib/modules/9.0/build"),
+			 0);
+	assert_findings(
+		s, "headers",
+		"headers: kernel " K1
+		" has no headers (there are some for 9.0, which is not installed): "
+		"1 module cannot be built, 2 modules cannot be rebuilt "
+		"[fake-install headers-1]\n");
 }
 
 static void modules_in_a_bad_state(void **state)
@@ -197,7 +199,8 @@ static void modules_that_dkms_moved_away(void **state)
 
 	healthy(s);
 	test_put(&s->root, archive, "");
-	test_put(&s->root, "/var/lib/dkms/old/original_module/" K1 "/x86_64/x.origin", "");
+	test_put(&s->root, "/var/lib/dkms/old/original_module/" K1 "/x86_64/x.origin",
+		 "");
 	assert_findings(s, NULL,
 			"files: kernel " K1 ": moved out of its place by DKMS: "
 			"/var/lib/dkms/old/original_module/" K1
