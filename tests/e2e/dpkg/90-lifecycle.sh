@@ -10,7 +10,7 @@ kmodpkg_removed()
 	echo secret >$key
 	initramfs_reset
 	run apt-get remove kmodpkg
-	assert_output "to remove them: apt-get remove ${package//./\\.}\$"
+	assert_output "to remove them: apt-get remove ${package//./\\.}[[:space:]]*\$"
 	assert_modules "$K1" kmodpkg_hello
 	# What is left of us in dpkg's configuration is harmless.
 	small_deb /tmp e2e-unrelated 1

@@ -32,3 +32,23 @@ adopted()
 	[ "$(sha256sum "$(module_file "$K1" kmodpkg_hello)")" = "$before" ] ||
 		fail "the module is not the one that was there"
 }
+
+# What depends on dkms stays, and goes on to work; what dkms built is taken over.
+scenario dkms_replaced hello
+dkms_replaced()
+{
+	local tree
+	as_dkms_left_it
+	tree=$(mktemp -d)
+	chmod 755 "$tree"
+	pac -U "$(make_package dkms 3.2.2 "$tree")" \
+		"$(make_package other-dkms 1.0 "$tree" 'depend = dkms')"
+	# pacman asks whether dkms may go, and without a person says no.
+	# shellcheck disable=SC2086 # one package, which has no space in its name
+	run bash -c "yes | pacman -U $KMODPKG"
+	assert_output "adopting the build of kmodpkg-hello/1.0 for $K1_RE"
+	assert_modules "$K1" kmodpkg_hello
+	run pacman -Q other-dkms
+	# Who provides it now.
+	[ "$(pacman -Qq dkms)" = kmodpkg ] || fail "dkms is still installed"
+}

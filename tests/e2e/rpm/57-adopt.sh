@@ -31,3 +31,32 @@ adopted()
 	[ "$(sha256sum "$(module_file "$K1" kmodpkg_hello)")" = "$before" ] ||
 		fail "the module is not the one that was there"
 }
+
+# What requires dkms stays, and goes on to work; what dkms built is taken over. Without the option
+# the tool does not erase what nobody asked it to.
+# replace_dkms TOOL OPTION
+replace_dkms()
+{
+	as_dkms_left_it
+	run rpm -i "$(small_rpm dkms 3.2.2)" "$(small_rpm akmod-other 1 'Requires: dkms')"
+	# In a shell of its own, since it ends with a failure of the test.
+	! (install_by "$1" "${KMODPKG_RPMS[@]}") >/dev/null 2>&1 || fail "$1 has erased dkms unasked"
+	installed dkms || fail "dkms is gone"
+	install_by "$1" "$2" "${KMODPKG_RPMS[@]}"
+	assert_output "adopting the build of kmodpkg-hello/1.0 for $K1_RE"
+	assert_modules "$K1" kmodpkg_hello
+	installed akmod-other || fail "what requires dkms is gone"
+	! installed dkms || fail "dkms is still installed"
+}
+
+scenario dkms_replaced hello
+dkms_replaced()
+{
+	replace_dkms dnf --allowerasing
+}
+
+scenario dkms_replaced_by_zypper hello
+dkms_replaced_by_zypper()
+{
+	replace_dkms zypper --force-resolution
+}
