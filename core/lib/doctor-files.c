@@ -151,8 +151,9 @@ static void look_at_moved(struct kp_ctx *ctx, const struct tree *t, struct kp_do
 
 	(void)kp_list_in(ctx->root_fd, ctx->dkms_tree, &modules);
 	kp_strv_foreach(m, modules) {
-		_cleanup_free_ char *dir = kp_strf("%s/%s/original_module/%s/%s",
-						   ctx->dkms_tree, *m, t->kernel, ctx->arch);
+		_cleanup_free_ char *dir =
+			kp_strf("%s/%s/original_module/%s/%s", ctx->dkms_tree, *m,
+				t->kernel, ctx->arch);
 		_cleanup_strv_ char **names = NULL;
 		enum kp_compression how;
 

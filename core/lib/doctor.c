@@ -93,6 +93,16 @@ static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 	}
 }
 
+/* Its tree is not merely out of reach: nobody has it. */
+static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
+			const struct kp_plan_row *row)
+{
+	const struct kp_source *s =
+		kp_sources_find(&w->sources, row->module, row->version);
+
+	return s && s->missing && kp_world_has_gone(ctx, s->dir);
+}
+
 /* Installed once and not uninstalled by us: by the package manager, then. */
 static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
 {
@@ -102,16 +112,6 @@ static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
 	return kp_strf("its package was removed and a sync brings it back; to be rid of "
 		       "it: kmodpkg uninstall %s/%s -k %s",
 		       row->module, row->version, row->kernel);
-}
-
-/* Its tree is not merely out of reach: nobody has it. */
-static bool has_no_tree(struct kp_ctx *ctx, const struct kp_world *w,
-			const struct kp_plan_row *row)
-{
-	const struct kp_source *s =
-		kp_sources_find(&w->sources, row->module, row->version);
-
-	return s && s->missing && kp_world_has_gone(ctx, s->dir);
 }
 
 static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
@@ -169,11 +169,26 @@ static void look_at_sources(const struct kp_world *w, struct kp_doctor *d)
 	}
 }
 
+/* Nothing can be changed until it is free, least of all where the holder is dead. */
+static void look_at_lock(struct kp_ctx *ctx, struct kp_doctor *d)
+{
+	const struct kp_backend *b = ctx->backend;
+	_cleanup_free_ char *holder = NULL;
+	enum kp_lock_state state;
+
+	if (b->ops->state(b->db, &state, &holder, NULL) == 0 && state == KP_LOCK_BUSY)
+		kp_doctor_add(d, "queue",
+			      kp_strf("the package database is held by %s",
+				      holder ? holder : "another process"),
+			      NULL);
+}
+
 static void look_at_queue(struct kp_ctx *ctx, const struct kp_world *w,
 			  struct kp_doctor *d)
 {
 	_cleanup_strv_ char **marks = NULL;
 
+	look_at_lock(ctx, d);
 	if (w->queue.n)
 		kp_doctor_add(d, "queue",
 			      kp_strf("%zu package change%s for the package manager",

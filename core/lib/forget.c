@@ -97,8 +97,7 @@ static void review_pin(const char *module, const char *version, const char *kern
 	if (kind != KP_INTENT_PIN)
 		return;
 	/* Still on disk: it is about to go, and may yet stay. */
-	if (is_gone(p->w, k, module, version) &&
-	    !kp_kernel_is_present(p->ctx, kernel)) {
+	if (is_gone(p->w, k, module, version) && !kp_kernel_is_present(p->ctx, kernel)) {
 		p->any = true;
 		if (p->in)
 			kp_intent_set(p->in, module, version, kernel, KP_INTENT_NONE);

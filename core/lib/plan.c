@@ -277,9 +277,8 @@ static void plan_wanted(struct planner *p, size_t index)
 					   : "its source or the headers cannot be read"));
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
-	} else if (pkg && !again && !row->outdated &&
-		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
-		   !was_built_anew(x, pkg)) {
+	} else if (pkg && !again && !row->outdated && kp_str_eq(pkg->key, row->key) &&
+		   !pkg->incomplete && !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
 		if (x->intent == KP_INTENT_PIN)
 			set_note(row, kp_strdup("pinned"));
@@ -381,8 +380,7 @@ static char *erase_reason(const struct planner *p, const struct kp_plan_package 
 		return kp_strdup("its source was removed");
 	if (pkg->intent == KP_INTENT_HOLD)
 		return kp_strdup("uninstalled by hand");
-	if (!k || (!k->present && !k->in_database &&
-		   !(k->headers && pkg->headers_only)))
+	if (!k || (!k->present && !k->in_database && !(k->headers && pkg->headers_only)))
 		return kp_strf("kernel %s is gone", pkg->kernel);
 	if (pkg->source_gone)
 		return kp_strdup("its source went with the package that owned it");
