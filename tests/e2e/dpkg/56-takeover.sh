@@ -72,7 +72,7 @@ takeover()
 }
 
 # What is left of dkms can be purged without harm, and we can after that.
-scenario takeover_purge prepared
+scenario takeover_purge prepared long
 takeover_purge()
 {
 	with_dkms
@@ -147,7 +147,7 @@ back_with_dkms()
 }
 
 # dkms was there once, with nothing to build, and was removed.
-scenario takeover_leftovers prepared
+scenario takeover_leftovers prepared long
 takeover_leftovers()
 {
 	run apt-get install dkms
@@ -164,7 +164,7 @@ takeover_leftovers()
 }
 
 # By plain dpkg: it sees that what depends on dkms has it in us.
-scenario takeover_by_dpkg prepared
+scenario takeover_by_dpkg prepared long
 takeover_by_dpkg()
 {
 	local depends
@@ -184,7 +184,7 @@ takeover_by_dpkg()
 # A kernel that DKMS left half configured is configured in the run that brings us, and may be so
 # before we are. Our script for that is there where we were before: what DKMS built since is adopted
 # there as well, not built again.
-scenario takeover_unconfigured prepared
+scenario takeover_unconfigured prepared long
 takeover_unconfigured()
 {
 	run apt-get install "$KMODPKG"

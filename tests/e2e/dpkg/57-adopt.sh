@@ -45,7 +45,7 @@ module_hashes()
 	(cd /lib/modules && sha256sum ./*/updates/dkms/*.ko*)
 }
 
-scenario adopt_all base smoke
+scenario adopt_all base
 adopt_all()
 {
 	local before
@@ -91,7 +91,7 @@ adopt_all()
 		"$(generated_packages "$K1" | grep kmodpkg-hello)"
 }
 
-scenario adopt_some base
+scenario adopt_some base long
 adopt_some()
 {
 	local dead=6.1.0-1-dead tree=/var/lib/dkms/kmodpkg-hello file
