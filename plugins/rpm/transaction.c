@@ -344,7 +344,9 @@ static rpmRC tsm_post(rpmPlugin plugin, rpmts ts, int res)
 		return RPMRC_OK;
 	t->active = false;
 	/* Also after psm_post: scriptlets came since, and what was not to be erased before is
-	 * now. A sync that finds nothing to do costs next to nothing here. */
+	 * now. A sync that finds nothing to do costs some tens of milliseconds, in a transaction that
+	 * took seconds. Otherwise drain looks at what scriptlets left, removals that they asked for
+	 * (in intent.json) among it, before it loads anything. */
 	if (t->installs || t->removes)
 		run((char *const *)sync, NULL);
 	else if (access("/var/lib/kmodpkg/queue", F_OK) == 0 ||
