@@ -17,6 +17,7 @@ static void assert_defaults(const struct kp_config *c)
 	assert_false(c->depend_on_kernel);
 	assert_false(c->sandbox_required);
 	assert_int_equal(c->timeout_minutes, 120);
+	assert_int_equal(c->cache_mib, 1024);
 	assert_null(c->optional);
 	assert_null(c->required);
 }
@@ -60,6 +61,7 @@ static void every_key(void **state)
 			       "depend_on_kernel = yes\n"
 			       "sandbox = required\n"
 			       "timeout = 5\n"
+			       "cache_size = 7\n"
 			       "optional = a  b\tc\n"
 			       "required = zfs",
 			       "f", &c, NULL),
@@ -76,6 +78,7 @@ static void every_key(void **state)
 	assert_true(c.depend_on_kernel);
 	assert_true(c.sandbox_required);
 	assert_int_equal(c.timeout_minutes, 5);
+	assert_int_equal(c.cache_mib, 7);
 	assert_int_equal(kp_strv_len(c.optional), 3);
 	assert_string_equal(c.optional[1], "b");
 	assert_int_equal(kp_strv_len(c.required), 1);
