@@ -9,7 +9,8 @@
 #include "lib/intent.h"
 #include "lib/jsonfile.h"
 
-/* A pin or hold; or, without a kernel, the tombstone of a source; or what it is built with. */
+/* A pin or hold, without a version of the whole module; or, without a kernel, the tombstone of a
+ * source; or what it is built with. */
 struct saying {
 	char *module, *version, *kernel;
 	enum kp_intent_kind kind;
@@ -118,9 +119,18 @@ enum kp_intent_kind kp_intent_get(const struct kp_intent *in, const char *module
 {
 	size_t i;
 
-	if (!sayings_find(&in->pairs, module, version, kernel, &i))
+	if (!sayings_find(&in->pairs, module, version, kernel, &i) &&
+	    !sayings_find(&in->pairs, module, "", kernel, &i))
 		return KP_INTENT_NONE;
 	return in->pairs.list[i].kind;
+}
+
+bool kp_intent_holds_module(const struct kp_intent *in, const char *module,
+			    const char *kernel)
+{
+	size_t i;
+
+	return sayings_find(&in->pairs, module, "", kernel, &i);
 }
 
 /* The pin of MODULE for KERNEL, whatever the version. */
@@ -139,12 +149,25 @@ static bool find_pin(const struct kp_intent *in, const char *module, const char 
 	return false;
 }
 
+/* Whatever the version. */
+static void drop_module(struct kp_intent *in, const char *module, const char *kernel)
+{
+	for (size_t i = in->pairs.n; i-- > 0;)
+		if (!strcmp(in->pairs.list[i].module, module) &&
+		    !strcmp(in->pairs.list[i].kernel, kernel))
+			sayings_remove(&in->pairs, i);
+}
+
 void kp_intent_set(struct kp_intent *in, const char *module, const char *version,
 		   const char *kernel, enum kp_intent_kind kind)
 {
 	size_t i;
 
+	if (!*version)
+		drop_module(in, module, kernel);
 	if (kind == KP_INTENT_PIN && find_pin(in, module, kernel, &i))
+		sayings_remove(&in->pairs, i);
+	if (kind == KP_INTENT_PIN && sayings_find(&in->pairs, module, "", kernel, &i))
 		sayings_remove(&in->pairs, i);
 	if (sayings_find(&in->pairs, module, version, kernel, &i))
 		sayings_remove(&in->pairs, i);
@@ -333,21 +356,26 @@ static int parse_pairs(json_t *array, const char *list, enum kp_intent_kind kind
 		       const char *file, struct kp_intent *in, struct kp_err *err)
 {
 	for (size_t i = 0; i < json_array_size(array); i++) {
-		const char *module, *version, *kernel;
+		const char *module, *version = NULL, *kernel;
 		int headers_only = 0, r;
 		size_t at;
 
 		r = kp_json_unpack(json_array_get(array, i), file, err,
-				   "{s:s, s:s, s:s, s?b}", "module", &module, "version",
+				   "{s:s, s?s, s:s, s?b}", "module", &module, "version",
 				   &version, "kernel", &kernel, "headers_only",
 				   &headers_only);
 		if (r < 0)
 			return r;
-		if (!kp_name_ok(module) || !kp_name_ok(version) || !kp_name_ok(kernel))
+		/* Without a version it is a hold of all. */
+		if (!kp_name_ok(module) || !kp_name_ok(kernel) ||
+		    (version ? !kp_name_ok(version) : kind != KP_INTENT_HOLD))
 			return bad_item(file, list, i, "unsafe name", err);
+		if (!version)
+			version = "";
 		/* Never written: then the file is not what a person said. */
 		if (sayings_find(&in->pairs, module, version, kernel, &at) ||
-		    (kind == KP_INTENT_PIN && find_pin(in, module, kernel, &at)))
+		    ((kind == KP_INTENT_PIN || !*version) &&
+		     find_pin(in, module, kernel, &at)))
 			return bad_item(file, list, i, "contradicts another one", err);
 		kp_intent_set(in, module, version, kernel, kind);
 		kp_intent_set_headers_only(in, module, version, kernel, headers_only);
@@ -521,13 +549,14 @@ static int append(json_t *array, const struct saying *s, bool pair, struct kp_er
 	const char *what = s->kind == KP_INTENT_REMOVE	    ? "remove"
 			   : s->kind == KP_INTENT_UNINSTALL ? "uninstall"
 							    : NULL;
+	bool all = s->kind == KP_INTENT_HOLD && !*s->version;
 	json_t *item = NULL;
 
-	if (kp_name_ok(s->module) && kp_name_ok(s->version) &&
+	if (kp_name_ok(s->module) && (all || kp_name_ok(s->version)) &&
 	    (!pair || kp_name_ok(s->kernel)))
-		item = json_pack("{s:s, s:s, s:s*, s:s*}", "module", s->module, "version",
-				 s->version, "kernel", pair ? s->kernel : NULL, "what",
-				 what);
+		item = json_pack("{s:s, s:s*, s:s*, s:s*}", "module", s->module,
+				 "version", all ? NULL : s->version, "kernel",
+				 pair ? s->kernel : NULL, "what", what);
 	if (item && s->headers_only)
 		json_object_set_new(item, "headers_only", json_true());
 	if (!item)
