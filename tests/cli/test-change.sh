@@ -294,7 +294,34 @@ test_post_add()
 	run_in remove hello/2.0
 	echo 'install_scripts = no' >>"$root"/etc/kmodpkg/kmodpkg.conf
 	run_in add hello/2.0
-	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD is not run: install_scripts is off in the configuration'
+	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD not run, install_scripts is no'
+	expect_status 0
+}
+
+# What the configuration does not allow is said where one looks for what is wrong.
+test_install_scripts_by_name()
+{
+	local refused='POST_ADD, POST_REMOVE not run, install_scripts does not name other'
+
+	echo 'install_scripts = hello' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	new_source hello 2.0 POST_ADD=script
+	: >"$root"/usr/src/hello-2.0/script
+	run_in add hello/2.0
+	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD /usr/src/hello-2.0/script is not executable, skipping'
+	new_source other 1.0 POST_ADD=script 'POST_REMOVE="script bye"'
+	run_in add other/1.0
+	expect_status 0
+	expect_line err "kmodpkg: warning: other/1.0: $refused"
+	run status
+	expect_status 0
+	expect_line err "kmodpkg: warning: other/1.0: $refused"
+	run doctor
+	expect_line out "scripts: other/1.0: $refused"
+	# It was chosen: nothing is wrong for that.
+	run doctor --json
+	[ "$(grep -c '"chosen": true' "$T"/out)" = 1 ] &&
+		grep -A3 '"area": "scripts"' "$T"/out | grep -q '"chosen": true' ||
+		fail "doctor --json: $(cat "$T"/out)"
 }
 
 # Said once, not by everything that the end of a transaction runs.
