@@ -247,6 +247,7 @@ static void test_open_recipe(void **state)
 	f->sources[0].tree_key = kp_strdup(hex);
 	assert_not_kept(f, "not kept in the cache: its Makefile runs 'pkg-config'\n");
 	conf->make = "make -C $kernel_source_dir other";
+	forget(f, &f->jobs[0]);
 	build(f);
 	assert_failed(&f->jobs[0], KP_EXIT_MAKE, false, "exit code 2");
 	assert_int_equal(entries(f), 0);
