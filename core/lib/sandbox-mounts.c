@@ -42,10 +42,6 @@ struct mount_attributes { /* struct mount_attr of the kernel */
 	uint64_t attr_set, attr_clr, propagation, userns_fd;
 };
 
-/* Nothing of these is a module's business; what a build needs from below them (a kernel
- * tree in /home) is bound. /run holds the sockets of the system's services. */
-static const char *const hidden[] = { "/home", "/root", "/run" };
-
 #define FRESH_FLAGS (MS_NOSUID | MS_NODEV)
 
 /* Go to the root of the mount namespace, wherever our own root directory is. */
@@ -279,9 +275,36 @@ static int seal(const char *at, unsigned long flags, struct kp_err *err)
 	return 0;
 }
 
-static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
-		 struct kp_err *err)
+/* Directories appear empty (and can be given bind points), files empty and closed. *DIRS gets
+ * those that were hidden. */
+static int hide(char *const *secrets, char ***dirs, struct kp_err *err)
 {
+	static const char blank[] = "/tmp/.blank";
+	_cleanup_close_ int fd = open(blank, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
+	int rc = fd < 0 ? -errno : 0;
+
+	if (rc < 0)
+		return kp_err_sys(err, rc, "create '%s'", blank);
+	kp_strv_foreach(path, secrets) {
+		bool dir = is_dir(*path);
+
+		if (dir)
+			rc = fresh(*path, "mode=0755,size=1m");
+		else if (mount(blank, *path, NULL, MS_BIND, NULL))
+			rc = errno == ENOENT ? 0 : -errno; /* below another */
+		if (rc < 0)
+			return kp_err_sys(err, rc, "hide '%s'", *path);
+		if (dir)
+			kp_strv_add(dirs, *path);
+	}
+	unlink(blank);
+	return 0;
+}
+
+static int enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
+		 const int *fds, struct kp_err *err)
+{
+	_cleanup_strv_ char **hidden = NULL;
 	int rc = 0;
 
 	if (parts & KP_VIEW_READONLY_ALL)
@@ -301,12 +324,9 @@ static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
 		rc = mount_proc();
 	if (rc < 0)
 		return kp_err_sys(err, rc, "mount /proc");
-	for (size_t i = 0; i < KP_ARRAY_SIZE(hidden); i++) {
-		rc = is_dir(hidden[i]) ? fresh(hidden[i], "mode=0755,size=1m") : 0;
-		if (rc < 0)
-			return kp_err_sys(err, rc, "hide '%s'", hidden[i]);
-	}
-	rc = bind_dirs(sb, fds, false, err);
+	rc = hide(secrets, &hidden, err);
+	if (!rc)
+		rc = bind_dirs(sb, fds, false, err);
 	if (rc < 0)
 		return rc;
 	if (sb->scratch) {
@@ -318,8 +338,9 @@ static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
 	rc = bind_dirs(sb, fds, true, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(hidden); i++)
-		rc = is_dir(hidden[i]) ? seal(hidden[i], FRESH_FLAGS, err) : 0;
+	kp_strv_foreach(path, hidden)
+		if (!rc)
+			rc = seal(*path, FRESH_FLAGS, err);
 	if (!rc && parts & KP_VIEW_DEV)
 		rc = seal("/dev", MS_NOSUID, err);
 	if (!rc && sb->scratch)
@@ -329,7 +350,8 @@ static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
 	return rc;
 }
 
-int kp_view_enter(const struct kp_sandbox *sb, int parts, struct kp_err *err)
+int kp_view_enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
+		  struct kp_err *err)
 {
 	_cleanup_free_ int *fds = kp_calloc(sb->n_binds + 1, sizeof(*fds));
 	size_t n = 0;
@@ -343,7 +365,7 @@ int kp_view_enter(const struct kp_sandbox *sb, int parts, struct kp_err *err)
 		}
 	}
 	if (!rc)
-		rc = enter(sb, parts, fds, err);
+		rc = enter(sb, secrets, parts, fds, err);
 	while (n-- > 0)
 		close(fds[n]);
 	return rc;

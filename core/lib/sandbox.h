@@ -4,11 +4,13 @@
  *
  * Each run gets a uid of its own (one per slot, never nobody, no passwd entry), no
  * capabilities and no new privileges, private mount, pid, ipc and network namespaces, a
- * read-only view of the system without /home, /root and /run, a private /tmp and /dev,
- * and write access to the directories it is given. When its first process ends, all
+ * read-only view of the system without /home, /root, /run, our state, signing keys and the
+ * package manager's locks, a private /tmp and /dev, and write access to the directories it is
+ * given. Landlock says the same about files once more; a filter refuses system calls that
+ * no build needs (sandbox-filter.h). When its first process ends, all
  * others are killed before the call returns; when the caller dies, all are killed. Where
- * the system lacks a mechanism the rest still applies and kp_sandbox_missing() says what;
- * with config.sandbox_required that is an error.
+ * the system lacks a mechanism the rest still applies and kp_sandbox_missing() says what is
+ * not protected then; with config.sandbox_required that is an error.
  *
  * Slot 0 is for short helpers (evaluating a dkms.conf); builds take 1 and up.
  */
@@ -53,8 +55,8 @@ uid_t kp_sandbox_uid(unsigned int slot);
 /* Which protections are missing here, one line, or NULL; found out once. */
 const char *kp_sandbox_missing(void);
 /* Is there a private mount namespace (else recipes run at the real path)? Without it,
- * binds whose two ends differ are an error (-ENOTSUP), the others and scratch say
- * nothing. */
+ * binds whose two ends differ are an error (-ENOTSUP), the others say what may be read and
+ * written, and scratch says nothing. */
 bool kp_sandbox_has_mounts(void);
 
 /* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be
