@@ -203,6 +203,7 @@ static int run(struct kp_build_work *w, const char *what, char *const *argv,
 	struct kp_sandbox sb = {
 		.slot = w->slot,
 		.scratch = kp_sandbox_has_mounts() ? scratch : NULL,
+		.release = w->job->kernel->release,
 		.timeout_s = seconds_left(w),
 		.max_output = KP_BUILD_LOG_MAX,
 	};

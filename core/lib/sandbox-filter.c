@@ -185,8 +185,7 @@ static const int absent[] = {
 	NR_io_uring_enter,
 	NR_io_uring_register,
 
-	/* Memory that no limit of a process counts. */
-	__NR_memfd_create,
+	/* Memory that may outlive who asked for it. */
 	NR_memfd_secret,
 #ifdef __NR_shmget
 	__NR_shmget,

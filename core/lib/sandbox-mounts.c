@@ -275,30 +275,72 @@ static int seal(const char *at, unsigned long flags, struct kp_err *err)
 	return 0;
 }
 
+/* Show a file that holds TEXT, or nothing, in the place of PATH. */
+static int cover(const char *path, const char *text, mode_t mode)
+{
+	static const char file[] = "/tmp/.cover";
+	_cleanup_close_ int fd =
+		open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int rc = fd < 0 ? -errno : kp_write_all(fd, text, strlen(text));
+
+	if (!rc && mount(file, path, NULL, MS_BIND, NULL))
+		rc = -errno;
+	unlink(file);
+	return rc;
+}
+
 /* Directories appear empty (and can be given bind points), files empty and closed. *DIRS gets
  * those that were hidden. */
 static int hide(char *const *secrets, char ***dirs, struct kp_err *err)
 {
-	static const char blank[] = "/tmp/.blank";
-	_cleanup_close_ int fd = open(blank, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
-	int rc = fd < 0 ? -errno : 0;
-
-	if (rc < 0)
-		return kp_err_sys(err, rc, "create '%s'", blank);
 	kp_strv_foreach(path, secrets) {
 		bool dir = is_dir(*path);
+		int rc = dir ? fresh(*path, "mode=0755,size=1m") : cover(*path, "", 0);
 
-		if (dir)
-			rc = fresh(*path, "mode=0755,size=1m");
-		else if (mount(blank, *path, NULL, MS_BIND, NULL))
-			rc = errno == ENOENT ? 0 : -errno; /* below another */
-		if (rc < 0)
-			return kp_err_sys(err, rc, "hide '%s'", *path);
-		if (dir)
+		if (dir && !rc)
 			kp_strv_add(dirs, *path);
+		if (rc < 0 && rc != -ENOENT) /* below another */
+			return kp_err_sys(err, rc, "hide '%s'", *path);
 	}
-	unlink(blank);
 	return 0;
+}
+
+static int show_file(const char *from, const char *at, struct kp_err *err)
+{
+	if (mount(from, at, NULL, MS_BIND, NULL))
+		return kp_err_sys(err, -errno, "show '%s' at '%s'", from, at);
+	return 0;
+}
+
+/* Our uname in the place of the system's, which it finds at KP_REAL_UNAME. Not where that is a
+ * link, to a program of many names: PATH has to do there. */
+static int show_release(const char *release, struct kp_err *err)
+{
+	static const char front[] = KP_LIBEXEC_DIR "/uname";
+	static const char *const places[] = { "/usr/bin/uname", "/bin/uname" };
+	_cleanup_free_ char *line = kp_strf("%s\n", release);
+	_cleanup_close_ int fd = -1;
+	struct stat ours, old;
+	int rc = 0;
+
+	/* Nothing is lost where it cannot be covered. */
+	(void)cover("/proc/sys/kernel/osrelease", line, 0444);
+	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(places); i++) {
+		if (stat(front, &ours) || lstat(places[i], &old) ||
+		    !S_ISREG(old.st_mode) ||
+		    (old.st_dev == ours.st_dev && old.st_ino == ours.st_ino))
+			continue;
+		if (fd < 0) {
+			fd = open(KP_REAL_UNAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+				  0644);
+			if (fd < 0) /* no /run of ours */
+				return 0;
+			rc = show_file(places[i], KP_REAL_UNAME, err);
+		}
+		if (!rc)
+			rc = show_file(front, places[i], err);
+	}
+	return rc;
 }
 
 static int enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
@@ -325,6 +367,8 @@ static int enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
 	if (rc < 0)
 		return kp_err_sys(err, rc, "mount /proc");
 	rc = hide(secrets, &hidden, err);
+	if (!rc && sb->release)
+		rc = show_release(sb->release, err);
 	if (!rc)
 		rc = bind_dirs(sb, fds, false, err);
 	if (rc < 0)

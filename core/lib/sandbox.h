@@ -40,7 +40,12 @@ struct kp_sandbox {
 			      * writable-by-mounts-only tmpfs first, so that bind points
 			      * below it can be made; NULL: none.
 			      * (<dkms_tree>/MODULE/VERSION) */
-	int timeout_s;	     /* 0: none; on expiry everything is killed, -ETIME */
+	const char
+		*release; /* of the kernel that `uname -r` is to name, as far as private
+			      * mounts bring it; NULL: the running one. Without them
+			      * KP_LIBEXEC_DIR has to come first in PATH; with or without,
+			      * it has to be in proc->env as $kernelver */
+	int timeout_s;	  /* 0: none; on expiry everything is killed, -ETIME */
 	uint64_t max_output; /* bytes of stdout (stderr too, where it is the same
 			      * descriptor) that reach proc->out_fd, passed on by the
 			      * caller's process so that those inside never hold the file;

@@ -89,7 +89,7 @@ static int run_end(struct fixture *f, const char *script, struct kp_proc_end *en
 }
 
 /* The exit code of a shell command inside. */
-static int run(struct fixture *f, const char *script)
+KP_UNUSED static int run(struct fixture *f, const char *script)
 {
 	struct kp_proc_end end = { -2, 0 };
 	struct kp_err err = KP_ERR_INIT;
@@ -101,7 +101,7 @@ static int run(struct fixture *f, const char *script)
 }
 
 /* Do those inside run as somebody else? */
-static bool own_uid(void)
+KP_UNUSED static bool own_uid(void)
 {
 	return kp_sandbox_uid(1) != geteuid();
 }

@@ -71,7 +71,7 @@ static const struct try tries[] = {
 	{ "clock_settime", SYS_clock_settime, { -1, 0 }, EPERM },
 	{ "settimeofday", SYS_settimeofday, { 1, 0 }, EPERM },
 	{ "sethostname", SYS_sethostname, { 1, -1 }, EPERM },
-	{ "memfd_create", SYS_memfd_create, { 1, 0 }, ENOSYS },
+	{ "memfd_create", SYS_memfd_create, { 1, 0 }, EFAULT },
 	{ "personality asked", SYS_personality, { 0xffffffff }, 0 },
 	{ "personality, addresses", SYS_personality, { ADDR_NO_RANDOMIZE }, 0 },
 	{ "personality, code", SYS_personality, { READ_IMPLIES_EXEC }, EPERM },
