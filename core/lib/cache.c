@@ -218,7 +218,7 @@ static bool parse_inputs(json_t *array, struct kp_cache_entry *e)
 		struct kp_cache_input in = { 0 };
 
 		if (json_unpack(item, "[s, s, s!]", &path, &sha256, &text) ||
-		    !kp_json_is_path(path) || !kp_json_is_sha256(sha256))
+		    !kp_path_ok(path) || !kp_json_is_sha256(sha256))
 			return false;
 		memcpy(in.sha256, sha256, KP_HASH_HEX);
 		in.path = kp_strdup(path);
