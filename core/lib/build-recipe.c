@@ -18,8 +18,7 @@
 #include "base/str.h"
 #include "lib/build-job.h"
 #include "lib/tool.h"
-
-#define STANDARD_PATH "/usr/sbin:/usr/bin:/sbin:/bin"
+#include "probe-front/question.h"
 
 /* A person's own flags reach the recipe; nothing else of our environment does. */
 static const char *const passed[] = {
@@ -34,7 +33,7 @@ static bool skip_debug_info(const struct kp_build_work *w)
 	const struct kp_conf *conf = w->job->conf;
 	_cleanup_free_ char *text = NULL, *versions = NULL;
 
-	if (w->kb.btf || !w->kb.config_path)
+	if (w->ctx->config.debug_info || w->kb.btf || !w->kb.config_path)
 		return false;
 	for (size_t i = 0; i < conf->n_modules; i++)
 		if (!conf->modules[i].excluded && !conf->modules[i].strip)
@@ -113,7 +112,8 @@ char **kp_recipe_env(const struct kp_build_work *w)
 	};
 	char **env = NULL;
 
-	kp_strv_add(&env, "PATH=" KP_LIBEXEC_DIR ":" STANDARD_PATH);
+	kp_strv_addf(&env, "PATH=%s%s" KP_LIBEXEC_DIR ":" KP_STANDARD_PATH,
+		     w->fronts ?: "", w->fronts ? ":" : "");
 	for (size_t i = 0; i < KP_ARRAY_SIZE(vars); i++)
 		if (vars[i].value)
 			kp_strv_addf(&env, "%s=%s", vars[i].name, vars[i].value);
@@ -157,6 +157,8 @@ static void make_binds(struct kp_build_work *w, struct binds *b, const char *sou
 	bind(b, w->tmp, "/tmp", true);
 	bind(b, w->build, w->seen, true);
 	bind(b, w->out, w->seen_out, true);
+	if (w->fronts) /* ours, but for the file of notes */
+		bind(b, w->fronts, w->fronts, true);
 	bind(b, w->job->source->dir, source_at, false);
 	if (w->source)
 		bind(b, w->source, w->job->source->dir, true);
