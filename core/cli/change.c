@@ -8,10 +8,12 @@
 #include <kmodpkg/log.h>
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "cli/target.h"
 #include "cli/work.h"
 #include "lib/record.h"
+#include "lib/removal.h"
 
 static void pin(struct kp_intent *in, const char *module, const char *version,
 		const char *kernel, bool present)
@@ -22,22 +24,15 @@ static void pin(struct kp_intent *in, const char *module, const char *version,
 
 /* Forget what was said of the module for these kernels; a version that was named is
  * pinned. */
-static void say_wanted(const struct cli_target *t, const struct kp_sources *sources,
-		       const struct kp_kernels *kernels, struct kp_intent *in)
+static void say_wanted(const struct cli_target *t, const struct kp_kernels *kernels,
+		       struct kp_intent *in)
 {
 	kp_strv_foreach(k, t->kernels) {
-		for (size_t i = 0; i < sources->n; i++) {
-			const struct kp_source *s = &sources->list[i];
+		const struct kp_kernel *kernel = kp_kernels_find(kernels, *k);
 
-			if (kp_str_eq(s->module, t->module))
-				kp_intent_set(in, s->module, s->version, *k,
-					      KP_INTENT_NONE);
-		}
-		if (t->version) {
-			const struct kp_kernel *kernel = kp_kernels_find(kernels, *k);
-
+		kp_intent_set(in, t->module, "", *k, KP_INTENT_NONE);
+		if (t->version)
 			pin(in, t->module, t->version, *k, kernel && kernel->present);
-		}
 	}
 }
 
@@ -65,20 +60,16 @@ static int change_intent(struct cli *cli, const struct cli_target *t,
 			 const struct kp_sync_opts *opts)
 {
 	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
-	_cleanup_(kp_sources_clear) struct kp_sources sources = { 0 };
 	_cleanup_(kp_kernels_clear) struct kp_kernels kernels = { 0 };
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
 	int rc;
 
 	rc = cli_intent_open(cli, &i);
-	if (rc < 0)
-		return rc;
-	rc = kp_sources_load(cli->ctx, &sources, &cli->err);
 	if (rc == 0)
 		rc = kp_kernels_load(cli->ctx, t->kernels, &kernels, &cli->err);
 	if (rc < 0)
 		return rc;
-	say_wanted(t, &sources, &kernels, i.in);
+	say_wanted(t, &kernels, i.in);
 	rc = cli_intent_save(cli, &i);
 	if (rc < 0 || t->version)
 		return rc;
@@ -143,36 +134,21 @@ int cli_make(struct cli *cli, struct cli_target *t, bool install)
 	return cli_target_outcome(cli, t, &opts, &result);
 }
 
-/* Hold every version of the module that is registered or installed, or the one that was
- * named. False: there is none. */
-static bool hold_all(const struct cli_target *t, const struct kp_world *w,
-		     struct kp_intent *in)
+/* Is there such a source or package? */
+static bool is_known(const struct cli_target *t, const struct kp_world *w)
 {
-	bool any = false;
-
-	kp_strv_foreach(k, t->kernels) {
-		for (size_t i = 0; i < w->sources.n; i++) {
-			const struct kp_source *s = &w->sources.list[i];
-
-			if (!cli_target_is(t, s->module, s->version))
-				continue;
-			kp_intent_set(in, s->module, s->version, *k, KP_INTENT_HOLD);
-			any = true;
-		}
-		for (size_t i = 0; i < w->input.n_packages; i++) {
-			const struct kp_plan_package *p = &w->input.packages[i];
-
-			if (!cli_target_is(t, p->module, p->version))
-				continue;
-			any = true;
-			if (kp_str_eq(p->kernel, *k))
-				kp_intent_set(in, p->module, p->version, *k,
-					      KP_INTENT_HOLD);
-		}
-	}
-	return any;
+	for (size_t i = 0; i < w->sources.n; i++)
+		if (cli_target_is(t, w->sources.list[i].module,
+				  w->sources.list[i].version))
+			return true;
+	for (size_t i = 0; i < w->input.n_packages; i++)
+		if (cli_target_is(t, w->input.packages[i].module,
+				  w->input.packages[i].version))
+			return true;
+	return false;
 }
 
+/* Hold the version that was named, or the module whatever its version. */
 static int hold_target(struct cli *cli, const struct cli_target *t)
 {
 	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
@@ -186,8 +162,11 @@ static int hold_target(struct cli *cli, const struct cli_target *t)
 	rc = kp_world_load(cli->ctx, &look, &w, &cli->err);
 	if (rc < 0)
 		return rc;
-	if (!hold_all(t, &w, i.in))
+	if (!is_known(t, &w))
 		return cli_target_unknown(cli, t);
+	kp_strv_foreach(k, t->kernels)
+		kp_intent_set(i.in, t->module, t->version ? t->version : "", *k,
+			      KP_INTENT_HOLD);
 	return cli_intent_save(cli, &i);
 }
 
@@ -205,7 +184,10 @@ int cli_uninstall(struct cli *cli, struct cli_target *t)
 		return rc;
 	kp_strv_foreach(k, t->kernels)
 		kp_info("holding %s for %s", words[0], *k);
-	kp_info("another version of %s that comes later is installed again", t->module);
+	if (t->version)
+		kp_info("another version of %s that comes later is installed; kmodpkg "
+			"uninstall %s holds them all",
+			t->module, t->module);
 	opts.kernels = t->kernels;
 	return cli_sync_all(cli, &opts);
 }
@@ -242,6 +224,24 @@ static int find_version(struct cli *cli, const struct kp_world *w, struct cli_ta
 	return 0;
 }
 
+/* What a person may take for gone. */
+static void tell_tree(struct cli *cli, const struct cli_target *t,
+		      const struct kp_world *w)
+{
+	const struct kp_source *s = kp_sources_find(&w->sources, t->module, t->version);
+
+	if (!s || !s->dir || !kp_is_dir_in(cli->ctx->root_fd, s->dir))
+		return;
+	if (s->package)
+		kp_info("its tree %s stays, it is of the package %s: kmodpkg add %s/%s "
+			"brings the module back, removing the package is for good",
+			s->dir, s->package, t->module, t->version);
+	else
+		kp_info("its tree %s stays: kmodpkg add %s/%s brings the module back, "
+			"deleting the tree is for good",
+			s->dir, t->module, t->version);
+}
+
 /* Unregister, and remember that a person did, lest a sync registers it again. */
 static int forget_source(struct cli *cli, struct cli_target *t)
 {
@@ -259,15 +259,19 @@ static int forget_source(struct cli *cli, struct cli_target *t)
 	rc = find_version(cli, &w, t);
 	if (rc)
 		return rc;
-	kp_intent_forget(i.in, t->module, t->version);
+	kp_removal_note(&w, i.in, t->module, t->version);
 	kp_intent_drop_pending(i.in, t->module, t->version);
-	kp_intent_set_removed(i.in, t->module, t->version, true);
 	/* In this order a crash in between leaves a tombstone, which the next remove and
 	 * the next add both deal with, and no source that comes back by itself. */
 	rc = cli_intent_save(cli, &i);
 	if (rc < 0)
 		return rc;
-	return kp_source_unregister(cli->ctx, t->module, t->version, &cli->err);
+	rc = kp_source_unregister(cli->ctx, t->module, t->version, &cli->err);
+	if (rc < 0)
+		return rc;
+	kp_info("unregistered %s/%s", t->module, t->version);
+	tell_tree(cli, t, &w);
+	return 0;
 }
 
 static int drop_builds(struct cli *cli, const struct cli_target *t)
@@ -306,8 +310,6 @@ int cli_remove(struct cli *cli, struct cli_target *t)
 	rc = t->kernels ? hold_target(cli, t) : forget_source(cli, t);
 	if (rc)
 		return rc;
-	if (!t->kernels)
-		kp_info("unregistered %s/%s", t->module, t->version);
 	/* All versions: another one may take the place of what was removed. */
 	kp_strv_add(&words, t->module);
 	opts.modules = words;

@@ -43,6 +43,7 @@ static void print_json(struct cli *cli, const struct kp_doctor *d)
 		cli_json_set(o, "area", cli_json_text(d->list[i].area));
 		cli_json_set(o, "what", cli_json_text(d->list[i].what));
 		cli_json_set(o, "command", cli_json_text(d->list[i].mend));
+		cli_json_set(o, "chosen", json_boolean(d->list[i].chosen));
 		json_array_append_new(findings, o);
 	}
 	cli_json_set(root, "schema", json_integer(SCHEMA));
@@ -50,6 +51,15 @@ static void print_json(struct cli *cli, const struct kp_doctor *d)
 	cli_json_set(root, "findings", findings);
 	cli_json_set(root, "signing", signing_json(&d->signing));
 	cli_json_print(root);
+}
+
+static bool is_well(const struct kp_doctor *d)
+{
+	bool well = true;
+
+	for (size_t i = 0; i < d->n; i++)
+		well &= d->list[i].chosen;
+	return well;
 }
 
 static void print_text(struct cli *cli, const struct kp_doctor *d)
@@ -76,7 +86,7 @@ static void print_text(struct cli *cli, const struct kp_doctor *d)
 			printf("%s: and %zu more, see kmodpkg doctor -v\n", area,
 			       next - end);
 	}
-	if (!d->n && !cli->quiet)
+	if (is_well(d) && !cli->quiet)
 		printf("nothing is wrong\n");
 }
 
@@ -105,7 +115,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		print_json(cli, &d);
 	else
 		print_text(cli, &d);
-	return d.n ? CLI_FAILED : CLI_OK;
+	return is_well(&d) ? CLI_OK : CLI_FAILED;
 }
 
 const struct cli_cmd cmd_doctor = {

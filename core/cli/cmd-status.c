@@ -14,6 +14,7 @@
 #include "cli/json.h"
 #include "cli/table.h"
 #include "lib/backend.h"
+#include "lib/install.h"
 #include "lib/settle.h"
 #include "lib/sync.h"
 
@@ -78,7 +79,7 @@ static int check_names(struct cli *cli, const struct kp_world *w, const struct f
 /* What is wrong with the system as a whole, or with something that has no row. */
 static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 {
-	_cleanup_strv_ char **unsettled = NULL, **problems = NULL;
+	_cleanup_strv_ char **unsettled = NULL, **problems = NULL, **refusals = NULL;
 	int rc;
 
 	rc = kp_unsettled_list(cli->ctx, &unsettled, &cli->err);
@@ -109,6 +110,9 @@ static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 		kp_strv_add(&problems,
 			    "/etc/dkms/no-autoinstall: nothing is built unless "
 			    "asked for");
+	refusals = kp_script_refusals(cli->ctx, w);
+	kp_strv_foreach(line, refusals)
+		kp_strv_add(&problems, *line);
 	*ret = kp_steal(&problems);
 	return 0;
 }

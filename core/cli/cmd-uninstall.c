@@ -22,8 +22,8 @@ const struct cli_cmd cmd_uninstall = {
 		"installed\n"
 		"  -a, --all           for all installed kernels\n"
 		"      --no-initramfs  leave the initramfs as it is\n\n"
-		"What is held are the versions that are here, or V alone; a version that\n"
-		"comes later is installed again. kmodpkg install lifts it.\n",
+		"M is held whatever its version; with M/V another version that comes\n"
+		"later is installed. kmodpkg install lifts it.\n",
 	.run = run,
 	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_ENTERS_ROOT | CLI_MUTATES,
 };

@@ -62,7 +62,8 @@ static int already_added(struct dkms *d)
 
 static int add_tree(struct dkms *d)
 {
-	_cleanup_close_ int from = cli_open_tree(d->tree);
+	_cleanup_free_ char *name = NULL;
+	_cleanup_close_ int from = cli_open_tree(d->tree, &name);
 	struct cli *cli = d->cli;
 
 	if (geteuid())
@@ -71,7 +72,7 @@ static int add_tree(struct dkms *d)
 		return cli_fail(cli, DKMS_NO_CONF, "%s has no dkms.conf", d->tree);
 	if (!d->force && cli_is_registered(cli, d->module, d->version))
 		return already_added(d);
-	return cli_add_tree(cli, from, d->force ? CLI_ADD_REPLACE : CLI_ADD_MERGE);
+	return cli_add_tree(cli, from, name, d->force ? CLI_ADD_REPLACE : CLI_ADD_MERGE);
 }
 
 static int add_named(struct dkms *d)
@@ -173,8 +174,27 @@ static int install_foreign(struct dkms *d, const char *kernel)
 	return rc == -ECHILD ? DKMS_PRE_INSTALL : rc;
 }
 
+/* A person who holds the module (kmodpkg uninstall M) is not overruled by the script of a package
+ * that brings a version of it. The kernels of KERNELS that are left, to be freed. */
+static int leave_held(struct dkms *d, char **kernels, char ***ret)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = NULL;
+	int rc = kp_intent_load(d->cli->ctx, &in, &d->cli->err);
+
+	if (rc < 0)
+		return rc;
+	kp_strv_foreach(k, kernels)
+		if (kp_intent_holds_module(in, d->module, *k))
+			kp_info("%s is held for kernel %s; kmodpkg install %s lifts that",
+				d->module, *k, d->module);
+		else
+			kp_strv_add(ret, *k);
+	return 0;
+}
+
 static int make(struct dkms *d, char **kernels, void *data)
 {
+	_cleanup_strv_ char **free_kernels = NULL;
 	const bool *install = data;
 	bool named =
 		d->conf_file || d->kernel_source_dir || d->kernel_config || d->directives;
@@ -194,8 +214,15 @@ static int make(struct dkms *d, char **kernels, void *data)
 		.with = named ? &with : NULL,
 	};
 
-	int rc = cli_make(d->cli, &t, *install && !d->foreign);
+	int rc = 0;
 
+	if (*install && cli_in_transaction(d->cli)) {
+		rc = leave_held(d, kernels, &free_kernels);
+		if (rc < 0 || !free_kernels)
+			return rc;
+		t.kernels = free_kernels;
+	}
+	rc = cli_make(d->cli, &t, *install && !d->foreign);
 	kp_strv_foreach(k, *install && d->foreign ? kernels : NULL)
 		if (rc == 0)
 			rc = install_foreign(d, *k);

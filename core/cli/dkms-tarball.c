@@ -273,7 +273,7 @@ static int add_tree_at(struct load *l, const char *at)
 
 	if (from < 0)
 		return kp_err_sys(&l->d->cli->err, from, "opening %s", at);
-	return cli_add_tree(l->d->cli, from,
+	return cli_add_tree(l->d->cli, from, l->d->archive,
 			    l->d->force ? CLI_ADD_REPLACE : CLI_ADD_MERGE);
 }
 
@@ -325,6 +325,7 @@ static int load_source(struct load *l)
 		if (!kp_exists_in(l->fd, conf))
 			continue;
 		if (identify(l, places[i]) < 0) {
+			cli_name_tree(d->cli, l->dir, d->archive);
 			kp_warn("%s of the archive: %s", conf, d->cli->err.text);
 			d->cli->err = (struct kp_err)KP_ERR_INIT;
 			continue;

@@ -58,7 +58,8 @@ int cli_target_outcome(struct cli *cli, const struct cli_target *t,
 /* Build it for the kernels that are meant, and INSTALL: with its package. Registers a tree in
  * source_tree. */
 int cli_make(struct cli *cli, struct cli_target *t, bool install);
-/* Erase its packages for the kernels that are meant and hold it there. */
+/* Erase its packages for the kernels that are meant and hold it there: the version that was
+ * named, or all that are there or come. */
 int cli_uninstall(struct cli *cli, struct cli_target *t);
 /* The same for t->kernels, and drop the builds; without kernels: unregister it. */
 int cli_remove(struct cli *cli, struct cli_target *t);

@@ -100,6 +100,24 @@ static int parse_names(const struct place *at, const char *value, char ***ret,
 	return 0;
 }
 
+/* "yes", "no" or the modules that may. */
+static int parse_scripts(const struct place *at, const char *value,
+			 struct kp_config *config, struct kp_err *err)
+{
+	_cleanup_strv_ char **words = kp_strv_split(value, " \t");
+	bool one = words && !words[1], yes = kp_strv_has(words, "yes"),
+	     no = kp_strv_has(words, "no"), ok = words && (one || (!yes && !no));
+
+	kp_strv_foreach(p, words)
+		ok = ok && kp_name_ok(*p);
+	if (!ok)
+		return bad_value(at, value, "yes, no or module names", err);
+	config->install_scripts = !no;
+	kp_strv_free(config->script_modules);
+	config->script_modules = yes || no ? NULL : kp_steal(&words);
+	return 0;
+}
+
 static int parse_backend(const struct place *at, const char *value, char **ret,
 			 struct kp_err *err)
 {
@@ -149,7 +167,7 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 	if (!strcmp(key, "initramfs"))
 		return parse_bool(at, value, &config->initramfs, err);
 	if (!strcmp(key, "install_scripts"))
-		return parse_bool(at, value, &config->install_scripts, err);
+		return parse_scripts(at, value, config, err);
 	if (!strcmp(key, "probe_answers"))
 		return parse_bool(at, value, &config->probe_answers, err);
 	if (!strcmp(key, "debug_info"))
@@ -232,6 +250,7 @@ void kp_config_clear(struct kp_config *config)
 	free(config->sign_tool);
 	free(config->sign_pin_file);
 	free(config->install_tree);
+	kp_strv_free(config->script_modules);
 	kp_strv_free(config->optional);
 	kp_strv_free(config->required);
 	*config = (struct kp_config){ 0 };

@@ -33,9 +33,12 @@ struct kp_config {
 	char *sign_key;
 	char *sign_cert;
 	char *sign_tool;
-	char *sign_pin_file;  /* NULL: KBUILD_SIGN_PIN of the environment */
-	bool initramfs;	      /* refresh initramfs of touched kernels; default true */
-	bool install_scripts; /* allow PRE_INSTALL, POST_INSTALL, POST_ADD, POST_REMOVE */
+	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
+	bool initramfs;	     /* refresh initramfs of touched kernels; default true */
+	/* Allow PRE_INSTALL, POST_INSTALL, POST_ADD and POST_REMOVE: of the modules in script_modules,
+	 * of all where that is NULL. */
+	bool install_scripts;
+	char **script_modules;
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
 	bool probe_answers;    /* remember what kbuild asks compilers; default true */

@@ -169,6 +169,18 @@ static void look_at_sources(const struct kp_world *w, struct kp_doctor *d)
 	}
 }
 
+static void look_at_scripts(struct kp_ctx *ctx, const struct kp_world *w,
+			    struct kp_doctor *d)
+{
+	char **refusals = kp_script_refusals(ctx, w);
+
+	kp_strv_foreach(line, refusals) {
+		kp_doctor_add(d, "scripts", *line, NULL);
+		d->list[d->n - 1].chosen = true;
+	}
+	free(refusals);
+}
+
 /* Nothing can be changed until it is free, least of all where the holder is dead. */
 static void look_at_lock(struct kp_ctx *ctx, struct kp_doctor *d)
 {
@@ -225,6 +237,7 @@ int kp_doctor_look(struct kp_ctx *ctx, struct kp_doctor *ret, struct kp_err *err
 	look_at_headers(ctx, &w, &d);
 	look_at_modules(ctx, &w, &d);
 	look_at_sources(&w, &d);
+	look_at_scripts(ctx, &w, &d);
 	look_at_queue(ctx, &w, &d);
 	kp_doctor_files(ctx, &w, &d);
 	kp_doctor_machine(ctx, &w, &d);

@@ -18,6 +18,7 @@ struct kp_finding {
 	const char *area; /* "headers", "modules", "files", "signing"...; for programs */
 	char *what;	  /* one line */
 	char *mend;	  /* a command, as a person types it; NULL: none is known */
+	bool chosen;	  /* the configuration has it so: worth saying, and not wrong */
 };
 
 /* How modules are signed here, found in order or not. */

@@ -10,12 +10,56 @@
 #include "base/str.h"
 #include "lib/install.h"
 
+char *kp_script_refusal(const struct kp_ctx *ctx, const struct kp_source *s,
+			const struct kp_conf *conf)
+{
+	static const enum kp_conf_script as_root[] = {
+		KP_SCRIPT_PRE_INSTALL,
+		KP_SCRIPT_POST_INSTALL,
+		KP_SCRIPT_POST_ADD,
+		KP_SCRIPT_POST_REMOVE,
+	};
+	const struct kp_config *c = &ctx->config;
+	_cleanup_strv_ char **names = NULL;
+	_cleanup_free_ char *all = NULL;
+
+	if (c->install_scripts &&
+	    (!c->script_modules || kp_strv_has(c->script_modules, s->module)))
+		return NULL;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(as_root); i++)
+		if (!kp_str_empty(conf->scripts[as_root[i]]))
+			kp_strv_add(&names, kp_conf_script_name(as_root[i]));
+	if (!names)
+		return NULL;
+	all = kp_strv_join(names, ", ");
+	return kp_strf("%s/%s: %s not run, install_scripts %s%s", s->module, s->version,
+		       all, c->install_scripts ? "does not name " : "is no",
+		       c->install_scripts ? s->module : "");
+}
+
+char **kp_script_refusals(const struct kp_ctx *ctx, const struct kp_world *w)
+{
+	char **lines = NULL;
+
+	for (size_t i = 0; i < w->input.n_pairs; i++) {
+		const struct kp_source *s = &w->sources.list[w->input.pairs[i].source];
+		char *line = w->pairs[i].conf
+				     ? kp_script_refusal(ctx, s, w->pairs[i].conf)
+				     : NULL;
+
+		if (line && !kp_strv_has(lines, line))
+			kp_strv_add(&lines, line);
+		free(line);
+	}
+	return lines;
+}
+
 int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 		  const struct kp_conf *conf, enum kp_conf_script which,
 		  const char *kernel, int *ret_exit, struct kp_err *err)
 {
 	_cleanup_strv_ char **words = NULL, **env = NULL;
-	_cleanup_free_ char *dir = NULL, *path = NULL;
+	_cleanup_free_ char *dir = NULL, *path = NULL, *refusal = NULL;
 	const char *name = kp_conf_script_name(which);
 	struct kp_proc proc = { 0 };
 	struct kp_proc_end end;
@@ -23,9 +67,9 @@ int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 
 	if (kp_str_empty(conf->scripts[which]))
 		return 0;
-	if (!ctx->config.install_scripts) {
-		kp_warn("%s/%s: %s is not run: install_scripts is off in the configuration",
-			s->module, s->version, name);
+	refusal = kp_script_refusal(ctx, s, conf);
+	if (refusal) {
+		kp_warn_once("%s", refusal);
 		return 0;
 	}
 	words = kp_strv_split(conf->scripts[which], " \t");

@@ -58,9 +58,15 @@ int kp_view_set(struct kp_ctx *ctx, const char *module, const char *kernel,
 bool kp_view_has(struct kp_ctx *ctx, const char *module, const char *kernel);
 
 /* Run one of the conf's install scripts, the only code of a source that runs as root; looked up
- * in /etc/dkms/MODULE/ first. 0 also when there is none, it is not executable (a warning) or
- * the configuration forbids scripts (a message). -ECHILD: it failed; *ret_exit (may be NULL) is its
+ * in /etc/dkms/MODULE/ first. 0 also when there is none, it is not executable or the
+ * configuration does not allow it (a warning). -ECHILD: it failed; *ret_exit (may be NULL) is its
  * exit code, or 128 and the signal that ended it. */
 int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 		  const struct kp_conf *conf, enum kp_conf_script which,
 		  const char *kernel, int *ret_exit, struct kp_err *err);
+/* Which of a conf's install scripts the configuration does not allow, and by which setting: a
+ * line, to be freed; NULL: there are none. */
+char *kp_script_refusal(const struct kp_ctx *ctx, const struct kp_source *s,
+			const struct kp_conf *conf);
+/* The same for each source of W: a vector. */
+char **kp_script_refusals(const struct kp_ctx *ctx, const struct kp_world *w);

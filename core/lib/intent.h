@@ -45,9 +45,12 @@ struct kp_intent *kp_intent_new(void);
 void kp_intent_free(struct kp_intent *in);
 KP_DEFINE_CLEANUP(struct kp_intent *, kp_intent_free);
 
+/* A hold of the whole module is one of each version. */
 enum kp_intent_kind kp_intent_get(const struct kp_intent *in, const char *module,
 				  const char *version, const char *kernel);
-/* KP_INTENT_NONE forgets it. A pin drops the pins of the module's other versions there. */
+/* KP_INTENT_NONE forgets it. VERSION "": the module whatever its version, which can be held, not
+ * pinned; what was said of its versions there is dropped. A pin drops such a hold, and the pins
+ * of the module's other versions. */
 void kp_intent_set(struct kp_intent *in, const char *module, const char *version,
 		   const char *kernel, enum kp_intent_kind kind);
 /* A pin that was made while there was no kernel, its headers at most: it does not wait for one.
@@ -57,13 +60,17 @@ void kp_intent_set_headers_only(struct kp_intent *in, const char *module,
 				bool headers_only);
 bool kp_intent_headers_only(const struct kp_intent *in, const char *module,
 			    const char *version, const char *kernel);
-/* Forget all that was said of a source, but for what is pending. */
+/* Is the module held, whatever its version? */
+bool kp_intent_holds_module(const struct kp_intent *in, const char *module,
+			    const char *kernel);
+/* Forget all that was said of a source, but for what is pending. VERSION "": of the module as
+ * such. */
 void kp_intent_forget(struct kp_intent *in, const char *module, const char *version);
 bool kp_intent_removed(const struct kp_intent *in, const char *module,
 		       const char *version);
 void kp_intent_set_removed(struct kp_intent *in, const char *module, const char *version,
 			   bool removed);
-/* Call FN for each pin and hold, by module, version, kernel. */
+/* Call FN for each pin and hold, by module, version ("": all of them), kernel. */
 void kp_intent_foreach(const struct kp_intent *in,
 		       void (*fn)(const char *module, const char *version,
 				  const char *kernel, enum kp_intent_kind kind,

@@ -79,6 +79,31 @@ bool kp_removal_has_builds(struct kp_ctx *ctx, const char *module, const char *v
 	return false;
 }
 
+/* Is there a version of MODULE that is registered, or about to be: what its package was upgraded
+ * to? */
+static bool has_version(const struct kp_world *w, const struct kp_intent *in,
+			const char *module)
+{
+	for (size_t i = 0; i < w->sources.n; i++)
+		if (kp_str_eq(w->sources.list[i].module, module) &&
+		    !kp_intent_removed(in, module, w->sources.list[i].version))
+			return true;
+	for (size_t i = 0; i < w->unregistered.n; i++)
+		if (kp_str_eq(w->unregistered.list[i].module, module) &&
+		    kp_world_registers(w, &w->unregistered.list[i]))
+			return true;
+	return false;
+}
+
+void kp_removal_note(const struct kp_world *w, struct kp_intent *in, const char *module,
+		     const char *version)
+{
+	kp_intent_forget(in, module, version);
+	kp_intent_set_removed(in, module, version, true);
+	if (!has_version(w, in, module))
+		kp_intent_forget(in, module, "");
+}
+
 struct removal {
 	char *module, *version, *kernel; /* kernel "": the whole source */
 	enum kp_intent_kind kind;
@@ -93,13 +118,13 @@ static void removal_clear(struct removal *r)
 
 /* As change.c of the command has it: what is intended first, so that nothing comes back by
  * itself after a crash in between. */
-static int remove_source(struct kp_ctx *ctx, struct kp_intent *in,
+static int remove_source(struct kp_ctx *ctx, const struct kp_world *w,
 			 const struct removal *r, struct kp_err *err)
 {
+	struct kp_intent *in = w->intent;
 	int rc;
 
-	kp_intent_forget(in, r->module, r->version);
-	kp_intent_set_removed(in, r->module, r->version, true);
+	kp_removal_note(w, in, r->module, r->version);
 	rc = kp_intent_save(ctx, in, err);
 	if (rc < 0)
 		return rc;
@@ -107,9 +132,10 @@ static int remove_source(struct kp_ctx *ctx, struct kp_intent *in,
 	return kp_source_unregister(ctx, r->module, r->version, err);
 }
 
-static int remove_kernel(struct kp_ctx *ctx, struct kp_intent *in,
+static int remove_kernel(struct kp_ctx *ctx, const struct kp_world *w,
 			 const struct removal *r, struct kp_err *err)
 {
+	struct kp_intent *in = w->intent;
 	int rc;
 
 	kp_intent_set(in, r->module, r->version, r->kernel, KP_INTENT_HOLD);
@@ -120,7 +146,7 @@ static int remove_kernel(struct kp_ctx *ctx, struct kp_intent *in,
 	/* With its last build the source goes, as dkms remove has it. */
 	if (rc < 0 || kp_removal_has_builds(ctx, r->module, r->version))
 		return rc;
-	return remove_source(ctx, in, r, err);
+	return remove_source(ctx, w, r, err);
 }
 
 static int decide(struct kp_ctx *ctx, const struct kp_world *w, const struct removal *r,
@@ -134,9 +160,9 @@ static int decide(struct kp_ctx *ctx, const struct kp_world *w, const struct rem
 		kp_debug("%s/%s stays: package %s has it", r->module, r->version,
 			 s->package);
 	else if (*r->kernel)
-		rc = remove_kernel(ctx, in, r, err);
+		rc = remove_kernel(ctx, w, r, err);
 	else
-		rc = remove_source(ctx, in, r, err);
+		rc = remove_source(ctx, w, r, err);
 	if (rc < 0)
 		return rc;
 	kp_intent_set_pending(in, r->module, r->version, r->kernel, KP_INTENT_NONE);

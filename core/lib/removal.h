@@ -24,5 +24,9 @@ int kp_removal_decide(struct kp_ctx *ctx, const struct kp_world *w, struct kp_er
 int kp_removal_sweep(struct kp_ctx *ctx, struct kp_intent *in,
 		     const struct kp_pkg_installed *packages, size_t n,
 		     struct kp_err *err);
+/* Say in IN that a source was removed, so that no sync registers its tree again, and forget
+ * what was said of it; with the module's last version also what was said of the module. */
+void kp_removal_note(const struct kp_world *w, struct kp_intent *in, const char *module,
+		     const char *version);
 /* Does a build of this source lie in its tree, for any kernel? */
 bool kp_removal_has_builds(struct kp_ctx *ctx, const char *module, const char *version);

@@ -408,7 +408,7 @@ int kp_rpm_header_make(const struct kp_pkg *pkg, const struct kp_rpm_payload *p,
 	headerPutUint32(h, RPMTAG_BUILDTIME, &time, 1);
 	headerPutString(h, RPMTAG_BUILDHOST, "localhost");
 	headerPutString(h, RPMTAG_VENDOR, "kmodpkg on this machine");
-	headerPutString(h, RPMTAG_LICENSE, "unknown");
+	headerPutString(h, RPMTAG_LICENSE, pkg->license ? pkg->license : "unknown");
 	headerPutString(h, RPMTAG_OS, os);
 	headerPutString(h, RPMTAG_ARCH, arch);
 	headerPutString(h, RPMTAG_PLATFORM, platform);

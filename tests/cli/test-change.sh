@@ -60,7 +60,6 @@ test_uninstall_holds_and_install_lifts()
 	expect err <<-'END'
 	kmodpkg: holding hello for 6.1.0-1-test
 	kmodpkg: holding hello for 6.1.0-2-test
-	kmodpkg: another version of hello that comes later is installed again
 	END
 	run status
 	expect out <<-'END'
@@ -75,6 +74,58 @@ test_uninstall_holds_and_install_lifts()
 	expect_status 21
 	run status
 	expect_line out 'hello   1.0      6.1.0-1-test  no-headers  -        kernel headers are not installed'
+	expect_line out 'hello   1.0      6.1.0-2-test  held        -        uninstalled by hand'
+}
+
+# Without a version what is held is the module: none comes in the place of the one that went.
+test_uninstall_holds_later_versions()
+{
+	run_in uninstall hello -k 6.1.0-1-test
+	expect_status 0
+	new_source hello 2.0
+	register hello 2.0
+	mkdir "$root"/etc/dkms
+	: >"$root"/etc/dkms/no-autoinstall
+	run status
+	expect_line out 'hello   2.0      6.1.0-1-test  held   -        uninstalled by hand'
+	expect_line out 'hello   2.0      6.1.0-2-test  added  -        not built: no-autoinstall is set'
+	# It outlives the version that was there, and goes with the last one.
+	run_in remove hello/1.0
+	expect_status 0
+	run status
+	expect_line out 'hello   2.0      6.1.0-1-test  held   -        uninstalled by hand'
+	run_in remove hello/2.0
+	expect_status 0
+	new_source hello 3.0
+	register hello 3.0
+	run status
+	expect_line out 'hello   3.0      6.1.0-1-test  no-headers  -        kernel headers are not installed'
+}
+
+test_uninstall_of_a_version_holds_that_one()
+{
+	run_in uninstall hello/1.0 -k 6.1.0-2-test
+	expect_status 0
+	expect err <<-'END'
+	kmodpkg: holding hello/1.0 for 6.1.0-2-test
+	kmodpkg: another version of hello that comes later is installed; kmodpkg uninstall hello holds them all
+	END
+	new_source hello 2.0
+	register hello 2.0
+	run status
+	expect_line out 'hello   2.0      6.1.0-2-test  added       -'
+	expect_line out 'hello   1.0      6.1.0-2-test  held        -        uninstalled by hand'
+}
+
+# A file of a kmodpkg that knew holds of versions only.
+test_intent_of_an_older_kmodpkg()
+{
+	mkdir -p "$root"/var/lib/kmodpkg
+	cat >"$root"/var/lib/kmodpkg/intent.json <<-'END'
+	{"schema": 1, "pins": [], "removed": [], "pending": [], "with": [],
+	 "holds": [{"module": "hello", "version": "1.0", "kernel": "6.1.0-2-test"}]}
+	END
+	run status
 	expect_line out 'hello   1.0      6.1.0-2-test  held        -        uninstalled by hand'
 }
 
@@ -104,6 +155,7 @@ test_remove_is_for_good()
 	run_in remove hello
 	expect_status 0
 	expect_line err 'kmodpkg: unregistered hello/1.0'
+	expect_line err 'kmodpkg: its tree /usr/src/hello-1.0 stays, it is of the package hello-dkms: kmodpkg add hello/1.0 brings the module back, removing the package is for good'
 	[ ! -e "$root"/var/lib/kmodpkg/builds/hello ] || fail 'the records of its builds stay'
 	[ ! -e "$root"/var/lib/dkms/hello ] || fail 'something is left in the tree'
 	run_in sync
@@ -119,6 +171,14 @@ test_remove_is_for_good()
 	expect_error 3 'kmodpkg add: hello/1.0 is registered already'
 	run_in add hello/1.0 --force
 	expect_status 0
+	: >"$root"/var/lib/fakedb/owned
+	run_in remove hello
+	expect_line err 'kmodpkg: its tree /usr/src/hello-1.0 stays: kmodpkg add hello/1.0 brings the module back, deleting the tree is for good'
+	run_in add hello/1.0
+	rm -r "$root"/usr/src/hello-1.0
+	run_in remove hello
+	expect_status 0
+	! grep -q stays "$T"/err || fail "$(cat "$T"/err)"
 }
 
 # What a person took out of the tree and put back is still the package's.
@@ -195,6 +255,18 @@ test_add_directory()
 	expect err <<<'kmodpkg: registered hello/3.0 (/usr/src/hello-3.0)'
 }
 
+# What a person can look at is what he named, not our copy.
+test_add_names_the_tree_that_was_meant()
+{
+	rm -rf "$T"/tree
+	cp -r "$root"/usr/src/hello-1.0 "$T"/tree
+	sed -i /PACKAGE_NAME=/d "$T"/tree/dkms.conf
+	run_in add "$T"/tree
+	expect_error 8 "kmodpkg add: $T/tree/dkms.conf: PACKAGE_NAME is not set"
+	run_in add "$T"/tree/dkms.conf
+	expect_error 8 "kmodpkg add: $T/tree/dkms.conf: PACKAGE_NAME is not set"
+}
+
 test_add_refuses_what_it_cannot_name()
 {
 	rm -rf "$T"/tree
@@ -222,7 +294,34 @@ test_post_add()
 	run_in remove hello/2.0
 	echo 'install_scripts = no' >>"$root"/etc/kmodpkg/kmodpkg.conf
 	run_in add hello/2.0
-	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD is not run: install_scripts is off in the configuration'
+	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD not run, install_scripts is no'
+	expect_status 0
+}
+
+# What the configuration does not allow is said where one looks for what is wrong.
+test_install_scripts_by_name()
+{
+	local refused='POST_ADD, POST_REMOVE not run, install_scripts does not name other'
+
+	echo 'install_scripts = hello' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	new_source hello 2.0 POST_ADD=script
+	: >"$root"/usr/src/hello-2.0/script
+	run_in add hello/2.0
+	expect_line err 'kmodpkg: warning: hello/2.0: POST_ADD /usr/src/hello-2.0/script is not executable, skipping'
+	new_source other 1.0 POST_ADD=script 'POST_REMOVE="script bye"'
+	run_in add other/1.0
+	expect_status 0
+	expect_line err "kmodpkg: warning: other/1.0: $refused"
+	run status
+	expect_status 0
+	expect_line err "kmodpkg: warning: other/1.0: $refused"
+	run doctor
+	expect_line out "scripts: other/1.0: $refused"
+	# It was chosen: nothing is wrong for that.
+	run doctor --json
+	[ "$(grep -c '"chosen": true' "$T"/out)" = 1 ] &&
+		grep -A3 '"area": "scripts"' "$T"/out | grep -q '"chosen": true' ||
+		fail "doctor --json: $(cat "$T"/out)"
 }
 
 # Said once, not by everything that the end of a transaction runs.

@@ -106,6 +106,31 @@ test_dkms_remove_in_an_upgrade_to_another_version()
 		fail "$(ls "$root"/var/lib/fakedb/packages)"
 }
 
+# A person who uninstalled the module is not overruled by what a package's scripts always do.
+test_dkms_upgrade_of_what_is_held()
+{
+	ours_only || return 0
+	installed_by_package
+	kmodpkg uninstall hello -k "$K1"
+	lock_is must-defer
+	dkms_gives 0 remove hello/1.0 --all
+	rm -r "$root"/usr/src/hello-1.0
+	disown_package hello-dkms
+	new_module hello 2.0
+	own hello-dkms /usr/src/hello-2.0/dkms.conf
+	dkms_gives 0 add hello/2.0
+	dkms_gives 0 install hello/2.0 -k "$K1" -k "$K2"
+	end_transaction
+	status_is <<-END
+	hello/2.0, $K2, $A: installed
+	END
+	kmodpkg install hello -k "$K1"
+	status_is <<-END
+	hello/2.0, $K1, $A: installed
+	hello/2.0, $K2, $A: installed
+	END
+}
+
 # A package that owns nothing which makes a sync run: its source came out of a tarball.
 test_dkms_remove_of_a_source_that_nobody_owns()
 {

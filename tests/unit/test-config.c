@@ -14,6 +14,7 @@ static void assert_defaults(const struct kp_config *c)
 	assert_null(c->sign_pin_file);
 	assert_true(c->initramfs);
 	assert_true(c->install_scripts);
+	assert_null(c->script_modules);
 	assert_true(c->probe_answers);
 	assert_false(c->debug_info);
 	assert_false(c->depend_on_kernel);
@@ -103,6 +104,23 @@ static void the_last_line_counts_and_empty_is_the_default(void **state)
 	kp_config_clear(&c);
 }
 
+static void install_scripts_by_name(void **state)
+{
+	struct kp_config c;
+
+	(void)state;
+	assert_int_equal(parse("install_scripts = zfs\tnvidia\n", "f", &c, NULL), 0);
+	assert_true(c.install_scripts);
+	assert_int_equal(kp_strv_len(c.script_modules), 2);
+	assert_string_equal(c.script_modules[1], "nvidia");
+	assert_int_equal(kp_config_parse("install_scripts = no\n", "g", &c, NULL), 0);
+	assert_false(c.install_scripts);
+	assert_null(c.script_modules);
+	assert_int_equal(kp_config_parse("install_scripts = yes\n", "g", &c, NULL), 0);
+	assert_defaults(&c);
+	kp_config_clear(&c);
+}
+
 static void a_second_text_is_read_over_the_first(void **state)
 {
 	struct kp_config c;
@@ -135,7 +153,11 @@ static void errors_name_line_and_what_is_expected(void **state)
 		  "/c:2: sign = \"maybe\": expected auto, yes or no" },
 		{ "initramfs = 1", "/c:1: initramfs = \"1\": expected yes or no" },
 		{ "install_scripts =",
-		  "/c:1: install_scripts = \"\": expected yes or no" },
+		  "/c:1: install_scripts = \"\": expected yes, no or module names" },
+		{ "install_scripts = hello no",
+		  "/c:1: install_scripts = \"hello no\": expected yes, no or module names" },
+		{ "install_scripts = a/b",
+		  "/c:1: install_scripts = \"a/b\": expected yes, no or module names" },
 		{ "sandbox = yes",
 		  "/c:1: sandbox = \"yes\": expected required or available" },
 		{ "sign_key = key.pem",
@@ -216,6 +238,7 @@ int main(void)
 		cmocka_unit_test(nothing_gives_defaults),
 		cmocka_unit_test(every_key),
 		cmocka_unit_test(the_last_line_counts_and_empty_is_the_default),
+		cmocka_unit_test(install_scripts_by_name),
 		cmocka_unit_test(a_second_text_is_read_over_the_first),
 		cmocka_unit_test(errors_name_line_and_what_is_expected),
 		cmocka_unit_test(unknown_keys_are_a_warning),

@@ -75,8 +75,8 @@ static void post_remove_of_a_removed_source(void **state)
 	test_sync(s);
 	test_assert_absent(s, "hello", K1);
 	test_assert_not_said(s, "warning");
-	assert_noted(s,
-		     "/usr/src/hello-1.0/gone  " K1 " x86_64 hello 1.0 /usr/src/hello-1.0\n");
+	assert_noted(s, "/usr/src/hello-1.0/gone  " K1
+			" x86_64 hello 1.0 /usr/src/hello-1.0\n");
 }
 
 static void administrators_script_comes_first(void **state)
@@ -148,10 +148,43 @@ static void switched_off(void **state)
 	put_script(s, "/usr/src/hello-1.0/post", "");
 	test_publish(s, "hello", "1.0", K1, NULL);
 	test_sync(s);
-	test_assert_said(s, "POST_INSTALL is not run: install_scripts is off in the "
-			    "configuration");
+	test_assert_said(
+		s, "warning: hello/1.0: POST_INSTALL not run, install_scripts is no");
 	assert_noted(s, "");
 	test_assert_installed(s, "hello", "1.0", K1);
+}
+
+static void allowed_by_name(void **state)
+{
+	static const char line[] =
+		"other/1.0: PRE_INSTALL, POST_INSTALL not run, install_scripts does not "
+		"name other";
+	struct test_system *s = with_scripts(state, "POST_INSTALL=post\n");
+	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
+	_cleanup_strv_ char **refusals = NULL;
+	struct kp_sync_opts opts = { 0 };
+
+	test_register(s, "other", "1.0", "PRE_INSTALL=pre\nPOST_INSTALL=post\n");
+	assert_int_equal(kp_config_parse("install_scripts = hello hello2", "c",
+					 &s->ctx->config, NULL),
+			 0);
+	put_script(s, "/usr/src/hello-1.0/post", "");
+	put_script(s, "/usr/src/other-1.0/pre", "exit 1");
+	put_script(s, "/usr/src/other-1.0/post", "");
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "other", "1.0", K1, NULL);
+	test_sync(s);
+	/* One line, whatever the number of its scripts. */
+	test_assert_said(s, line);
+	assert_null(strstr(strstr(s->log.s, line) + strlen(line), "not run"));
+	assert_noted(s, "/usr/src/hello-1.0/post  " K1
+			" x86_64 hello 1.0 /usr/src/hello-1.0\n");
+	test_assert_installed(s, "hello", "1.0", K1);
+	test_assert_installed(s, "other", "1.0", K1);
+	assert_int_equal(kp_world_load(s->ctx, &opts, &w, NULL), 0);
+	refusals = kp_script_refusals(s->ctx, &w);
+	assert_int_equal(kp_strv_len(refusals), 1);
+	assert_string_equal(refusals[0], line);
 }
 
 int main(int argc, char **argv)
@@ -164,6 +197,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(post_install_cannot),
 		SYSTEM_TEST(what_is_not_run),
 		SYSTEM_TEST(switched_off),
+		SYSTEM_TEST(allowed_by_name),
 	};
 
 	test_system_prepare(argc, argv);

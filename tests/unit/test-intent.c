@@ -49,6 +49,40 @@ static void pins_and_holds(void **state)
 	assert_int_equal(kp_intent_get(in, "a", "1.00", "k"), KP_INTENT_NONE);
 }
 
+static void a_module_is_held_whatever_its_version(void **state)
+{
+	_cleanup_(kp_intent_freep) struct kp_intent *in = kp_intent_new();
+
+	(void)state;
+	kp_intent_set(in, "a", "1", "k", KP_INTENT_PIN);
+	kp_intent_set(in, "a", "2", "k", KP_INTENT_HOLD);
+	kp_intent_set(in, "a", "1", "k2", KP_INTENT_PIN);
+	kp_intent_set(in, "a", "", "k", KP_INTENT_HOLD);
+	assert_int_equal(kp_intent_get(in, "a", "1", "k"), KP_INTENT_HOLD);
+	assert_int_equal(kp_intent_get(in, "a", "2", "k"), KP_INTENT_HOLD);
+	assert_int_equal(kp_intent_get(in, "a", "99", "k"), KP_INTENT_HOLD);
+	assert_true(kp_intent_holds_module(in, "a", "k"));
+	/* Elsewhere nothing was said. */
+	assert_int_equal(kp_intent_get(in, "a", "1", "k2"), KP_INTENT_PIN);
+	assert_int_equal(kp_intent_get(in, "b", "1", "k"), KP_INTENT_NONE);
+	assert_false(kp_intent_holds_module(in, "a", "k2"));
+	/* Forgetting a source does not let its module come back by another one. */
+	kp_intent_forget(in, "a", "1");
+	assert_int_equal(kp_intent_get(in, "a", "1", "k"), KP_INTENT_HOLD);
+	kp_intent_forget(in, "a", "");
+	assert_int_equal(kp_intent_get(in, "a", "1", "k"), KP_INTENT_NONE);
+	/* A pin and such a hold exclude each other. */
+	kp_intent_set(in, "a", "", "k", KP_INTENT_HOLD);
+	kp_intent_set(in, "a", "2", "k", KP_INTENT_PIN);
+	assert_int_equal(kp_intent_get(in, "a", "2", "k"), KP_INTENT_PIN);
+	assert_int_equal(kp_intent_get(in, "a", "1", "k"), KP_INTENT_NONE);
+	/* Lifted is all that was said. */
+	kp_intent_set(in, "a", "1", "k", KP_INTENT_HOLD);
+	kp_intent_set(in, "a", "", "k", KP_INTENT_NONE);
+	assert_int_equal(kp_intent_get(in, "a", "1", "k"), KP_INTENT_NONE);
+	assert_int_equal(kp_intent_get(in, "a", "2", "k"), KP_INTENT_NONE);
+}
+
 static void tombstones(void **state)
 {
 	_cleanup_(kp_intent_freep) struct kp_intent *in = kp_intent_new();
@@ -97,11 +131,14 @@ static void all_of_it_comes_back(void **state)
 	kp_intent_set(in, "b", "1", "k", KP_INTENT_PIN);
 	kp_intent_set_headers_only(in, "zfs", "2.9", "k2", true);
 	kp_intent_set_headers_only(in, "zfs", "2.10", "k", true); /* is no pin */
+	kp_intent_set(in, "all", "", "k", KP_INTENT_HOLD);
 	kp_intent_set_removed(in, "gone", "1", true);
 	if (kp_intent_save(ctx, in, &err) < 0 || kp_intent_load(ctx, &back, &err) < 0)
 		fail_msg("%s", err.text);
 	kp_intent_foreach(back, list, &text);
-	assert_string_equal(text.s, "pin/b 1 k\npin/zfs 2.9 k2\nhold/zfs 2.10 k\n");
+	assert_string_equal(text.s, "hold/all  k\npin/b 1 k\npin/zfs 2.9 k2\n"
+				    "hold/zfs 2.10 k\n");
+	assert_true(kp_intent_holds_module(back, "all", "k"));
 	assert_true(kp_intent_removed(back, "gone", "1"));
 	assert_true(kp_intent_headers_only(back, "zfs", "2.9", "k2"));
 	assert_false(kp_intent_headers_only(back, "zfs", "2.10", "k"));
@@ -225,6 +262,11 @@ static void what_cannot_be_parsed_is_an_error(void **state)
 		{ "{\"schema\":1,\"pins\":[" PIN_A1 "],\"holds\":[" PIN_A1
 		  "],\"removed\":[]}",
 		  "item 1 of \"holds\": contradicts another one" },
+		{ "{\"schema\":1,\"pins\":[{\"module\":\"a\",\"kernel\":\"k\"}]" EMPTY_TAIL,
+		  "item 1 of \"pins\": unsafe name" },
+		{ "{\"schema\":1,\"pins\":[" PIN_A1 "],\"holds\":[{\"module\":\"a\","
+		  "\"kernel\":\"k\"}],\"removed\":[]}",
+		  "item 1 of \"holds\": contradicts another one" },
 		{ FULL "\"pending\":[{\"module\":\"a\",\"version\":\"1\",\"what\":"
 		       "\"uninstall\"}]}",
 		  "item 1 of \"pending\": unknown \"what\"" },
@@ -297,6 +339,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(pins_and_holds),
+		cmocka_unit_test(a_module_is_held_whatever_its_version),
 		cmocka_unit_test(tombstones),
 		cmocka_unit_test(forget_is_of_one_source),
 		cmocka_unit_test(all_of_it_comes_back),

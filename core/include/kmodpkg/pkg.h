@@ -37,6 +37,7 @@ struct kp_pkg_file {
 struct kp_pkg {
 	struct kp_pkg_id id;
 	const char *summary; /* one line */
+	const char *license; /* in the modules' own words, one line; NULL: they say nothing */
 	int64_t mtime;	     /* seconds; of every member, for reproducible packages */
 	bool depend_on_kernel; /* a hard dependency, where the manager has one for that */
 	struct kp_pkg_file *files;

@@ -42,6 +42,21 @@ uninstalled_stays_away()
 	assert_modules "$K1" kmodpkg_hello
 }
 
+# What a person said of the module counts for the version that the next upgrade brings.
+scenario uninstalled_stays_away_when_upgraded kernel
+uninstalled_stays_away_when_upgraded()
+{
+	run apt-get install "$(dkms_deb kmodpkg-hello 1.0)"
+	assert_modules "$K1" kmodpkg_hello
+	run kmodpkg uninstall kmodpkg-hello -k "$K1"
+	assert_modules "$K1"
+	run apt-get install "$(dkms_deb kmodpkg-hello 1.1)"
+	assert_modules "$K1"
+	assert_status kmodpkg-hello 1.1 "$K1" held
+	run kmodpkg install kmodpkg-hello -k "$K1"
+	assert_modules "$K1" kmodpkg_hello
+}
+
 scenario source_unregistered hello
 source_unregistered()
 {

@@ -5,13 +5,12 @@
 # Sources of Debian's module packages, without the packages. Prints NAME/VERSION of each.
 unpack_sources()
 {
-	local package dir
+	local package dir conf
 	for package; do
 		dir=$(mktemp -d)
 		dpkg-deb -x "$(find /var/cache/apt/archives -name "${package}_*.deb")" "$dir"
-		find "$dir/usr/src" -maxdepth 2 -name dkms.conf | while read -r dir; do
-			dir=${dir%/dkms.conf}
-			sed -nE 's/^PACKAGE_(NAME|VERSION)="?([^"]*)"?$/\2/p' "$dir/dkms.conf" | paste -sd /
+		find "$dir/usr/src" -maxdepth 2 -name dkms.conf | while read -r conf; do
+			sed -nE 's/^PACKAGE_(NAME|VERSION)="?([^"]*)"?$/\2/p' "$conf" | paste -sd /
 		done
 		cp -r "$dir/usr/src/." /usr/src/
 		rm -r "$dir"

@@ -26,7 +26,7 @@ kernel_dir()
 generated_packages()
 {
 	dpkg-query -W -f '${db:Status-Status} ${Package}\n' "*-modules-$1" 2>/dev/null |
-		sed -n '/^not-installed /d; / linux-/d; s/^[^ ]* //p'
+		sed -n '/^not-installed /d; / linux-modules-/d; s/^[^ ]* //p'
 }
 
 # The package of source $1 for kernel $2.
