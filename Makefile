@@ -73,7 +73,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 	-Wformat=2 -Wundef
 KP_CPPFLAGS := -D_GNU_SOURCE -Icore -Icore/include -DKP_VERSION='"$(VERSION)"' \
 	-DKP_PLUGIN_DIR='"$(plugindir)"' -DKP_LIBEXEC_DIR='"$(libexecdir)/kmodpkg"' \
-	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"'
+	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"' \
+	-DKP_REAL_UNAME='"/run/kmodpkg-uname"'
 KP_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden
 KP_CXXFLAGS := -std=c++17 -Wall -Wextra -fPIC -fvisibility=hidden
 KP_LDFLAGS := -Wl,--as-needed
@@ -110,6 +111,7 @@ LIB := $(call objects,$(wildcard core/lib/*.c) core/probe-front/question.c)
 CLI := $(call objects,$(wildcard core/cli/*.c))
 MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
 PROBE_FRONT := $(call objects,$(wildcard core/probe-front/*.c))
+UNAME_FRONT := $(call objects,$(wildcard core/uname-front/*.c))
 APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
 TRANSACTION := $(call objects,plugins/rpm/transaction.c)
 BACKENDS := $(foreach b,$(BACKENDS),$(if $(filter-out %/transaction.c,$(wildcard plugins/$(b)/*.c)),$(b)))
@@ -132,7 +134,7 @@ FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake
 CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
-PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(PLUGINS) $(RPM_PLUGIN)
+PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
 
 .PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm install-alpm \
 	check check-unit check-e2e check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
@@ -140,7 +142,7 @@ PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(PLUGINS) $(RPM_PLUGIN)
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/probe-front
+tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/probe-front $(O)/uname
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
 rpm-plugin: $(O)/rpm-plugins/kmodpkg.so $(O)/tests/rpm-plugin/cost.so
@@ -189,6 +191,10 @@ static = $(shell echo 'int main(void) { return 0; }' | \
 $(O)/probe-front: $(PROBE_FRONT)
 	$(call say,LINK)
 	$(link) $(if $(SANITIZE),,$(static)) -o $@ $^
+
+$(O)/uname: $(UNAME_FRONT)
+	$(call say,LINK)
+	$(link) -o $@ $^
 
 define plugin
 $(O)/plugins/$(1)/%.o: EXTRA = $$(CFLAGS_$(1))
@@ -269,6 +275,7 @@ install: all
 	ln -sf kmodpkg $(DESTDIR)$(sbindir)/dkms
 	$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make
 	$(INSTALL_PROGRAM) $(O)/probe-front $(DESTDIR)$(libexecdir)/kmodpkg/probe-front
+	$(INSTALL_PROGRAM) $(O)/uname $(DESTDIR)$(libexecdir)/kmodpkg/uname
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :

@@ -177,12 +177,6 @@ static int take_in(struct cli *cli, struct cli_intent *i, int from, const char *
 		cli_name_tree(cli, incoming, tree);
 		return rc;
 	}
-	if (!kp_name_ok(conf->name) || !kp_name_ok(conf->version))
-		return cli_fail(
-			cli, CLI_BAD_CONF,
-			"PACKAGE_NAME \"%s\" and PACKAGE_VERSION \"%s\" have to be "
-			"plain names without slashes and white space",
-			conf->name, conf->version);
 	if (cli_is_registered(cli, conf->name, conf->version) && how != CLI_ADD_REPLACE)
 		return cli_fail(cli, CLI_NOT_REGISTERED, "%s/%s is registered already",
 				conf->name, conf->version);

@@ -36,12 +36,6 @@ static int name_tree(struct dkms *d)
 		return cli_fail(cli, DKMS_BAD_CONF, "%s", cli->err.text);
 	if (rc < 0)
 		return rc;
-	if (!kp_name_ok(conf->name) || !kp_name_ok(conf->version))
-		return cli_fail(
-			cli, DKMS_BAD_CONF,
-			"%s/dkms.conf: PACKAGE_NAME and PACKAGE_VERSION have to be "
-			"plain names",
-			d->tree);
 	free(d->module);
 	free(d->version);
 	d->module = kp_strdup(conf->name);

@@ -286,10 +286,6 @@ static int identify(struct load *l, const char *at)
 	struct dkms *d = l->d;
 	int rc = kp_conf_load(d->cli->ctx, &env, &conf, &d->cli->err);
 
-	if (rc == 0 && (!kp_name_ok(conf->name) || !kp_name_ok(conf->version)))
-		rc = kp_err_set(
-			&d->cli->err, -EINVAL,
-			"PACKAGE_NAME and PACKAGE_VERSION have to be plain names");
 	if (rc < 0)
 		return rc;
 	free(d->module);

@@ -17,6 +17,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/build-job.h"
+#include "lib/probe.h"
 #include "lib/tool.h"
 #include "probe-front/question.h"
 
@@ -131,9 +132,10 @@ char **kp_recipe_env(const struct kp_build_work *w)
 /* ---- running ---- */
 
 struct binds {
-	struct kp_sandbox_bind list[8];
+	struct kp_sandbox_bind list[10];
 	size_t n;
 	char *source_link; /* where the kernel's own "source" leads */
+	char *answers;
 };
 
 static void bind(struct binds *b, const char *from, const char *at, bool writable)
@@ -144,22 +146,27 @@ static void bind(struct binds *b, const char *from, const char *at, bool writabl
 static void binds_clear(struct binds *b)
 {
 	free(b->source_link);
+	free(b->answers);
 }
 
-/* What is bound where. Without private mounts all is at its place already. */
+/* What is bound where. Without private mounts all is at its place already, and this says what may
+ * be read and written. */
 static void make_binds(struct kp_build_work *w, struct binds *b, const char *source_at)
 {
 	const char *headers = w->job->kernel->headers;
 	_cleanup_free_ char *link = kp_path_join(headers, "source");
+	bool private = kp_sandbox_has_mounts();
 
-	if (!kp_sandbox_has_mounts())
-		return;
-	bind(b, w->tmp, "/tmp", true);
 	bind(b, w->build, w->seen, true);
 	bind(b, w->out, w->seen_out, true);
-	if (w->fronts) /* ours, but for the file of notes */
-		bind(b, w->fronts, w->fronts, true);
-	bind(b, w->job->source->dir, source_at, false);
+	if (w->fronts) {
+		b->answers = kp_probe_answers(w->ctx);
+		bind(b, b->answers, b->answers, false);
+		bind(b, w->fronts, w->fronts, true); /* ours, but for the file of notes */
+	}
+	bind(b, w->job->source->dir, private ? source_at : w->job->source->dir, false);
+	if (private)
+		bind(b, w->tmp, "/tmp", true);
 	if (w->source)
 		bind(b, w->source, w->job->source->dir, true);
 	/* Self-built kernels: the tree lies where somebody built it. */
@@ -204,6 +211,7 @@ static int run(struct kp_build_work *w, const char *what, char *const *argv,
 	struct kp_sandbox sb = {
 		.slot = w->slot,
 		.scratch = kp_sandbox_has_mounts() ? scratch : NULL,
+		.release = w->job->kernel->release,
 		.timeout_s = seconds_left(w),
 		.max_output = KP_BUILD_LOG_MAX,
 	};

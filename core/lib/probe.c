@@ -37,7 +37,7 @@
 static const char *const ask_env[] = { "PATH=" KP_STANDARD_PATH, "HOME=/tmp",
 				       "LANG=C.UTF-8", "LC_ALL=C.UTF-8", NULL };
 
-static char *answers_dir(const struct kp_ctx *ctx)
+char *kp_probe_answers(const struct kp_ctx *ctx)
 {
 	return kp_path_join(ctx->state_dir, "probes");
 }
@@ -46,13 +46,15 @@ static char *answers_dir(const struct kp_ctx *ctx)
 
 static int offer(struct kp_ctx *ctx, const char *dir, unsigned int slot)
 {
-	_cleanup_free_ char *answers = answers_dir(ctx);
+	_cleanup_free_ char *answers = kp_probe_answers(ctx);
 	_cleanup_strv_ char **names = NULL;
 	_cleanup_close_ int dir_fd = -1, notes = -1;
 	uid_t uid = kp_sandbox_uid(slot);
 	int rc;
 
 	rc = kp_mkdir_in(ctx->root_fd, dir, 0755, NULL);
+	if (!rc)
+		rc = kp_mkdir_in(ctx->root_fd, answers, 0755, NULL);
 	if (!rc)
 		rc = kp_list_in(ctx->root_fd, KP_COMPILERS, &names);
 	if (rc < 0)
@@ -236,7 +238,8 @@ struct tool {
 
 static void tool_load(const struct learner *l, const char *compiler, struct tool *t)
 {
-	_cleanup_free_ char *all = answers_dir(l->ctx), *text = NULL, *identity = NULL;
+	_cleanup_free_ char *all = kp_probe_answers(l->ctx), *text = NULL,
+			    *identity = NULL;
 	size_t len = 0;
 
 	t->compiler = kp_strdup(compiler);
@@ -258,10 +261,7 @@ static void tool_load(const struct learner *l, const char *compiler, struct tool
 /* The compiler that was asked may have been replaced meanwhile: then nothing counts. */
 static void tool_save(const struct learner *l, struct tool *t)
 {
-	_cleanup_free_ char *all = answers_dir(l->ctx);
-
-	if (t->is_new && kp_answers_begin(t->text.s, t->text.len, t->compiler) &&
-	    !kp_mkdir_in(l->ctx->root_fd, all, 0755, NULL))
+	if (t->is_new && kp_answers_begin(t->text.s, t->text.len, t->compiler))
 		kp_write_in(l->ctx->root_fd, t->path, t->text.s, t->text.len, 0644, NULL);
 	free(t->compiler);
 	free(t->path);

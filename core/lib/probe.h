@@ -14,6 +14,9 @@
 
 #include "lib/ctx.h"
 
+/* The directory of answers, which a build has to see; to be freed. */
+char *kp_probe_answers(const struct kp_ctx *ctx);
+
 /* Make DIR (absolute, in a directory that is ours alone) a directory to come first in the PATH
  * of a build of SLOT. False: no front is to be had here, or the configuration has none. */
 bool kp_probe_offer(struct kp_ctx *ctx, const char *dir, unsigned int slot);

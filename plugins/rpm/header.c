@@ -94,7 +94,7 @@ int kp_rpm_payload_load(struct kp_rpm_payload *p, const struct kp_pkg *pkg,
 	for (size_t i = 0; i < pkg->n_files; i++) {
 		const char *path = pkg->files[i].path;
 
-		if (path[0] != '/' || !kp_relpath_ok(path + 1))
+		if (!kp_path_ok(path))
 			return kp_err_set(err, -EINVAL,
 					  "'%s' is no usable path for a package", path);
 		add_dirs(p, &alloc, path, pkg->id.kernel);

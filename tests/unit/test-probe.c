@@ -48,6 +48,7 @@ static int setup(void **state)
 	f->answers = kp_strf("%s/probes/gcc", f->ctx.state_dir);
 	link = kp_strf("%s/" KP_QUESTION_ANSWERS, f->fronts);
 	cache = kp_path_dir(f->answers);
+	assert_int_equal(kp_mkdir_in(f->ctx.root_fd, cache, 0755, NULL), 0);
 	assert_int_equal(mkdir(f->fronts, 0755), 0);
 	assert_int_equal(mkdir(f->scratch, 0755), 0);
 	assert_int_equal(symlink(cache, link), 0);

@@ -52,6 +52,11 @@ struct kp_pkg_installed {
 	char **files; /* absolute paths of its regular files, NULL-terminated vector */
 };
 
+/* What is wrong with what is said of a package, read from anywhere: names that cannot be part of a
+ * path, paths that are no module's. Words for an error; NULL: all is well. The one place where that is
+ * looked at. */
+const char *kp_pkg_fault(const struct kp_pkg_id *id, char *const *files);
+
 /* Release what the structure holds, not the structure. */
 void kp_pkg_id_clear(struct kp_pkg_id *id);
 void kp_pkg_id_copy(struct kp_pkg_id *to, const struct kp_pkg_id *from);
