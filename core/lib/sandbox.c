@@ -7,10 +7,8 @@
  * closed, on purpose or by death, everything inside ends.
  *
  * Where there is no pid namespace the init is a child subreaper, so whatever the command
- * leaves behind becomes its child; it kills all processes of the slot's uid until it has
- * no child left.
+ * leaves behind stays below it; it kills all that is there until it has no child left.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -35,6 +33,7 @@
 #include "base/str.h"
 #include "lib/sandbox.h"
 #include "lib/sandbox-filter.h"
+#include "lib/sandbox-kill.h"
 #include "lib/sandbox-landlock.h"
 #include "lib/sandbox-means.h"
 #include "lib/sandbox-mounts.h"
@@ -43,8 +42,6 @@
 /* What one build may use; far above what the largest known modules (ZFS, NVIDIA) take. */
 #define MAX_PROCESSES 4096
 #define MAX_FILE_SIZE (8ULL << 30)
-
-#define KILL_WAIT_MS 10000 /* for processes that do not die (in the kernel) */
 
 struct result {
 	int rc;
@@ -126,67 +123,6 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
-/* Kill those of UID; all at once, so that none can fork meanwhile. */
-static void kill_uid(uid_t uid)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (!kp_means_set_ids(uid))
-			kill(-1, SIGKILL);
-		_exit(0);
-	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-}
-
-/* Kill our children; theirs become ours, for the next round. */
-static void kill_children(void)
-{
-	_cleanup_closedir_ DIR *proc = opendir("/proc");
-	struct dirent *e;
-
-	while (proc && (e = readdir(proc))) {
-		_cleanup_free_ char *path = kp_strf("/proc/%s/stat", e->d_name);
-		_cleanup_fclose_ FILE *f = NULL;
-		char line[512], *close_paren;
-		int ppid;
-
-		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !(f = fopen(path, "re")))
-			continue;
-		if (!fgets(line, sizeof(line), f) ||
-		    !(close_paren = strrchr(line, ')')) ||
-		    sscanf(close_paren + 1, " %*c %d", &ppid) != 1)
-			continue;
-		if (ppid == getpid())
-			kill(atoi(e->d_name), SIGKILL);
-	}
-}
-
-/* Without a pid namespace: end whatever is left. */
-static int kill_rest(const struct drop *drop, struct kp_err *err)
-{
-	int64_t until = now_ms() + KILL_WAIT_MS;
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	pid_t pid;
-
-	for (;;) {
-		if (drop->change)
-			kill_uid(drop->uid);
-		else
-			kill_children();
-		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-			;
-		if (pid < 0)
-			return 0;
-		if (now_ms() > until)
-			return kp_err_set(err, -EBUSY,
-					  "a process of uid %u cannot be killed",
-					  drop->uid);
-		nanosleep(&pause, NULL);
-	}
 }
 
 static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline,
@@ -273,8 +209,8 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	res.rc = start(sb, proc, secrets, &drop, &pid, &res.err);
 	if (!res.rc)
 		res.rc = wait_for_end(pid, sb, lifeline, &res.end, &res.err);
-	if (!(kp_means()->flags & CLONE_NEWPID) && kill_rest(&drop, &err) < 0 &&
-	    !res.rc) {
+	if (!(kp_means()->flags & CLONE_NEWPID) &&
+	    kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
 		res.rc = err.code;
 		res.err = err;
 	}
