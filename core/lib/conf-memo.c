@@ -28,8 +28,7 @@
 #define CONF_MAX (1024 * 1024)
 /* A file that changed this short ago may change again without a new time stamp. */
 #define RACY_S 2
-#define PATH_CHARS                                                                       \
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+-"
+#define PATH_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+-"
 
 static char *memo_dir(const struct kp_ctx *ctx, const char *module, const char *version)
 {
@@ -57,10 +56,10 @@ static char *look_at(const struct kp_ctx *ctx, const char *path, bool *ret_fresh
 	if (kp_stat_in(ctx->root_fd, path, &st) < 0)
 		return kp_strdup("-");
 	*ret_fresh |= st.st_ctim.tv_sec + RACY_S >= time(NULL);
-	return kp_strf("%o %jd %ju %jd.%09ld %jd.%09ld", st.st_mode,
-		       (intmax_t)st.st_size, (uintmax_t)st.st_ino,
-		       (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-		       (intmax_t)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+	return kp_strf("%o %jd %ju %jd.%09ld %jd.%09ld", st.st_mode, (intmax_t)st.st_size,
+		       (uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
+		       st.st_mtim.tv_nsec, (intmax_t)st.st_ctim.tv_sec,
+		       st.st_ctim.tv_nsec);
 }
 
 static void add_looks(const struct kp_ctx *ctx, struct kp_hash *h, const char *path,
@@ -100,7 +99,8 @@ static bool paths_hold(const struct kp_ctx *ctx, json_t *paths)
 	const char *path;
 	json_t *value;
 
-	json_object_foreach(paths, path, value) {
+	json_object_foreach(paths, path, value)
+	{
 		bool fresh = false;
 		_cleanup_free_ char *looks = look_at(ctx, path, &fresh);
 
@@ -116,10 +116,12 @@ static int read_vars(json_t *object, struct kp_vars *vars)
 	json_t *elems, *elem;
 	size_t i;
 
-	json_object_foreach(object, name, elems) {
+	json_object_foreach(object, name, elems)
+	{
 		if (!kp_conf_is_directive(name))
 			return -EINVAL;
-		json_array_foreach(elems, i, elem) {
+		json_array_foreach(elems, i, elem)
+		{
 			const char *value;
 			int index;
 
@@ -188,10 +190,9 @@ static json_t *write_vars(const struct kp_vars *vars)
 		json_t *elems = var ? json_array() : NULL;
 
 		for (size_t j = 0; var && j < var->n_elems; j++)
-			json_array_append_new(elems,
-					      json_pack("[i, s]",
-							(int)var->elems[j].index,
-							var->elems[j].value));
+			json_array_append_new(elems, json_pack("[i, s]",
+							       (int)var->elems[j].index,
+							       var->elems[j].value));
 		/* Less than all of it: text that is no UTF-8. */
 		if (var && json_array_size(elems) != var->n_elems) {
 			json_decref(elems);
