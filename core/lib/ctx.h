@@ -34,7 +34,7 @@ struct kp_config {
 	char *sign_cert;
 	char *sign_tool;
 	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
-	bool initramfs; /* refresh initramfs of touched kernels; default true */
+	bool initramfs;	     /* refresh initramfs of touched kernels; default true */
 	/* Allow PRE_INSTALL, POST_INSTALL, POST_ADD and POST_REMOVE: of the modules in script_modules,
 	 * of all where that is NULL. */
 	bool install_scripts;

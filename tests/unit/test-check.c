@@ -103,7 +103,7 @@ static void unreadable(void **state)
 
 	assert_int_equal(pwrite(fd, &none, sizeof(none),
 				sizeof(long) == 8 ? offsetof(Elf64_Ehdr, e_shstrndx)
-					     : offsetof(Elf32_Ehdr, e_shstrndx)),
+						  : offsetof(Elf32_Ehdr, e_shstrndx)),
 			 sizeof(none));
 	close(fd);
 	assert_bad(a, "hello", NULL, "is damaged");
