@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <kmodpkg/err.h>
@@ -20,6 +21,14 @@ enum kp_sign_mode {
 	KP_SIGN_AUTO, /* if the kernel verifies signatures and not in a chroot */
 	KP_SIGN_YES,  /* a failure to sign fails the build */
 	KP_SIGN_NO,
+};
+
+/* What one build may use; 0: no limit. Sizes in bytes. */
+struct kp_limits {
+	int processes;
+	uint64_t memory;    /* each of its processes, and all together */
+	uint64_t disk;	    /* each of its files, and all together */
+	uint64_t keep_free; /* of the file systems that it writes to */
 };
 
 /* /etc/kmodpkg/kmodpkg.conf, then kmodpkg.conf.d/NAME.conf beside it in the order of their
@@ -34,7 +43,7 @@ struct kp_config {
 	char *sign_cert;
 	char *sign_tool;
 	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
-	bool initramfs; /* refresh initramfs of touched kernels; default true */
+	bool initramfs;	     /* refresh initramfs of touched kernels; default true */
 	/* Allow PRE_INSTALL, POST_INSTALL, POST_ADD and POST_REMOVE: of the modules in script_modules,
 	 * of all where that is NULL. */
 	bool install_scripts;
@@ -42,7 +51,8 @@ struct kp_config {
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
 	int timeout_minutes;   /* of one build; default 120 */
-	char **optional;       /* module names: a failure is only noted */
+	struct kp_limits limits;
+	char **optional; /* module names: a failure is only noted */
 	char **required;
 	/* Of DKMS's configuration, for its command. */
 	bool probe_devices; /* modprobe_on_install */

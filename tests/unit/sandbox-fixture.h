@@ -33,6 +33,7 @@ static int setup(void **state)
 	strcpy(f->dir, "/var/tmp/kp-sandbox-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	assert_int_equal(chmod(f->dir, 0755), 0);
+	kp_config_init(&f->ctx.config);
 	f->ctx.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	f->out = kp_path_join(f->dir, "out");
 	f->tree = kp_path_join(f->dir, "tree");
