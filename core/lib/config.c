@@ -17,6 +17,8 @@
 #define JOBS_MAX 4096
 #define PROCESSES_MIN 64
 #define PROCESSES_MAX 1000000
+#define CACHE_MIB 1024
+#define CACHE_MIB_MAX (16 * 1024 * 1024)
 
 /* Where a value stands, for messages. */
 struct place {
@@ -192,6 +194,8 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 		return parse_size(at, value, 0, &config->limits.disk, err);
 	if (!strcmp(key, "keep_free"))
 		return parse_size(at, value, 0, &config->limits.keep_free, err);
+	if (!strcmp(key, "cache_size"))
+		return parse_number(at, value, 0, CACHE_MIB_MAX, &config->cache_mib, err);
 	if (!strcmp(key, "backend"))
 		return parse_backend(at, value, &config->backend, err);
 	if (!strcmp(key, "sign")) {
@@ -269,6 +273,7 @@ void kp_config_init(struct kp_config *config)
 			    .memory = all_memory() / 100 * 80,
 			    .disk = 32ULL << 30,
 			    .keep_free = 256ULL << 20 },
+		.cache_mib = CACHE_MIB,
 	};
 }
 

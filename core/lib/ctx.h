@@ -52,6 +52,7 @@ struct kp_config {
 	bool sandbox_required; /* a missing protection is an error */
 	int timeout_minutes;   /* of one build; default 120 */
 	struct kp_limits limits;
+	int cache_mib;	 /* size of the cache of builds; 0: none; default 1024 */
 	char **optional; /* module names: a failure is only noted */
 	char **required;
 	/* Of DKMS's configuration, for its command. */
@@ -69,6 +70,7 @@ struct kp_ctx {
 	char *log_dir;	    /* /var/log/kmodpkg */
 	char *run_dir;	    /* /run/kmodpkg */
 	char *work_dir;	    /* /var/lib/kmodpkg/work: private build directories */
+	char *cache_dir;    /* /var/cache/kmodpkg: builds that are kept; NULL: none are */
 	char *arch;	    /* uname -m */
 	char *distro;	    /* ID of os-release, "" when unknown */
 	char *distro_like;  /* ID and ID_LIKE, words */

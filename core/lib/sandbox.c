@@ -7,10 +7,8 @@
  * closed, on purpose or by death, everything inside ends.
  *
  * Where there is no pid namespace the init is a child subreaper, so whatever the command
- * leaves behind becomes its child; it kills all processes of the slot's uid until it has
- * no child left.
+ * leaves behind stays below it; it kills all that is there until it has no child left.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -34,13 +32,12 @@
 #include "base/str.h"
 #include "lib/sandbox.h"
 #include "lib/sandbox-filter.h"
+#include "lib/sandbox-kill.h"
 #include "lib/sandbox-landlock.h"
 #include "lib/sandbox-means.h"
 #include "lib/sandbox-mounts.h"
 #include "lib/sandbox-secrets.h"
 #include "lib/sandbox-watch.h"
-
-#define KILL_WAIT_MS 10000 /* for processes that do not die (in the kernel) */
 
 struct result {
 	int rc;
@@ -132,67 +129,6 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-/* Kill those of UID; all at once, so that none can fork meanwhile. */
-static void kill_uid(uid_t uid)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (!kp_means_set_ids(uid))
-			kill(-1, SIGKILL);
-		_exit(0);
-	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-}
-
-/* Kill our children; theirs become ours, for the next round. */
-static void kill_children(void)
-{
-	_cleanup_closedir_ DIR *proc = opendir("/proc");
-	struct dirent *e;
-
-	while (proc && (e = readdir(proc))) {
-		_cleanup_free_ char *path = kp_strf("/proc/%s/stat", e->d_name);
-		_cleanup_fclose_ FILE *f = NULL;
-		char line[512], *close_paren;
-		int ppid;
-
-		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !(f = fopen(path, "re")))
-			continue;
-		if (!fgets(line, sizeof(line), f) ||
-		    !(close_paren = strrchr(line, ')')) ||
-		    sscanf(close_paren + 1, " %*c %d", &ppid) != 1)
-			continue;
-		if (ppid == getpid())
-			kill(atoi(e->d_name), SIGKILL);
-	}
-}
-
-/* Without a pid namespace: end whatever is left. */
-static int kill_rest(const struct drop *drop, struct kp_err *err)
-{
-	int64_t until = now_ms() + KILL_WAIT_MS;
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	pid_t pid;
-
-	for (;;) {
-		if (drop->change)
-			kill_uid(drop->uid);
-		else
-			kill_children();
-		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-			;
-		if (pid < 0)
-			return 0;
-		if (now_ms() > until)
-			return kp_err_set(err, -EBUSY,
-					  "a process of uid %u cannot be killed",
-					  drop->uid);
-		nanosleep(&pause, NULL);
-	}
-}
-
 static int wait_for_end(pid_t command, const struct kp_sandbox *sb,
 			struct kp_watch *watch, int lifeline, struct kp_proc_end *ret_end,
 			struct kp_err *err)
@@ -245,12 +181,10 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb,
 	}
 }
 
-static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		 char *const *secrets, struct drop *drop, pid_t *ret_pid,
-		 struct kp_err *err)
+static int enter(const struct kp_sandbox *sb, const struct kp_proc *proc,
+		 char *const *secrets, int *ret_landlock, struct kp_err *err)
 {
 	bool view = kp_means()->flags & CLONE_NEWNS;
-	struct kp_proc inner = *proc;
 	int rc = 0;
 
 	if (view)
@@ -258,13 +192,8 @@ static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	if (view && !rc)
 		rc = kp_view_enter(sb, secrets, kp_means()->parts, err);
 	if (!rc && kp_means()->landlock)
-		rc = kp_landlock_make(sb, proc, view ? NULL : secrets, &drop->landlock,
-				      err);
-	if (rc < 0)
-		return rc;
-	inner.setup = drop_privileges;
-	inner.setup_data = drop;
-	return kp_proc_spawn(&inner, ret_pid, err);
+		rc = kp_landlock_make(sb, proc, view ? NULL : secrets, ret_landlock, err);
+	return rc;
 }
 
 /* When the machine is out of memory, this is what the kernel takes first. */
@@ -283,6 +212,8 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	bool alone = kp_means()->flags & CLONE_NEWPID;
 	struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid, -1, limits };
 	struct kp_limits seen = *limits;
+	struct kp_proc inner = *proc;
+	struct kp_watch *watch;
 	struct result res = { 0 };
 	struct kp_err err = KP_ERR_INIT;
 	sigset_t mask;
@@ -301,12 +232,15 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	if (!alone && !drop.change)
 		seen.memory = seen.processes = 0;
 
-	res.rc = start(sb, proc, secrets, &drop, &pid, &res.err);
+	inner.setup = drop_privileges;
+	inner.setup_data = &drop;
+	res.rc = enter(sb, proc, secrets, &drop.landlock, &res.err);
+	watch = kp_watch_new(sb, &seen, drop.uid, !drop.change);
 	if (!res.rc)
-		res.rc = wait_for_end(pid, sb,
-				      kp_watch_new(sb, &seen, drop.uid, !drop.change),
-				      lifeline, &res.end, &res.err);
-	if (!alone && kill_rest(&drop, &err) < 0 && !res.rc) {
+		res.rc = kp_proc_spawn(&inner, &pid, &res.err);
+	if (!res.rc)
+		res.rc = wait_for_end(pid, sb, watch, lifeline, &res.end, &res.err);
+	if (!alone && kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
 		res.rc = err.code;
 		res.err = err;
 	}

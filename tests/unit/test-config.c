@@ -22,6 +22,7 @@ static void assert_defaults(const struct kp_config *c)
 	assert_true(c->limits.memory > 1 << 20);
 	assert_int_equal(c->limits.disk, 32ULL << 30);
 	assert_int_equal(c->limits.keep_free, 256ULL << 20);
+	assert_int_equal(c->cache_mib, 1024);
 	assert_null(c->optional);
 	assert_null(c->required);
 }
@@ -69,6 +70,7 @@ static void every_key(void **state)
 			       "limit_memory = 50%\n"
 			       "limit_disk = 3G\n"
 			       "keep_free = no\n"
+			       "cache_size = 7\n"
 			       "optional = a  b\tc\n"
 			       "required = zfs",
 			       "f", &c, NULL),
@@ -89,6 +91,7 @@ static void every_key(void **state)
 	assert_true(c.limits.memory > 1 << 20);
 	assert_int_equal(c.limits.disk, 3ULL << 30);
 	assert_int_equal(c.limits.keep_free, 0);
+	assert_int_equal(c.cache_mib, 7);
 	assert_int_equal(kp_strv_len(c.optional), 3);
 	assert_string_equal(c.optional[1], "b");
 	assert_int_equal(kp_strv_len(c.required), 1);
@@ -234,7 +237,7 @@ static void sample_is_the_defaults(void **state)
 		kp_buf_addf(&taken, "%s\n", *p + 1);
 		n_taken++;
 	}
-	assert_int_equal(n_taken, 18);
+	assert_int_equal(n_taken, 19);
 	kp_log_set_sink(test_sink, &log);
 	assert_int_equal(parse(taken.s, "f", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);
