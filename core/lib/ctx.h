@@ -50,7 +50,9 @@ struct kp_config {
 	char **script_modules;
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
-	int timeout_minutes;   /* of one build; default 120 */
+	bool probe_answers;    /* remember what kbuild asks compilers; default true */
+	bool debug_info; /* keep it: made where the kernel's configuration says, not stripped */
+	int timeout_minutes; /* of one build; default 120 */
 	struct kp_limits limits;
 	int cache_mib;	 /* size of the cache of builds; 0: none; default 1024 */
 	char **optional; /* module names: a failure is only noted */
