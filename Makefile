@@ -73,7 +73,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 	-Wformat=2 -Wundef
 KP_CPPFLAGS := -D_GNU_SOURCE -Icore -Icore/include -DKP_VERSION='"$(VERSION)"' \
 	-DKP_PLUGIN_DIR='"$(plugindir)"' -DKP_LIBEXEC_DIR='"$(libexecdir)/kmodpkg"' \
-	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"'
+	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"' \
+	-DKP_REAL_UNAME='"/run/kmodpkg-uname"'
 KP_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden
 KP_CXXFLAGS := -std=c++17 -Wall -Wextra -fPIC -fvisibility=hidden
 KP_LDFLAGS := -Wl,--as-needed
@@ -106,9 +107,11 @@ endif
 
 objects = $(patsubst %.c,$(O)/%.o,$(1))
 BASE := $(call objects,$(wildcard core/base/*.c))
-LIB := $(call objects,$(wildcard core/lib/*.c))
+LIB := $(call objects,$(wildcard core/lib/*.c) core/probe-front/question.c)
 CLI := $(call objects,$(wildcard core/cli/*.c))
 MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
+PROBE_FRONT := $(call objects,$(wildcard core/probe-front/*.c))
+UNAME_FRONT := $(call objects,$(wildcard core/uname-front/*.c))
 APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
 TRANSACTION := $(call objects,plugins/rpm/transaction.c)
 BACKENDS := $(foreach b,$(BACKENDS),$(if $(filter-out %/transaction.c,$(wildcard plugins/$(b)/*.c)),$(b)))
@@ -131,7 +134,7 @@ FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake
 CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
-PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
+PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
 
 .PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm install-alpm \
 	check check-unit check-e2e check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
@@ -139,7 +142,7 @@ PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE) $(PLUGINS)
+tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/probe-front $(O)/uname
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
 rpm-plugin: $(O)/rpm-plugins/kmodpkg.so $(O)/tests/rpm-plugin/cost.so
@@ -179,6 +182,17 @@ $(O)/kmodpkg: $(CLI) $(O)/lib.a $(O)/base.a
 	$(link) -o $@ $^ $(CORE_LIBS)
 
 $(O)/make: $(MAKE_FRONT)
+	$(call say,LINK)
+	$(link) -o $@ $^
+
+# Started hundreds of times in a build, so without a dynamic linker, where there is a libc for that.
+static = $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) $(CFLAGS) $(LDFLAGS) -static -x c -o /dev/null - 2>/dev/null && echo -static)
+$(O)/probe-front: $(PROBE_FRONT)
+	$(call say,LINK)
+	$(link) $(if $(SANITIZE),,$(static)) -o $@ $^
+
+$(O)/uname: $(UNAME_FRONT)
 	$(call say,LINK)
 	$(link) -o $@ $^
 
@@ -234,7 +248,8 @@ $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 
 FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c))
+FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c) \
+	core/probe-front/question.c)
 
 $(O)/fuzz/core.a: $(FUZZ_CORE)
 	$(archive)
@@ -258,7 +273,9 @@ MAN := $(wildcard man/*.[158])
 install: all
 	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
 	ln -sf kmodpkg $(DESTDIR)$(sbindir)/dkms
-	$(if $(MAKE_FRONT),$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make)
+	$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make
+	$(INSTALL_PROGRAM) $(O)/probe-front $(DESTDIR)$(libexecdir)/kmodpkg/probe-front
+	$(INSTALL_PROGRAM) $(O)/uname $(DESTDIR)$(libexecdir)/kmodpkg/uname
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :

@@ -188,6 +188,10 @@ int cli_uninstall(struct cli *cli, struct cli_target *t)
 		kp_info("another version of %s that comes later is installed; kmodpkg "
 			"uninstall %s holds them all",
 			t->module, t->module);
+	else
+		kp_info("a kernel that comes later gets %s; kmodpkg remove %s takes it "
+			"from all",
+			t->module, t->module);
 	opts.kernels = t->kernels;
 	return cli_sync_all(cli, &opts);
 }

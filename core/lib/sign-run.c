@@ -131,29 +131,42 @@ static int run(const struct kp_signer *s, const char *hash, const char *key,
 	return kp_proc_run(&proc, NULL, err);
 }
 
-static const char *where_from(const struct kp_ctx *ctx)
+static const char *where_from(const struct kp_ctx *ctx, const struct kp_signer *s,
+			      bool has_pin)
 {
+	if (is_token(s) && names_pin(s->key))
+		return "of sign_key";
+	if (!has_pin)
+		return "no sign_pin_file is set";
 	return ctx->config.sign_pin_file ? ctx->config.sign_pin_file : "KBUILD_SIGN_PIN";
+}
+
+/* The key in words: of a URI without what may be a PIN. */
+static char *name_key(const struct kp_signer *s)
+{
+	return kp_strf("%.*s", (int)(is_token(s) ? strcspn(s->key, "?") : strlen(s->key)),
+		       s->key);
 }
 
 static int explain(const struct kp_ctx *ctx, const struct kp_signer *s, bool has_pin,
 		   int code, struct kp_err *err)
 {
 	_cleanup_free_ char *what = kp_strdup(kp_err_text(err, code));
+	_cleanup_free_ char *key = name_key(s);
+	const char *where = where_from(ctx, s, has_pin);
 
 	if (is_token(s))
 		return kp_err_set(err, code,
 				  "%s; look at sign_key '%s', at the PIN (%s), and "
 				  "whether OpenSSL can use the token (pkcs11-provider)",
-				  what, s->key,
-				  has_pin ? where_from(ctx) : "no sign_pin_file is set");
+				  what, key, where);
 	if (has_pin && is_encrypted(ctx, s->key))
 		return kp_err_set(err, code, "%s; is the passphrase of '%s' right (%s)?",
-				  what, s->key, where_from(ctx));
+				  what, key, where);
 	return code;
 }
 
-/* Many tokens lock themselves after a few wrong PINs, and there is a module to be signed for every
+/* PIN NULL: the URI has one. Many tokens lock themselves after a few wrong PINs, and there is a module to be signed for every
  * kernel, at every sync: a PIN that failed is not tried again. */
 static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const char *pin,
 			  const char *hash, const char *ko, int log_fd,
@@ -161,7 +174,7 @@ static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const c
 {
 	_cleanup_free_ char *lock = kp_path_join(ctx->run_dir, "token.lock");
 	_cleanup_free_ char *failed = kp_path_join(ctx->run_dir, "token-failed");
-	_cleanup_free_ char *before = NULL, *uri = NULL;
+	_cleanup_free_ char *before = NULL, *uri = NULL, *key = name_key(s);
 	_cleanup_close_ int lock_fd = -1, pin_fd = -1;
 	struct kp_hash h;
 	char id[KP_HASH_HEX];
@@ -181,11 +194,12 @@ static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const c
 				  "signing with '%s' failed with this PIN (%s), and is "
 				  "not tried again lest the token locks itself; correct "
 				  "it, or if it is right: rm %s",
-				  s->key, where_from(ctx), failed);
-	r = add_pin(s->key, pin, &pin_fd, &uri, err);
+				  key, where_from(ctx, s, true), failed);
+	if (!names_pin(s->key))
+		r = add_pin(s->key, pin, &pin_fd, &uri, err);
 	if (r < 0)
 		return r;
-	r = run(s, hash, uri, pin, pin_fd, ko, log_fd, err);
+	r = run(s, hash, uri ? uri : s->key, pin, pin_fd, ko, log_fd, err);
 	if (r < 0)
 		(void)kp_write_in(ctx->root_fd, failed, id, strlen(id), 0600, NULL);
 	else
@@ -207,12 +221,12 @@ int kp_signer_run(struct kp_ctx *ctx, const struct kp_signer *s, const char *has
 				  "a file that only root may read, and name that in "
 				  "sign_pin_file",
 				  s->key);
-	if (is_token(s) && pin && !names_pin(s->key))
+	if (is_token(s) && (pin || names_pin(s->key)))
 		r = run_with_token(ctx, s, pin, hash, ko, log_fd, err);
 	else
 		r = run(s, hash, s->key, pin, -1, ko, log_fd, err);
 	if (r == -ECHILD)
-		r = explain(ctx, s, pin || names_pin(s->key), r, err);
+		r = explain(ctx, s, pin, r, err);
 	if (pin)
 		explicit_bzero(pin, strlen(pin));
 	return r;

@@ -60,6 +60,7 @@ test_uninstall_holds_and_install_lifts()
 	expect err <<-'END'
 	kmodpkg: holding hello for 6.1.0-1-test
 	kmodpkg: holding hello for 6.1.0-2-test
+	kmodpkg: a kernel that comes later gets hello; kmodpkg remove hello takes it from all
 	END
 	run status
 	expect out <<-'END'

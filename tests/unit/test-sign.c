@@ -345,7 +345,11 @@ static void token(void **state)
 	assert_string_equal(asked, "x\nx\nx\n");
 	/* The URI may say it itself. */
 	a->ctx.config.sign_key = (char *)"pkcs11:token=a?pin-value=1234";
-	assert_fails(a, -ECHILD, "exit code 4");
+	assert_fails(
+		a, -ECHILD,
+		"exit code 4; look at sign_key 'pkcs11:token=a', at the PIN (of sign_key)");
+	assert_fails(a, -EACCES,
+		     "signing with 'pkcs11:token=a' failed with this PIN (of sign_key)");
 	a->ctx.config.sign_key = a->ctx.config.sign_cert = a->ctx.config.sign_pin_file =
 		NULL;
 }

@@ -96,7 +96,7 @@ come_and_go()
 	done
 }
 
-scenario crowd kernel
+scenario crowd kernel long
 crowd()
 {
 	local apt rc=0 k=(-k "$K1")
