@@ -38,6 +38,13 @@ void kp_build_send(struct kp_build_work *w, enum kp_build_msg_kind kind, int cod
 
 static void send_log(enum kp_log_level level, const char *line, void *data)
 {
+	const char *mark = level == KP_LOG_WARNING ? "warning: "
+			   : level == KP_LOG_ERR   ? "error: "
+						   : "";
+
+	/* The parent's kp_log() puts it there again. */
+	if (kp_str_starts(line, mark))
+		line += strlen(mark);
 	kp_build_send(data, KP_MSG_LOG, level, line);
 }
 
@@ -227,6 +234,8 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 	_cleanup_free_ char *kernel_dir = kp_path_dir(w->seen_out);
 	_cleanup_free_ char *modules = NULL;
 	const char *const dirs[] = { w->build, w->out, w->tmp, w->source };
+	/* Nobody looks in from outside; only without a view do those inside go through. */
+	const mode_t mode = kp_sandbox_has_mounts() ? 0700 : 0711;
 	int root = w->ctx->root_fd, rc;
 
 	rc = kp_mkdir_in(root, kernel_dir, 0755, err);
@@ -235,11 +244,11 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 	if (!rc && !kp_sandbox_has_mounts())
 		rc = put_aside(w, err);
 	if (!rc)
-		rc = kp_mkdir_in(root, w->ctx->work_dir, 0711, err);
+		rc = kp_mkdir_in(root, w->ctx->work_dir, mode, err);
 	if (!rc)
 		rc = kp_rm_rf_in(root, w->private, err);
 	if (!rc)
-		rc = kp_mkdir_in(root, w->private, 0711, err);
+		rc = kp_mkdir_in(root, w->private, mode, err);
 	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(dirs); i++)
 		rc = dirs[i] ? make_empty(w, dirs[i], err) : 0;
 	if (rc < 0)
@@ -395,6 +404,32 @@ static bool all_excluded(const struct kp_conf *conf)
 	return conf->n_modules > 0;
 }
 
+/* From the source to stage, what is not signed yet. */
+static int build_anew(struct kp_build_work *w, struct kp_err *err)
+{
+	int64_t since = now_ms();
+	int rc;
+
+	rc = copy_source(w, err);
+	if (!rc)
+		rc = kp_recipe_patch(w, err);
+	if (!rc)
+		rc = kp_recipe_script(w, KP_SCRIPT_PRE_BUILD, err);
+	if (!rc)
+		rc = kp_recipe_make(w, err);
+	if (!rc)
+		rc = kp_collect_products(w, err);
+	if (!rc)
+		rc = kp_recipe_script(w, KP_SCRIPT_POST_BUILD, err);
+	if (!rc)
+		rc = kp_publish_check(w, err);
+	if (!rc)
+		rc = kp_collect_extra(w, err);
+	if (!rc)
+		kp_kept_put(w, now_ms() - since);
+	return rc;
+}
+
 static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *err)
 {
 	int rc;
@@ -409,18 +444,11 @@ static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *
 	if (!rc)
 		rc = make_dirs(w, err);
 	if (!rc)
-		rc = copy_source(w, err);
+		rc = kp_kept_take(w, err);
+	rec->cached = rc > 0;
 	if (!rc)
-		rc = kp_recipe_patch(w, err);
-	if (!rc)
-		rc = kp_recipe_script(w, KP_SCRIPT_PRE_BUILD, err);
-	if (!rc)
-		rc = kp_recipe_make(w, err);
-	if (!rc)
-		rc = kp_collect_products(w, err);
-	if (!rc)
-		rc = kp_recipe_script(w, KP_SCRIPT_POST_BUILD, err);
-	if (!rc)
+		rc = build_anew(w, err);
+	if (rc >= 0)
 		rc = kp_publish_finish(w, err);
 	return rc ?: kp_publish_commit(w, rec, err);
 }

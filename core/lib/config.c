@@ -14,6 +14,8 @@
 #define TIMEOUT_MINUTES 120
 #define TIMEOUT_MINUTES_MAX (7 * 24 * 60)
 #define JOBS_MAX 4096
+#define CACHE_MIB 1024
+#define CACHE_MIB_MAX (16 * 1024 * 1024)
 
 /* Where a value stands, for messages. */
 struct place {
@@ -142,6 +144,8 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 	if (!strcmp(key, "timeout"))
 		return parse_number(at, value, 1, TIMEOUT_MINUTES_MAX,
 				    &config->timeout_minutes, err);
+	if (!strcmp(key, "cache_size"))
+		return parse_number(at, value, 0, CACHE_MIB_MAX, &config->cache_mib, err);
 	if (!strcmp(key, "backend"))
 		return parse_backend(at, value, &config->backend, err);
 	if (!strcmp(key, "sign")) {
@@ -214,6 +218,7 @@ void kp_config_init(struct kp_config *config)
 		.initramfs = true,
 		.install_scripts = true,
 		.timeout_minutes = TIMEOUT_MINUTES,
+		.cache_mib = CACHE_MIB,
 	};
 }
 

@@ -42,6 +42,7 @@ struct kp_config {
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
 	int timeout_minutes;   /* of one build; default 120 */
+	int cache_mib;	       /* size of the cache of builds; 0: none; default 1024 */
 	char **optional;       /* module names: a failure is only noted */
 	char **required;
 	/* Of DKMS's configuration, for its command. */
@@ -59,6 +60,7 @@ struct kp_ctx {
 	char *log_dir;	    /* /var/log/kmodpkg */
 	char *run_dir;	    /* /run/kmodpkg */
 	char *work_dir;	    /* /var/lib/kmodpkg/work: private build directories */
+	char *cache_dir;    /* /var/cache/kmodpkg: builds that are kept; NULL: none are */
 	char *arch;	    /* uname -m */
 	char *distro;	    /* ID of os-release, "" when unknown */
 	char *distro_like;  /* ID and ID_LIKE, words */

@@ -25,6 +25,7 @@ int kp_view_detach(struct kp_err *err);
 /* After kp_view_detach(): which parts work here (bits of kp_view_part); try /proc only
  * WITH_PROC. -errno when there cannot be a private /tmp, so no view at all. */
 int kp_view_probe(bool with_proc, struct kp_err *err);
-/* After kp_view_detach(): the whole view. PARTS as probed; a part that fails is an error.
- */
-int kp_view_enter(const struct kp_sandbox *sb, int parts, struct kp_err *err);
+/* After kp_view_detach(): the whole view, without SECRETS (absolute paths that are there). PARTS as
+ * probed; a part that fails is an error. */
+int kp_view_enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
+		  struct kp_err *err);

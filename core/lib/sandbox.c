@@ -7,10 +7,8 @@
  * closed, on purpose or by death, everything inside ends.
  *
  * Where there is no pid namespace the init is a child subreaper, so whatever the command
- * leaves behind becomes its child; it kills all processes of the slot's uid until it has
- * no child left.
+ * leaves behind stays below it; it kills all that is there until it has no child left.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -34,14 +32,16 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/sandbox.h"
+#include "lib/sandbox-filter.h"
+#include "lib/sandbox-kill.h"
+#include "lib/sandbox-landlock.h"
 #include "lib/sandbox-means.h"
 #include "lib/sandbox-mounts.h"
+#include "lib/sandbox-secrets.h"
 
 /* What one build may use; far above what the largest known modules (ZFS, NVIDIA) take. */
 #define MAX_PROCESSES 4096
 #define MAX_FILE_SIZE (8ULL << 30)
-
-#define KILL_WAIT_MS 10000 /* for processes that do not die (in the kernel) */
 
 struct result {
 	int rc;
@@ -79,7 +79,8 @@ static int limit(int resource, rlim_t value)
 
 struct drop {
 	uid_t uid;
-	bool change; /* else stay who we are */
+	bool change;  /* else stay who we are */
+	int landlock; /* its rules, -1 */
 };
 
 /* The last steps of the command's process before exec. */
@@ -107,7 +108,11 @@ static int drop_privileges(void *data)
 	/* Where the init is not process 1 its death would not end us otherwise. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
 		return -errno;
-	return 0;
+	if (drop->landlock >= 0)
+		rc = kp_landlock_enter(drop->landlock);
+	if (!rc && kp_means()->filter)
+		rc = kp_filter_install(kp_means()->flags & CLONE_NEWNET);
+	return rc;
 }
 
 /* ---- the init ---- */
@@ -118,67 +123,6 @@ static int64_t now_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
-/* Kill those of UID; all at once, so that none can fork meanwhile. */
-static void kill_uid(uid_t uid)
-{
-	pid_t pid = fork();
-
-	if (pid == 0) {
-		if (!kp_means_set_ids(uid))
-			kill(-1, SIGKILL);
-		_exit(0);
-	}
-	if (pid > 0)
-		waitpid(pid, NULL, 0);
-}
-
-/* Kill our children; theirs become ours, for the next round. */
-static void kill_children(void)
-{
-	_cleanup_closedir_ DIR *proc = opendir("/proc");
-	struct dirent *e;
-
-	while (proc && (e = readdir(proc))) {
-		_cleanup_free_ char *path = kp_strf("/proc/%s/stat", e->d_name);
-		_cleanup_fclose_ FILE *f = NULL;
-		char line[512], *close_paren;
-		int ppid;
-
-		if (e->d_name[0] < '1' || e->d_name[0] > '9' || !(f = fopen(path, "re")))
-			continue;
-		if (!fgets(line, sizeof(line), f) ||
-		    !(close_paren = strrchr(line, ')')) ||
-		    sscanf(close_paren + 1, " %*c %d", &ppid) != 1)
-			continue;
-		if (ppid == getpid())
-			kill(atoi(e->d_name), SIGKILL);
-	}
-}
-
-/* Without a pid namespace: end whatever is left. */
-static int kill_rest(const struct drop *drop, struct kp_err *err)
-{
-	int64_t until = now_ms() + KILL_WAIT_MS;
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	pid_t pid;
-
-	for (;;) {
-		if (drop->change)
-			kill_uid(drop->uid);
-		else
-			kill_children();
-		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-			;
-		if (pid < 0)
-			return 0;
-		if (now_ms() > until)
-			return kp_err_set(err, -EBUSY,
-					  "a process of uid %u cannot be killed",
-					  drop->uid);
-		nanosleep(&pause, NULL);
-	}
 }
 
 static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline,
@@ -224,27 +168,31 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline
 }
 
 static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		 const struct drop *drop, pid_t *ret_pid, struct kp_err *err)
+		 char *const *secrets, struct drop *drop, pid_t *ret_pid,
+		 struct kp_err *err)
 {
+	bool view = kp_means()->flags & CLONE_NEWNS;
 	struct kp_proc inner = *proc;
-	int rc;
+	int rc = 0;
 
-	if (kp_means()->flags & CLONE_NEWNS) {
+	if (view)
 		rc = kp_view_detach(err);
-		if (!rc)
-			rc = kp_view_enter(sb, kp_means()->parts, err);
-		if (rc < 0)
-			return rc;
-	}
+	if (view && !rc)
+		rc = kp_view_enter(sb, secrets, kp_means()->parts, err);
+	if (!rc && kp_means()->landlock)
+		rc = kp_landlock_make(sb, proc, view ? NULL : secrets, &drop->landlock,
+				      err);
+	if (rc < 0)
+		return rc;
 	inner.setup = drop_privileges;
-	inner.setup_data = (void *)drop;
+	inner.setup_data = drop;
 	return kp_proc_spawn(&inner, ret_pid, err);
 }
 
 static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		      int lifeline, int result_fd)
+		      char *const *secrets, int lifeline, int result_fd)
 {
-	const struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid };
+	struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid, -1 };
 	struct result res = { 0 };
 	struct kp_err err = KP_ERR_INIT;
 	sigset_t mask;
@@ -258,11 +206,11 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	if (!(kp_means()->flags & CLONE_NEWPID))
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
-	res.rc = start(sb, proc, &drop, &pid, &res.err);
+	res.rc = start(sb, proc, secrets, &drop, &pid, &res.err);
 	if (!res.rc)
 		res.rc = wait_for_end(pid, sb, lifeline, &res.end, &res.err);
-	if (!(kp_means()->flags & CLONE_NEWPID) && kill_rest(&drop, &err) < 0 &&
-	    !res.rc) {
+	if (!(kp_means()->flags & CLONE_NEWPID) &&
+	    kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
 		res.rc = err.code;
 		res.err = err;
 	}
@@ -377,9 +325,11 @@ static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
 	return 0;
 }
 
-static int run_inside(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		      struct run *run, struct result *res, struct kp_err *err)
+static int run_inside(const struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		      const struct kp_proc *proc, struct run *run, struct result *res,
+		      struct kp_err *err)
 {
+	_cleanup_strv_ char **secrets = kp_secrets(ctx);
 	struct kp_proc inner = *proc;
 	bool both = proc->err_fd == proc->out_fd;
 	pid_t pid;
@@ -401,7 +351,7 @@ static int run_inside(const struct kp_sandbox *sb, const struct kp_proc *proc,
 		return kp_err_sys(err, -errno, "clone");
 	if (pid == 0) {
 		close(run->lifeline[1]);
-		init_main(sb, &inner, run->lifeline[0], run->result[1]);
+		init_main(sb, &inner, secrets, run->lifeline[0], run->result[1]);
 	}
 	close(kp_steal_fd(&run->result[1]));
 	if (run->output[1] >= 0)
@@ -440,7 +390,7 @@ int kp_sandbox_run(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 	rc = check(ctx, sb, proc, err);
 	if (rc < 0)
 		return rc;
-	rc = run_inside(sb, proc, &run, &res, err);
+	rc = run_inside(ctx, sb, proc, &run, &res, err);
 	run_clear(&run);
 	if (rc < 0)
 		return rc == -EINTR ? kp_err_set(err, rc, "interrupted") : rc;

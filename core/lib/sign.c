@@ -104,12 +104,13 @@ static int own_key(struct kp_ctx *ctx, struct kp_signer *s, struct kp_err *err)
 			  s->key, s->cert);
 }
 
+/* Of Ubuntu's shim-signed. */
+static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
+static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
+
 static int find_key(struct kp_ctx *ctx, const char *release, struct kp_signer *s,
 		    struct kp_err *err)
 {
-	static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
-	static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
-
 	if (ctx->config.sign_key || ctx->config.sign_cert)
 		return configured_key(ctx, release, s, err);
 	if (kp_ctx_distro_is(ctx, "ubuntu") && is_file(ctx, shim_key) &&
@@ -132,6 +133,17 @@ int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **
 	*ret_key = kp_steal(&s.key);
 	*ret_cert = kp_steal(&s.cert);
 	return 0;
+}
+
+void kp_sign_secrets(const struct kp_ctx *ctx, char ***paths)
+{
+	if (ctx->dkms_tree)
+		kp_strv_take(paths, kp_path_join(ctx->dkms_tree, "mok.key"));
+	kp_strv_add(paths, shim_key);
+	if (ctx->config.sign_key)
+		kp_strv_add(paths, ctx->config.sign_key);
+	if (ctx->config.sign_pin_file)
+		kp_strv_add(paths, ctx->config.sign_pin_file);
 }
 
 /* -ENOKEY: none is made here. */

@@ -18,6 +18,7 @@ static void assert_defaults(const struct kp_config *c)
 	assert_false(c->depend_on_kernel);
 	assert_false(c->sandbox_required);
 	assert_int_equal(c->timeout_minutes, 120);
+	assert_int_equal(c->cache_mib, 1024);
 	assert_null(c->optional);
 	assert_null(c->required);
 }
@@ -61,6 +62,7 @@ static void every_key(void **state)
 			       "depend_on_kernel = yes\n"
 			       "sandbox = required\n"
 			       "timeout = 5\n"
+			       "cache_size = 7\n"
 			       "optional = a  b\tc\n"
 			       "required = zfs",
 			       "f", &c, NULL),
@@ -77,6 +79,7 @@ static void every_key(void **state)
 	assert_true(c.depend_on_kernel);
 	assert_true(c.sandbox_required);
 	assert_int_equal(c.timeout_minutes, 5);
+	assert_int_equal(c.cache_mib, 7);
 	assert_int_equal(kp_strv_len(c.optional), 3);
 	assert_string_equal(c.optional[1], "b");
 	assert_int_equal(kp_strv_len(c.required), 1);
@@ -217,7 +220,7 @@ static void sample_is_the_defaults(void **state)
 		kp_buf_addf(&taken, "%s\n", *p + 1);
 		n_taken++;
 	}
-	assert_int_equal(n_taken, 14);
+	assert_int_equal(n_taken, 15);
 	kp_log_set_sink(test_sink, &log);
 	assert_int_equal(parse(taken.s, "f", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);
