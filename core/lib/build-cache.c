@@ -95,6 +95,7 @@ static int make_key(const struct kp_build_work *w, char ret[KP_HASH_HEX])
 	kp_strv_foreach(p, env)
 		if (!is_about_jobs(*p))
 			kp_hash_field(&h, "env", *p);
+	kp_hash_field(&h, "debug_info", w->ctx->config.debug_info ? "kept" : NULL);
 	kp_strv_foreach(p, w->symvers)
 		r = r < 0 ? r : add_symvers(w->ctx, &h, *p);
 	add_tools(w, &h);

@@ -22,6 +22,7 @@
 #include "base/lock.h"
 #include "base/str.h"
 #include "lib/build-job.h"
+#include "lib/probe.h"
 
 /* The longest wait for a lock. */
 #define MINUTES_MAX (24 * 60)
@@ -254,6 +255,9 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 	if (rc < 0)
 		return rc;
 	/* Nobody else is at it: the lock is ours. */
+	w->fronts = kp_path_join(w->private, "fronts");
+	if (!kp_probe_offer(w->ctx, w->fronts, w->slot))
+		free(kp_steal(&w->fronts));
 	w->stage = kp_strf("%s/.tmp_%s_%d", kernel_dir, w->ctx->arch, (int)getpid());
 	modules = kp_path_join(w->stage, "module");
 	return kp_mkdir_in(root, modules, 0755, err);
@@ -503,6 +507,8 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 		rc = build(w, rec, err);
 		if (rc < 0 && rc != -EINTR)
 			note_failure(w, rec, rc, err);
+		if (w->fronts && rc != -EINTR)
+			kp_probe_learn(w->ctx, w->fronts, w->slot);
 	}
 	clean_up(w, !rc);
 	if (rc == -EINTR)

@@ -59,8 +59,9 @@ struct kp_build_work {
 
 	char *seen; /* the build directory as the recipe sees it (where DKMS has it) */
 	char *seen_out; /* likewise K/ARCH, which some recipes write to */
-	char *private;	/* our directory for this job; the next four lie in it */
+	char *private;	/* our directory for this job; the next five lie in it */
 	char *build, *out, *tmp;
+	char *fronts; /* first in its PATH, see probe.h; NULL: none */
 	char *source; /* seen at the source's own place by a recipe that names that; NULL */
 	char *stage;	    /* <dkms_tree>/M/V/K/.tmp_ARCH_x: root's, becomes K/ARCH */
 	char **own_symvers; /* copies of each Module.symvers that the build made */

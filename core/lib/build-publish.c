@@ -38,7 +38,7 @@ static int each(struct kp_build_work *w, const char *stage,
 static int strip(struct kp_build_work *w, const struct kp_sandbox *sb,
 		 struct kp_product *p, struct kp_err *err)
 {
-	if (!p->module->strip)
+	if (!p->module->strip || w->ctx->config.debug_info)
 		return 0;
 	return kp_artifact_strip(w->ctx, sb, p->path, &w->kb, w->log.fd, err);
 }

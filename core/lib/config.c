@@ -172,6 +172,10 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 		return parse_bool(at, value, &config->initramfs, err);
 	if (!strcmp(key, "install_scripts"))
 		return parse_scripts(at, value, config, err);
+	if (!strcmp(key, "probe_answers"))
+		return parse_bool(at, value, &config->probe_answers, err);
+	if (!strcmp(key, "debug_info"))
+		return parse_bool(at, value, &config->debug_info, err);
 	if (!strcmp(key, "depend_on_kernel"))
 		return parse_bool(at, value, &config->depend_on_kernel, err);
 	if (!strcmp(key, "optional"))
@@ -217,6 +221,7 @@ void kp_config_init(struct kp_config *config)
 	*config = (struct kp_config){
 		.initramfs = true,
 		.install_scripts = true,
+		.probe_answers = true,
 		.timeout_minutes = TIMEOUT_MINUTES,
 		.cache_mib = CACHE_MIB,
 	};

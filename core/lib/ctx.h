@@ -34,16 +34,18 @@ struct kp_config {
 	char *sign_cert;
 	char *sign_tool;
 	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
-	bool initramfs; /* refresh initramfs of touched kernels; default true */
+	bool initramfs;	     /* refresh initramfs of touched kernels; default true */
 	/* Allow PRE_INSTALL, POST_INSTALL, POST_ADD and POST_REMOVE: of the modules in script_modules,
 	 * of all where that is NULL. */
 	bool install_scripts;
 	char **script_modules;
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
-	int timeout_minutes;   /* of one build; default 120 */
-	int cache_mib;	       /* size of the cache of builds; 0: none; default 1024 */
-	char **optional;       /* module names: a failure is only noted */
+	bool probe_answers;    /* remember what kbuild asks compilers; default true */
+	bool debug_info; /* keep it: made where the kernel's configuration says, not stripped */
+	int timeout_minutes; /* of one build; default 120 */
+	int cache_mib;	     /* size of the cache of builds; 0: none; default 1024 */
+	char **optional;     /* module names: a failure is only noted */
 	char **required;
 	/* Of DKMS's configuration, for its command. */
 	bool probe_devices; /* modprobe_on_install */

@@ -57,6 +57,8 @@ struct kp_sandbox {
 
 /* uid and gid of a slot; both the same number, mapped in our user namespace. */
 uid_t kp_sandbox_uid(unsigned int slot);
+/* Is that a user other than us? */
+bool kp_sandbox_has_own_user(void);
 /* Which protections are missing here, one line, or NULL; found out once. */
 const char *kp_sandbox_missing(void);
 /* Is there a private mount namespace (else recipes run at the real path)? Without it,

@@ -15,6 +15,8 @@ static void assert_defaults(const struct kp_config *c)
 	assert_true(c->initramfs);
 	assert_true(c->install_scripts);
 	assert_null(c->script_modules);
+	assert_true(c->probe_answers);
+	assert_false(c->debug_info);
 	assert_false(c->depend_on_kernel);
 	assert_false(c->sandbox_required);
 	assert_int_equal(c->timeout_minutes, 120);
@@ -59,6 +61,8 @@ static void every_key(void **state)
 			       "sign_pin_file = /etc/keys/pin\n"
 			       "initramfs = no\n"
 			       "install_scripts = no\n"
+			       "probe_answers = no\n"
+			       "debug_info = yes\n"
 			       "depend_on_kernel = yes\n"
 			       "sandbox = required\n"
 			       "timeout = 5\n"
@@ -76,6 +80,8 @@ static void every_key(void **state)
 	assert_string_equal(c.sign_pin_file, "/etc/keys/pin");
 	assert_false(c.initramfs);
 	assert_false(c.install_scripts);
+	assert_false(c.probe_answers);
+	assert_true(c.debug_info);
 	assert_true(c.depend_on_kernel);
 	assert_true(c.sandbox_required);
 	assert_int_equal(c.timeout_minutes, 5);
@@ -220,7 +226,7 @@ static void sample_is_the_defaults(void **state)
 		kp_buf_addf(&taken, "%s\n", *p + 1);
 		n_taken++;
 	}
-	assert_int_equal(n_taken, 15);
+	assert_int_equal(n_taken, 17);
 	kp_log_set_sink(test_sink, &log);
 	assert_int_equal(parse(taken.s, "f", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);
