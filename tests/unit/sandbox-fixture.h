@@ -105,6 +105,16 @@ KP_UNUSED static int run(struct fixture *f, const char *script)
 	return end.signal ? -end.signal : end.exit_code;
 }
 
+/* This program itself, with arguments, inside. */
+KP_UNUSED static int run_self(struct fixture *f, const char *a, const char *b,
+			      const char *c, struct kp_proc_end *end, struct kp_err *err)
+{
+	const char *const argv[] = { "/proc/self/exe", a, b, c, NULL };
+	const struct kp_proc proc = { .argv = argv };
+
+	return kp_sandbox_run(&f->ctx, &f->sb, &proc, end, err);
+}
+
 /* Do those inside run as somebody else? */
 KP_UNUSED static bool own_uid(void)
 {
