@@ -32,14 +32,13 @@ int kp_write_all(int fd, const void *p, size_t len)
 	return 0;
 }
 
-/* A name that nobody else uses, to be freed. */
-static char *temp_name(void)
+char *kp_temp_name(void)
 {
 	uint64_t r = 0;
 
 	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != (ssize_t)sizeof(r))
-		r = (uint64_t)getpid(); /* early boot: O_EXCL guards what follows */
-	return kp_strf(".kp-%016" PRIx64, r);
+		r = 0; /* early boot: O_EXCL guards what follows */
+	return kp_strf(KP_TEMP_PREFIX "%d-%016" PRIx64, (int)getpid(), r);
 }
 
 static int sync_dir(int dir)
@@ -98,7 +97,7 @@ int kp_mkdir_in(int root_fd, const char *path, mode_t mode, struct kp_err *err)
 static int create_temp(int dir, char **ret_name)
 {
 	for (int i = 0; i < TEMP_TRIES; i++) {
-		_cleanup_free_ char *name = temp_name();
+		_cleanup_free_ char *name = kp_temp_name();
 		int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 		if (fd >= 0) {
@@ -161,7 +160,7 @@ int kp_symlink_in(int root_fd, const char *target, const char *path, struct kp_e
 		return kp_err_sys(err, dir, "create link '%s': open its directory", path);
 	for (int i = 0; i < TEMP_TRIES; i++) {
 		free(temp);
-		temp = temp_name();
+		temp = kp_temp_name();
 		rc = symlinkat(target, dir, temp) < 0 ? -errno : 0;
 		if (rc != -EEXIST)
 			break;

@@ -8,8 +8,8 @@
  * Where a kernel or a seccomp filter lacks openat2 and the root is "/", openat serves.
  *
  * What is written appears whole or not at all: temporary file in the same directory,
- * fsync, rename, fsync of the directory. Temporary names begin with ".kp-"; a crash may
- * leave one behind.
+ * fsync, rename, fsync of the directory. Temporary names are KP_TEMP_PREFIX and the writer's
+ * pid; one who is killed leaves it behind.
  */
 #pragma once
 
@@ -20,6 +20,11 @@
 #include <sys/types.h>
 
 #include <kmodpkg/err.h>
+
+#define KP_TEMP_PREFIX ".kp-"
+
+/* A name ".kp-PID-..." that nobody else uses, to be freed. */
+char *kp_temp_name(void);
 
 /* Open PATH below the root. O_CLOEXEC is added. -errno, no words. */
 int kp_open_in(int root_fd, const char *path, int flags, mode_t mode);

@@ -14,6 +14,7 @@
 #include "lib/backend.h"
 #include "lib/forget.h"
 #include "lib/install.h"
+#include "lib/leftover.h"
 #include "lib/register.h"
 #include "lib/removal.h"
 #include "lib/settle.h"
@@ -588,6 +589,7 @@ int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	if (kp_sync_is_nested())
 		return kp_sync_request(ctx, err);
 	kp_sync_enter();
+	kp_leftovers_sweep(ctx);
 	r = rounds(&s, err);
 	kp_sync_leave();
 	kp_strv_free(s.tried);
