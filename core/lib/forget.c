@@ -15,15 +15,16 @@ void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version
 	struct kp_err err = KP_ERR_INIT;
 	int r;
 
-	r = kp_record_drop(ctx, module, version, kernel, &err);
-	if (r < 0)
-		kp_warn("%s", kp_err_text(&err, r));
+	/* The record goes last, or nobody would find the rest of what a crash leaves. */
 	log = kp_build_log_path(ctx, module, version, kernel);
 	kp_unlink_in(ctx->root_fd, log);
 	dir = kp_path_dir(log);
 	kp_rmdir_in(ctx->root_fd, dir);
 	parent = kp_path_dir(dir);
 	kp_rmdir_in(ctx->root_fd, parent);
+	r = kp_record_drop(ctx, module, version, kernel, &err);
+	if (r < 0)
+		kp_warn("%s", kp_err_text(&err, r));
 }
 
 /* VERSION NULL: any. */
