@@ -89,6 +89,15 @@ enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel)
 	return kp_lstat_in(ctx->root_fd, path, &st) ? KP_MARK_NONE : mark_of(&st);
 }
 
+bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_free_ char *path = mark_path(ctx, kernel);
+	struct stat st;
+
+	return !kp_lstat_in(ctx->root_fd, path, &st) &&
+	       kp_initramfs_is_newer(ctx, kernel, &st.st_mtim);
+}
+
 static void set_mode(struct kp_ctx *ctx, const char *path, mode_t mode)
 {
 	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NOFOLLOW, 0);

@@ -25,6 +25,8 @@ enum kp_mark {
 	KP_MARK_FAILED,	   /* it was tried, in vain */
 };
 enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel);
+/* Is the kernel marked, and an initramfs was made since? */
+bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel);
 
 /* Remove what a process that died left, and the directory if there are no marks. Needs our
  * lock. */
