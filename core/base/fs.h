@@ -61,6 +61,8 @@ int kp_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
 
 /* Create with missing parents (mode for the last; parents 0755). 0 when there already. */
 int kp_mkdir_in(int root_fd, const char *path, mode_t mode, struct kp_err *err);
+/* The same for what has to be there after a power cut, as what is written into it; mode 0755. */
+int kp_mkdir_durably_in(int root_fd, const char *path, struct kp_err *err);
 /* Replace PATH by these bytes, durably; parents must exist. */
 int kp_write_in(int root_fd, const char *path, const void *data, size_t len, mode_t mode,
 		struct kp_err *err);
@@ -70,6 +72,9 @@ int kp_unlink_in(int root_fd, const char *path); /* 0 also when absent */
 /* Remove a directory if it is empty; 0 when gone or not empty. */
 int kp_rmdir_in(int root_fd, const char *path);
 int kp_rename_in(int root_fd, const char *from, const char *to);
+/* Put the directory FROM in the place of TO, whatever is there, with no moment without; what was
+ * there is at FROM then (where the file system can exchange two). */
+int kp_swap_in(int root_fd, const char *from, const char *to, struct kp_err *err);
 /* Remove PATH and all below; never follows a link, never leaves the file system
  * object it started on by a link swapped underneath. 0 when absent. */
 int kp_rm_rf_in(int root_fd, const char *path, struct kp_err *err);

@@ -315,12 +315,11 @@ int kp_queue_begin(struct kp_ctx *ctx, char **ret_dir, int *ret_dir_fd,
 
 	r = sweep(ctx, false, err);
 	if (!r)
+		r = kp_mkdir_durably_in(ctx->root_fd, queue, err);
+	if (!r)
 		r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r < 0)
 		return r;
-	r = kp_sync_dir_in(ctx->root_fd, ctx->state_dir);
-	if (r < 0)
-		return kp_err_sys(err, r, "writing %s", ctx->state_dir);
 	fd = kp_open_in(ctx->root_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return kp_err_sys(err, fd, "opening %s", dir);

@@ -276,7 +276,7 @@ int kp_record_save(struct kp_ctx *ctx, const char *module, const char *version,
 	if (!object)
 		return kp_err_set(err, -EINVAL, "%s: not written: a name is no UTF-8",
 				  path);
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+	r = kp_mkdir_durably_in(ctx->root_fd, dir, err);
 	if (r < 0)
 		return r;
 	return kp_json_save(ctx->root_fd, path, object, err);

@@ -22,7 +22,7 @@
  * systemd's "Users, Groups, UIDs and GIDs on systemd Systems" lists as unused, for
  * containers with 65536 ids.
  */
-static const uid_t bases[] = { 2101000000, 60600 };
+static const uid_t bases[] = { 2100000000, 60600 };
 
 /* Is FIRST..FIRST+KP_SANDBOX_SLOTS mapped by MAP (text of uid_map)? Without one, all ids are.
  * *RET_END gets the highest end of a mapped range. */

@@ -42,7 +42,7 @@ int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err
 		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel",
 				  kernel);
 	path = mark_path(ctx, kernel);
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+	r = kp_mkdir_durably_in(ctx->root_fd, dir, err);
 	if (r < 0)
 		return r;
 	/* A new file each time: its time is that of the last mark. */
