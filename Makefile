@@ -73,7 +73,8 @@ WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvl
 	-Wformat=2 -Wundef
 KP_CPPFLAGS := -D_GNU_SOURCE -Icore -Icore/include -DKP_VERSION='"$(VERSION)"' \
 	-DKP_PLUGIN_DIR='"$(plugindir)"' -DKP_LIBEXEC_DIR='"$(libexecdir)/kmodpkg"' \
-	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"'
+	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"' \
+	-DKP_REAL_UNAME='"/run/kmodpkg-uname"'
 KP_CFLAGS := -std=gnu11 $(WARNINGS) -fPIC -fvisibility=hidden
 KP_CXXFLAGS := -std=c++17 -Wall -Wextra -fPIC -fvisibility=hidden
 KP_LDFLAGS := -Wl,--as-needed
@@ -109,6 +110,7 @@ BASE := $(call objects,$(wildcard core/base/*.c))
 LIB := $(call objects,$(wildcard core/lib/*.c))
 CLI := $(call objects,$(wildcard core/cli/*.c))
 MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
+UNAME_FRONT := $(call objects,$(wildcard core/uname-front/*.c))
 APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
 TRANSACTION := $(call objects,plugins/rpm/transaction.c)
 BACKENDS := $(foreach b,$(BACKENDS),$(if $(filter-out %/transaction.c,$(wildcard plugins/$(b)/*.c)),$(b)))
@@ -131,7 +133,7 @@ FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake
 CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
-PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
+PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
 
 .PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm install-alpm \
 	check check-unit check-e2e check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
@@ -139,7 +141,7 @@ PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(PLUGINS) $(RPM_PLUGIN)
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE) $(PLUGINS)
+tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/uname
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
 rpm-plugin: $(O)/rpm-plugins/kmodpkg.so $(O)/tests/rpm-plugin/cost.so
@@ -179,6 +181,10 @@ $(O)/kmodpkg: $(CLI) $(O)/lib.a $(O)/base.a
 	$(link) -o $@ $^ $(CORE_LIBS)
 
 $(O)/make: $(MAKE_FRONT)
+	$(call say,LINK)
+	$(link) -o $@ $^
+
+$(O)/uname: $(UNAME_FRONT)
 	$(call say,LINK)
 	$(link) -o $@ $^
 
@@ -259,6 +265,7 @@ install: all
 	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
 	ln -sf kmodpkg $(DESTDIR)$(sbindir)/dkms
 	$(if $(MAKE_FRONT),$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make)
+	$(INSTALL_PROGRAM) $(O)/uname $(DESTDIR)$(libexecdir)/kmodpkg/uname
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \
 		$(DESTDIR)$(mandir)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) &&) :

@@ -378,3 +378,8 @@ bool kp_relpath_ok(const char *path)
 			return true;
 	}
 }
+
+bool kp_path_ok(const char *path)
+{
+	return path && *path == '/' && kp_relpath_ok(path + 1);
+}

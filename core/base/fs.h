@@ -105,3 +105,5 @@ bool kp_name_ok(const char *name);
 /* Is PATH relative, without "..", "." or empty components, control characters,
  * all UTF-8? */
 bool kp_relpath_ok(const char *path);
+/* Is PATH absolute, and the like below its first slash? NULL and "/" are not. */
+bool kp_path_ok(const char *path);

@@ -45,7 +45,7 @@ int kp_payload_load(const struct kp_pkg *pkg, struct kp_payload *ret, struct kp_
 	for (size_t i = 0; i < pkg->n_files; i++) {
 		const char *path = p.files[i]->path;
 
-		if (path[0] != '/' || !kp_relpath_ok(path + 1))
+		if (!kp_path_ok(path))
 			return kp_err_set(err, -EINVAL,
 					  "'%s' is no usable path for a package", path);
 		if (i && !strcmp(path, p.files[i - 1]->path))

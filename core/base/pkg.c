@@ -5,7 +5,33 @@
 #include <kmodpkg/pkgdb.h>
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "base/str.h"
+
+static bool is_name(const char *s)
+{
+	return s && kp_name_ok(s);
+}
+
+/* "" is how a database has it that does not know. */
+static bool is_optional_name(const char *s)
+{
+	return kp_str_empty(s) || kp_name_ok(s);
+}
+
+const char *kp_pkg_fault(const struct kp_pkg_id *id, char *const *files)
+{
+	if (!is_name(id->module) || !is_name(id->version) || !is_name(id->kernel))
+		return "expected safe names in \"module\", \"version\" and \"kernel\"";
+	if (!is_optional_name(id->arch) || !is_optional_name(id->key) ||
+	    !is_optional_name(id->content) || !is_optional_name(id->source_package))
+		return "expected words in \"arch\", \"key\", \"content\" and \"source_package\"";
+	kp_strv_foreach(f, files)
+		if (!kp_path_ok(*f) || !(kp_str_starts(*f, "/lib/modules/") ||
+					 kp_str_starts(*f, "/usr/lib/modules/")))
+			return "expected paths of modules in \"paths\"";
+	return NULL;
+}
 
 void kp_pkg_id_clear(struct kp_pkg_id *id)
 {

@@ -152,23 +152,33 @@ static bool is_same_directory(struct cli *cli, int fd, const char *path)
 	       a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+void cli_name_tree(struct cli *cli, const char *dir, const char *name)
+{
+	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
+	const char *rest = cli->err.text, *at;
+
+	while ((at = strstr(rest, dir))) {
+		kp_buf_add(&text, rest, (size_t)(at - rest));
+		kp_buf_adds(&text, name);
+		rest = at + strlen(dir);
+	}
+	kp_buf_adds(&text, rest);
+	(void)kp_err_set(&cli->err, cli->err.code, "%s", text.s);
+}
+
 /* The copy says what it is; give it its place and register it. */
 static int take_in(struct cli *cli, struct cli_intent *i, int from, const char *incoming,
-		   enum cli_add_how how)
+		   const char *tree, enum cli_add_how how)
 {
 	_cleanup_(kp_conf_freep) struct kp_conf *conf = NULL;
 	_cleanup_free_ char *name = NULL, *dir = NULL;
 	int rc;
 
 	rc = load_conf(cli, incoming, "", NULL, &conf);
-	if (rc)
+	if (rc) {
+		cli_name_tree(cli, incoming, tree);
 		return rc;
-	if (!kp_name_ok(conf->name) || !kp_name_ok(conf->version))
-		return cli_fail(
-			cli, CLI_BAD_CONF,
-			"PACKAGE_NAME \"%s\" and PACKAGE_VERSION \"%s\" have to be "
-			"plain names without slashes and white space",
-			conf->name, conf->version);
+	}
 	if (cli_is_registered(cli, conf->name, conf->version) && how != CLI_ADD_REPLACE)
 		return cli_fail(cli, CLI_NOT_REGISTERED, "%s/%s is registered already",
 				conf->name, conf->version);
@@ -186,8 +196,7 @@ static int take_in(struct cli *cli, struct cli_intent *i, int from, const char *
 	return run_post_add(cli, conf->name, conf->version, dir, conf);
 }
 
-/* Copy the tree open at FROM to the source tree and register what it is. */
-int cli_add_tree(struct cli *cli, int from, enum cli_add_how how)
+int cli_add_tree(struct cli *cli, int from, const char *name, enum cli_add_how how)
 {
 	_cleanup_(cli_intent_close) struct cli_intent i = { .lock = -1 };
 	_cleanup_free_ char *incoming = kp_path_join(cli->ctx->source_tree, INCOMING);
@@ -208,24 +217,24 @@ int cli_add_tree(struct cli *cli, int from, enum cli_add_how how)
 		return kp_err_sys(&cli->err, to, "opening %s", incoming);
 	rc = kp_copy_tree(from, "/", to, 0, 0, &cli->err);
 	if (rc == 0)
-		rc = take_in(cli, &i, from, incoming, how);
+		rc = take_in(cli, &i, from, incoming, name, how);
 	(void)kp_rm_rf_in(root, incoming, NULL);
 	return rc;
 }
 
-/* The directory that WORD means, or its dkms.conf; -1: WORD is MODULE/VERSION. */
-int cli_open_tree(const char *word)
+int cli_open_tree(const char *word, char **ret_name)
 {
 	_cleanup_close_ int dir = -1;
-	_cleanup_free_ char *copy = kp_strdup(word);
+	_cleanup_free_ char *name = kp_strdup(word);
 
-	if (kp_str_ends(copy, "/dkms.conf"))
-		copy[strlen(copy) - strlen("/dkms.conf")] = '\0';
-	else if (kp_str_eq(copy, "dkms.conf"))
-		strcpy(copy, ".");
+	if (kp_str_ends(name, "/dkms.conf"))
+		name[strlen(name) - strlen("/dkms.conf")] = '\0';
+	else if (kp_str_eq(name, "dkms.conf"))
+		strcpy(name, ".");
 	/* Opened here and now: it is the caller's directory, not one of --root. */
-	dir = open(*copy ? copy : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	dir = open(*name ? name : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0 || faccessat(dir, "dkms.conf", F_OK, 0) < 0)
 		return -1;
+	*ret_name = kp_steal(&name);
 	return kp_steal_fd(&dir);
 }

@@ -8,6 +8,7 @@
 #include <kmodpkg/log.h>
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "base/str.h"
 #include "cli/target.h"
 #include "cli/work.h"
@@ -187,6 +188,10 @@ int cli_uninstall(struct cli *cli, struct cli_target *t)
 		kp_info("another version of %s that comes later is installed; kmodpkg "
 			"uninstall %s holds them all",
 			t->module, t->module);
+	else
+		kp_info("a kernel that comes later gets %s; kmodpkg remove %s takes it "
+			"from all",
+			t->module, t->module);
 	opts.kernels = t->kernels;
 	return cli_sync_all(cli, &opts);
 }
@@ -223,6 +228,24 @@ static int find_version(struct cli *cli, const struct kp_world *w, struct cli_ta
 	return 0;
 }
 
+/* What a person may take for gone. */
+static void tell_tree(struct cli *cli, const struct cli_target *t,
+		      const struct kp_world *w)
+{
+	const struct kp_source *s = kp_sources_find(&w->sources, t->module, t->version);
+
+	if (!s || !s->dir || !kp_is_dir_in(cli->ctx->root_fd, s->dir))
+		return;
+	if (s->package)
+		kp_info("its tree %s stays, it is of the package %s: kmodpkg add %s/%s "
+			"brings the module back, removing the package is for good",
+			s->dir, s->package, t->module, t->version);
+	else
+		kp_info("its tree %s stays: kmodpkg add %s/%s brings the module back, "
+			"deleting the tree is for good",
+			s->dir, t->module, t->version);
+}
+
 /* Unregister, and remember that a person did, lest a sync registers it again. */
 static int forget_source(struct cli *cli, struct cli_target *t)
 {
@@ -247,7 +270,12 @@ static int forget_source(struct cli *cli, struct cli_target *t)
 	rc = cli_intent_save(cli, &i);
 	if (rc < 0)
 		return rc;
-	return kp_source_unregister(cli->ctx, t->module, t->version, &cli->err);
+	rc = kp_source_unregister(cli->ctx, t->module, t->version, &cli->err);
+	if (rc < 0)
+		return rc;
+	kp_info("unregistered %s/%s", t->module, t->version);
+	tell_tree(cli, t, &w);
+	return 0;
 }
 
 static int drop_builds(struct cli *cli, const struct cli_target *t)
@@ -286,8 +314,6 @@ int cli_remove(struct cli *cli, struct cli_target *t)
 	rc = t->kernels ? hold_target(cli, t) : forget_source(cli, t);
 	if (rc)
 		return rc;
-	if (!t->kernels)
-		kp_info("unregistered %s/%s", t->module, t->version);
 	/* All versions: another one may take the place of what was removed. */
 	kp_strv_add(&words, t->module);
 	opts.modules = words;

@@ -35,6 +35,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		{ "force", no_argument, NULL, 'f' },
 		{ NULL, 0, NULL, 0 },
 	};
+	_cleanup_free_ char *name = NULL;
 	_cleanup_close_ int tree = -1;
 	bool force = false;
 	int c, rc;
@@ -46,12 +47,13 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (argc - optind != 1)
 		return cli_usage(cli, argc == optind ? "no source is named"
 						     : "one source at a time");
-	tree = cli_open_tree(argv[optind]);
+	tree = cli_open_tree(argv[optind], &name);
 	if (tree < 0)
 		return add_named(cli, argv[optind], force);
 	rc = cli_open(cli, cli->cmd->flags);
 	return rc < 0 ? rc
-		      : cli_add_tree(cli, tree, force ? CLI_ADD_REPLACE : CLI_ADD_NEW);
+		      : cli_add_tree(cli, tree, name,
+				     force ? CLI_ADD_REPLACE : CLI_ADD_NEW);
 }
 
 const struct cli_cmd cmd_add = {

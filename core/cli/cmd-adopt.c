@@ -82,6 +82,8 @@ static int adopt(struct cli *cli, size_t *ret_left)
 	if (rc < 0)
 		return rc;
 	*ret_left = tell(&a);
+	if (!a.n && !cli_in_transaction(cli))
+		kp_info("nothing to adopt");
 	return kp_adopt_apply(cli->ctx, &a, &cli->err);
 }
 

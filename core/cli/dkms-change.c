@@ -36,12 +36,6 @@ static int name_tree(struct dkms *d)
 		return cli_fail(cli, DKMS_BAD_CONF, "%s", cli->err.text);
 	if (rc < 0)
 		return rc;
-	if (!kp_name_ok(conf->name) || !kp_name_ok(conf->version))
-		return cli_fail(
-			cli, DKMS_BAD_CONF,
-			"%s/dkms.conf: PACKAGE_NAME and PACKAGE_VERSION have to be "
-			"plain names",
-			d->tree);
 	free(d->module);
 	free(d->version);
 	d->module = kp_strdup(conf->name);
@@ -62,7 +56,8 @@ static int already_added(struct dkms *d)
 
 static int add_tree(struct dkms *d)
 {
-	_cleanup_close_ int from = cli_open_tree(d->tree);
+	_cleanup_free_ char *name = NULL;
+	_cleanup_close_ int from = cli_open_tree(d->tree, &name);
 	struct cli *cli = d->cli;
 
 	if (geteuid())
@@ -71,7 +66,7 @@ static int add_tree(struct dkms *d)
 		return cli_fail(cli, DKMS_NO_CONF, "%s has no dkms.conf", d->tree);
 	if (!d->force && cli_is_registered(cli, d->module, d->version))
 		return already_added(d);
-	return cli_add_tree(cli, from, d->force ? CLI_ADD_REPLACE : CLI_ADD_MERGE);
+	return cli_add_tree(cli, from, name, d->force ? CLI_ADD_REPLACE : CLI_ADD_MERGE);
 }
 
 static int add_named(struct dkms *d)

@@ -151,13 +151,12 @@ int dkms_kernel_preinst(struct dkms *d)
 static int find_installed(struct dkms *d, char ***ret)
 {
 	struct cli *cli = d->cli;
-	struct kp_backend *b = cli->ctx->backend;
 	struct kp_pkg_installed *list;
 	size_t n;
 	int rc;
 
 	*ret = NULL;
-	rc = b->ops->list(b->db, &list, &n, &cli->err);
+	rc = kp_backend_list(cli->ctx, &list, &n, &cli->err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < n; i++)

@@ -77,7 +77,7 @@ static int load_installed(struct state *s)
 	s->from_database = true;
 	rc = kp_queue_load(cli->ctx, &s->queue, &cli->err);
 	if (rc == 0)
-		rc = b->ops->list(b->db, &s->packages, &s->n_packages, &cli->err);
+		rc = kp_backend_list(cli->ctx, &s->packages, &s->n_packages, &cli->err);
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < s->n_packages; i++)

@@ -273,7 +273,7 @@ static int add_tree_at(struct load *l, const char *at)
 
 	if (from < 0)
 		return kp_err_sys(&l->d->cli->err, from, "opening %s", at);
-	return cli_add_tree(l->d->cli, from,
+	return cli_add_tree(l->d->cli, from, l->d->archive,
 			    l->d->force ? CLI_ADD_REPLACE : CLI_ADD_MERGE);
 }
 
@@ -286,10 +286,6 @@ static int identify(struct load *l, const char *at)
 	struct dkms *d = l->d;
 	int rc = kp_conf_load(d->cli->ctx, &env, &conf, &d->cli->err);
 
-	if (rc == 0 && (!kp_name_ok(conf->name) || !kp_name_ok(conf->version)))
-		rc = kp_err_set(
-			&d->cli->err, -EINVAL,
-			"PACKAGE_NAME and PACKAGE_VERSION have to be plain names");
 	if (rc < 0)
 		return rc;
 	free(d->module);
@@ -325,6 +321,7 @@ static int load_source(struct load *l)
 		if (!kp_exists_in(l->fd, conf))
 			continue;
 		if (identify(l, places[i]) < 0) {
+			cli_name_tree(d->cli, l->dir, d->archive);
 			kp_warn("%s of the archive: %s", conf, d->cli->err.text);
 			d->cli->err = (struct kp_err)KP_ERR_INIT;
 			continue;

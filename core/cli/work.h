@@ -44,14 +44,17 @@ bool cli_in_transaction(struct cli *cli);
 int cli_register(struct cli *cli, const char *module, const char *version);
 /* Registered, and not to be removed when the transaction ends. */
 bool cli_is_registered(struct cli *cli, const char *module, const char *version);
-/* Open the directory that WORD means, itself or its dkms.conf, as the caller sees it; -1:
- * there is none with a dkms.conf. */
-int cli_open_tree(const char *word);
+/* Open the directory that WORD means, itself or its dkms.conf, as the caller sees it; its name
+ * comes back, to be freed. -1: there is none with a dkms.conf. */
+int cli_open_tree(const char *word, char **ret_name);
 /* What adding a tree does to one that is in its place and to a registration. */
 enum cli_add_how {
 	CLI_ADD_NEW,	 /* both are errors */
 	CLI_ADD_MERGE,	 /* files are put over the tree; a registration is an error */
 	CLI_ADD_REPLACE, /* both are replaced */
 };
-/* Copy the tree open at FROM to source_tree and register it as what its conf says. */
-int cli_add_tree(struct cli *cli, int from, enum cli_add_how how);
+/* Copy the tree open at FROM, which errors call NAME, to source_tree and register it as what its
+ * conf says. */
+int cli_add_tree(struct cli *cli, int from, const char *name, enum cli_add_how how);
+/* Call DIR, a place of ours that is gone when the words are read, NAME in the error. */
+void cli_name_tree(struct cli *cli, const char *dir, const char *name);

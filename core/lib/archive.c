@@ -3,6 +3,7 @@
 #include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,6 +39,16 @@ static void close_reader(struct archive **a)
 	archive_read_free(*a);
 }
 
+static bool is_too_deep(const char *path)
+{
+	int depth = 0;
+
+	for (const char *p = path; (p = strchr(p, '/')); p++)
+		if (++depth > DEPTH_MAX)
+			return true;
+	return strlen(path) >= PATH_MAX;
+}
+
 /* The one place where a path of an archive becomes one of ours: absolute below to_fd, to be
  * freed; "" (the top itself) gives "/". NULL: it is not to be taken. */
 static char *member_path(const char *name)
@@ -52,7 +63,7 @@ static char *member_path(const char *name)
 	clean = kp_strdup(strcmp(name, ".") ? name : "");
 	for (n = strlen(clean); n && clean[n - 1] == '/';)
 		clean[--n] = '\0';
-	if (n && !kp_relpath_ok(clean))
+	if (n && (!kp_relpath_ok(clean) || is_too_deep(clean)))
 		return NULL;
 	return kp_strf("/%s", clean);
 }
@@ -137,6 +148,9 @@ static int unpack_file(struct unpack *u, struct archive_entry *e, const char *pa
 	_cleanup_close_ int fd = -1;
 	int r;
 
+	/* Not only when the disk has got all of it: a few bytes can stand for any number. */
+	if (archive_entry_size(e) > BYTES_MAX - u->bytes)
+		return kp_err_set(err, -EFBIG, "archive: too large");
 	r = fd = create(u->to_fd, path, err);
 	if (r >= 0)
 		r = copy_data(u, fd, err);

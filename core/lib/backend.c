@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include <kmodpkg/log.h>
+
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
@@ -214,6 +216,33 @@ void kp_backend_close(struct kp_ctx *ctx)
 bool kp_backend_is(const struct kp_ctx *ctx, const char *name)
 {
 	return ctx->backend && kp_str_eq(ctx->backend->ops->name, name);
+}
+
+int kp_backend_list(const struct kp_ctx *ctx, struct kp_pkg_installed **ret,
+		    size_t *ret_n, struct kp_err *err)
+{
+	struct kp_pkg_installed *list = NULL;
+	size_t n = 0, kept = 0;
+	int r = 0;
+
+	if (ctx->backend)
+		r = ctx->backend->ops->list(ctx->backend->db, &list, &n, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		const char *fault = kp_pkg_fault(&list[i].id, list[i].files);
+
+		if (fault) {
+			kp_warn_once("package %s: %s, taking it for somebody else's",
+				     list[i].name, fault);
+			kp_pkg_installed_clear(&list[i]);
+		} else {
+			list[kept++] = list[i];
+		}
+	}
+	*ret = list;
+	*ret_n = kept;
+	return 0;
 }
 
 int kp_backend_owners(const struct kp_ctx *ctx, char *const *paths, struct kp_owner **ret,

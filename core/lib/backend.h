@@ -27,6 +27,12 @@ void kp_backend_close(struct kp_ctx *ctx);
  * chosen exits silently. */
 bool kp_backend_is(const struct kp_ctx *ctx, const char *name);
 
+/* The packages of ours that are in the database: ops->list(), without those that are not what
+ * they say they are (a warning each). *ret is to be released by kp_pkg_list_free(); without a backend
+ * there are none. */
+int kp_backend_list(const struct kp_ctx *ctx, struct kp_pkg_installed **ret,
+		    size_t *ret_n, struct kp_err *err);
+
 /* Ask who owns each of PATHS, in one query. *ret has an element for each, to be released by
  * kp_owners_free(); without a backend nobody owns anything. Names are the array's: whoever wants
  * one beyond it takes it by kp_steal(). */

@@ -227,6 +227,8 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 	_cleanup_free_ char *kernel_dir = kp_path_dir(w->seen_out);
 	_cleanup_free_ char *modules = NULL;
 	const char *const dirs[] = { w->build, w->out, w->tmp, w->source };
+	/* Nobody looks in from outside; only without a view do those inside go through. */
+	const mode_t mode = kp_sandbox_has_mounts() ? 0700 : 0711;
 	int root = w->ctx->root_fd, rc;
 
 	rc = kp_mkdir_in(root, kernel_dir, 0755, err);
@@ -235,11 +237,11 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 	if (!rc && !kp_sandbox_has_mounts())
 		rc = put_aside(w, err);
 	if (!rc)
-		rc = kp_mkdir_in(root, w->ctx->work_dir, 0711, err);
+		rc = kp_mkdir_in(root, w->ctx->work_dir, mode, err);
 	if (!rc)
 		rc = kp_rm_rf_in(root, w->private, err);
 	if (!rc)
-		rc = kp_mkdir_in(root, w->private, 0711, err);
+		rc = kp_mkdir_in(root, w->private, mode, err);
 	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(dirs); i++)
 		rc = dirs[i] ? make_empty(w, dirs[i], err) : 0;
 	if (rc < 0)

@@ -146,18 +146,19 @@ static void binds_clear(struct binds *b)
 	free(b->source_link);
 }
 
-/* What is bound where. Without private mounts all is at its place already. */
+/* What is bound where. Without private mounts all is at its place already, and this says what may
+ * be read and written. */
 static void make_binds(struct kp_build_work *w, struct binds *b, const char *source_at)
 {
 	const char *headers = w->job->kernel->headers;
 	_cleanup_free_ char *link = kp_path_join(headers, "source");
+	bool private = kp_sandbox_has_mounts();
 
-	if (!kp_sandbox_has_mounts())
-		return;
-	bind(b, w->tmp, "/tmp", true);
 	bind(b, w->build, w->seen, true);
 	bind(b, w->out, w->seen_out, true);
-	bind(b, w->job->source->dir, source_at, false);
+	bind(b, w->job->source->dir, private ? source_at : w->job->source->dir, false);
+	if (private)
+		bind(b, w->tmp, "/tmp", true);
 	if (w->source)
 		bind(b, w->source, w->job->source->dir, true);
 	/* Self-built kernels: the tree lies where somebody built it. */
@@ -202,6 +203,7 @@ static int run(struct kp_build_work *w, const char *what, char *const *argv,
 	struct kp_sandbox sb = {
 		.slot = w->slot,
 		.scratch = kp_sandbox_has_mounts() ? scratch : NULL,
+		.release = w->job->kernel->release,
 		.timeout_s = seconds_left(w),
 		.max_output = KP_BUILD_LOG_MAX,
 	};

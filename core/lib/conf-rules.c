@@ -125,33 +125,23 @@ static int load_switch(const struct kp_conf *conf, const char *directive,
 	return 0;
 }
 
-/* Not above where it starts, nothing that would garble a line. */
-static bool is_safe_location(const char *path)
+/* A location without what changes nothing in it: "./src//x/" -> "src/x", "." -> "". */
+static int load_location(const char *file, const char *directive, unsigned int i,
+			 const char *value, char **ret, struct kp_err *err)
 {
-	_cleanup_strv_ char **parts = kp_strv_split(path, "/");
-
-	return !strchr(path, ' ') && kp_str_is_printable(path) &&
-	       !kp_strv_has(parts, "..");
-}
-
-/* "./src//x" -> "src/x/", "." -> "" */
-static char *normalize_location(const char *path)
-{
-	_cleanup_strv_ char **parts = kp_strv_split(path, "/");
-	_cleanup_buf_ struct kp_buf out = KP_BUF_INIT;
+	_cleanup_strv_ char **parts = kp_strv_split(value, "/");
+	_cleanup_buf_ struct kp_buf path = KP_BUF_INIT;
 
 	kp_strv_foreach(p, parts)
 		if (strcmp(*p, "."))
-			kp_buf_addf(&out, "%s/", *p);
-	return kp_buf_steal(&out);
-}
-
-/* "/extra/./x/" -> "/extra/x" */
-static char *normalize_dest(const char *path)
-{
-	_cleanup_free_ char *rest = normalize_location(path);
-
-	return kp_path_join("/", rest);
+			kp_buf_addf(&path, "%s%s", path.len ? "/" : "", *p);
+	if (path.len && (!kp_relpath_ok(path.s) || strchr(path.s, ' ')))
+		return kp_err_set(err, -EINVAL,
+				  "%s: %s[%u] is '%s': white space, '..' and control "
+				  "characters are not allowed",
+				  file, directive, i, value);
+	*ret = kp_buf_steal(&path);
+	return 0;
 }
 
 static bool load_strip(struct kp_conf *conf, unsigned int index)
@@ -211,6 +201,8 @@ static int load_locations(struct kp_conf *conf, struct kp_conf_module *m, unsign
 {
 	const char *built = kp_conf_value(conf, "BUILT_MODULE_LOCATION", i);
 	const char *dest = kp_conf_value(conf, "DEST_MODULE_LOCATION", i);
+	_cleanup_free_ char *at = NULL, *from = NULL;
+	int r;
 
 	if (!*dest)
 		return kp_err_set(err, -EINVAL, "%s: DEST_MODULE_LOCATION[%u] is not set",
@@ -222,20 +214,13 @@ static int load_locations(struct kp_conf *conf, struct kp_conf_module *m, unsign
 			"%s: DEST_MODULE_LOCATION[%u] is '%s': it must begin with "
 			"/kernel, /updates or /extra",
 			file, i, dest);
-	if (!is_safe_location(dest))
-		return kp_err_set(
-			err, -EINVAL,
-			"%s: DEST_MODULE_LOCATION[%u] is '%s': white space, '..' "
-			"and control characters are not allowed",
-			file, i, dest);
-	if (!is_safe_location(built))
-		return kp_err_set(
-			err, -EINVAL,
-			"%s: BUILT_MODULE_LOCATION[%u] is '%s': white space, '..' "
-			"and control characters are not allowed",
-			file, i, built);
-	m->built_location = normalize_location(built);
-	m->dest_location = normalize_dest(dest);
+	r = load_location(file, "DEST_MODULE_LOCATION", i, dest, &at, err);
+	if (!r)
+		r = load_location(file, "BUILT_MODULE_LOCATION", i, built, &from, err);
+	if (r < 0)
+		return r;
+	m->dest_location = kp_strf("/%s", at);
+	m->built_location = kp_strf("%s%s", from, *from ? "/" : "");
 	return 0;
 }
 

@@ -176,15 +176,19 @@ static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars
 		    int result_fd, int output_fd, struct kp_err *err)
 {
 	/* Nothing of our own environment: a conf means the same whoever asks. */
-	static const char *const env[] = {
-		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:"
-		"/usr/bin:/sbin:/bin",
-		"LC_ALL=C", "HOME=/", NULL
-	};
+	const char *release = kp_vars_get(vars, "kernelver", 0);
+	_cleanup_free_ char *kernelver = kp_strf("kernelver=%s", release ?: "");
+	const char *const env[] = { "PATH=" KP_LIBEXEC_DIR
+				    ":/usr/local/sbin:/usr/local/bin:/usr/sbin:"
+				    "/usr/bin:/sbin:/bin",
+				    "LC_ALL=C", "HOME=/", release ? kernelver : NULL,
+				    NULL };
 	static const char *const shells[] = { "/bin/bash", "/usr/bin/bash" };
 	_cleanup_(binds_clear) struct binds binds = { 0 };
 	_cleanup_strv_ char **argv = NULL;
-	struct kp_sandbox sandbox = { .timeout_s = TIMEOUT_S, .max_output = OUTPUT_MAX };
+	struct kp_sandbox sandbox = { .release = release,
+				      .timeout_s = TIMEOUT_S,
+				      .max_output = OUTPUT_MAX };
 	struct kp_proc proc = {
 		.env = env,
 		.out_fd = output_fd,

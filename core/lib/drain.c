@@ -101,7 +101,7 @@ static void show_installed(struct kp_ctx *ctx, const struct kp_pkg_id *id)
 	const char *version = NULL;
 	size_t n = 0;
 
-	if (ctx->backend->ops->list(ctx->backend->db, &list, &n, NULL) < 0)
+	if (kp_backend_list(ctx, &list, &n, NULL) < 0)
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (kp_str_eq(list[i].id.module, id->module) &&
@@ -193,7 +193,7 @@ static int forget_removed(struct kp_ctx *ctx, struct kp_err *err)
 
 	if (r < 0 || !kp_intent_nth_removed(in, 0, &module, &version))
 		return r;
-	r = ctx->backend->ops->list(ctx->backend->db, &list, &n, err);
+	r = kp_backend_list(ctx, &list, &n, err);
 	if (r == 0)
 		r = kp_removal_sweep(ctx, in, list, n, err);
 	kp_pkg_list_free(list, n);

@@ -150,8 +150,7 @@ void kp_initramfs_preset_parse(const char *text, size_t len, char ***images)
 		if (!name || !is_image(name, presets))
 			continue;
 		image = literal(value, stop);
-		if (image && *image == '/' && kp_relpath_ok(image + 1) &&
-		    !kp_strv_has(*images, image))
+		if (kp_path_ok(image) && !kp_strv_has(*images, image))
 			kp_strv_take(images, kp_steal(&image));
 	}
 }

@@ -11,12 +11,16 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/install.h"
+#include "lib/modinfo.h"
 #include "lib/settle.h"
+
+#define LICENSE_MAX 64 /* of one module, longer than any that the kernel knows */
 
 static void pkg_clear(struct kp_pkg *pkg)
 {
 	kp_pkg_id_clear(&pkg->id);
 	free((char *)pkg->summary);
+	free((char *)pkg->license);
 	for (size_t i = 0; i < pkg->n_files; i++) {
 		free(pkg->files[i].path);
 		if (pkg->files[i].fd >= 0)
@@ -39,11 +43,25 @@ static int64_t package_time(struct kp_ctx *ctx, const struct kp_source *s)
 	return st.st_mtim.tv_sec;
 }
 
+/* One module's license in its own words ("GPL v2"), which are what the kernel goes by. */
+static void add_license(const char *path, char ***licenses)
+{
+	struct kp_modinfo info = { 0 };
+
+	if (kp_modinfo_read(path, &info, NULL) < 0)
+		return;
+	if (info.license && kp_str_is_printable(info.license) &&
+	    strlen(info.license) <= LICENSE_MAX && !kp_strv_has(*licenses, info.license))
+		kp_strv_add(licenses, info.license);
+	kp_modinfo_clear(&info);
+}
+
 static int open_files(struct kp_ctx *ctx, const struct kp_source *s,
 		      const struct kp_kernel *k, const struct kp_record *rec,
 		      struct kp_pkg *pkg, struct kp_err *err)
 {
 	_cleanup_free_ char *dir = kp_record_dir(ctx, s->module, s->version, k->release);
+	_cleanup_strv_ char **licenses = NULL;
 
 	pkg->files = kp_calloc(rec->n_files, sizeof(*pkg->files));
 	for (size_t i = 0; i < rec->n_files; i++) {
@@ -61,7 +79,10 @@ static int open_files(struct kp_ctx *ctx, const struct kp_source *s,
 		if (fstat(f->fd, &st) < 0)
 			return kp_err_sys(err, -errno, "stat '%s'", path);
 		f->size = (uint64_t)st.st_size;
+		add_license(path, &licenses);
 	}
+	if (licenses)
+		pkg->license = kp_strv_join(licenses, " and ");
 	return 0;
 }
 

@@ -121,7 +121,7 @@ static int parse_with(json_t *array, const char *file, struct kp_intent *in,
 		if (!kp_name_ok(module) || !kp_name_ok(version) || !kp_name_ok(kernel))
 			return bad_item(file, "with", i, "unsafe name", err);
 		for (size_t j = 0; j < KP_ARRAY_SIZE(paths); j++)
-			if (paths[j] && !kp_json_is_path(paths[j]))
+			if (paths[j] && !kp_path_ok(paths[j]))
 				return bad_item(file, "with", i,
 						"expected an absolute path", err);
 		with.conf_file = (char *)paths[0];

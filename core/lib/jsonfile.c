@@ -94,11 +94,6 @@ bool kp_json_is_token(const char *s)
 	return s && kp_name_ok(s) && strlen(s) <= TOKEN_MAX;
 }
 
-bool kp_json_is_path(const char *s)
-{
-	return s && *s == '/' && kp_relpath_ok(s + 1);
-}
-
 bool kp_json_is_sha256(const char *s)
 {
 	return s && strlen(s) == KP_HASH_HEX - 1 &&

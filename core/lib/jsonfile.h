@@ -34,5 +34,4 @@ json_t *kp_json_text(const char *s);
 
 /* Are these what they are called? NULL is not. */
 bool kp_json_is_token(const char *s);  /* key: like a name, and short */
-bool kp_json_is_path(const char *s);   /* absolute, no "..", no control characters */
 bool kp_json_is_sha256(const char *s); /* in lower case hex */

@@ -45,6 +45,7 @@ static void set_field(struct kp_modinfo *m, const char *key, const char *value)
 		{ "name", &m->name },	    { "vermagic", &m->vermagic },
 		{ "version", &m->version }, { "srcversion", &m->srcversion },
 		{ "depends", &m->depends }, { "signer", &m->signer },
+		{ "license", &m->license },
 	};
 
 	for (size_t i = 0; i < KP_ARRAY_SIZE(fields); i++)
@@ -80,6 +81,7 @@ void kp_modinfo_clear(struct kp_modinfo *m)
 	free(m->srcversion);
 	free(m->depends);
 	free(m->signer);
+	free(m->license);
 	*m = (struct kp_modinfo){ 0 };
 }
 

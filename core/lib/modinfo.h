@@ -3,7 +3,8 @@
  * What libkmod knows of a module file; the only user of libkmod.
  *
  * libkmod parses the ELF file in this process: call it for files that root trusts (a
- * kernel's own, installed ones), or in the sandbox (kp_artifact_check_main). PATH is resolved as
+ * kernel's own, installed ones and those about to be), or in the sandbox
+ * (kp_artifact_check_main). PATH is resolved as
  * the process sees it, below its own root; compressed files are read too.
  */
 #pragma once
@@ -16,7 +17,7 @@
 
 /* The fields of `modinfo`. Members are NULL when absent. */
 struct kp_modinfo {
-	char *name, *vermagic, *version, *srcversion, *depends, *signer;
+	char *name, *vermagic, *version, *srcversion, *depends, *signer, *license;
 };
 
 /* -ENOEXEC: not a module. */

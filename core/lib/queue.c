@@ -53,38 +53,20 @@ static char *queue_dir(struct kp_ctx *ctx)
 	return kp_path_join(ctx->state_dir, "queue");
 }
 
-static bool is_module_path(const char *path)
-{
-	return kp_json_is_path(path) && (kp_str_starts(path, "/lib/modules/") ||
-					 kp_str_starts(path, "/usr/lib/modules/"));
-}
-
-static bool optional_token(const char *s)
-{
-	return !s || kp_json_is_token(s);
-}
-
 /* What an entry may hold, read or to be written; FILE is its bare name. NULL: all is
  * well. */
 static const char *entry_fault(const struct kp_queue_entry *e, const char *file)
 {
-	const struct kp_pkg_id *id = &e->id;
+	const char *fault = kp_pkg_fault(&e->id, e->paths);
 
-	if (!id->module || !kp_name_ok(id->module) || !id->version ||
-	    !kp_name_ok(id->version) || !id->kernel || !kp_name_ok(id->kernel))
-		return "expected safe names in \"module\", \"version\" and \"kernel\"";
-	if (!optional_token(id->arch) || !optional_token(id->key) ||
-	    !optional_token(id->content) || !optional_token(id->source_package))
-		return "expected words in \"arch\", \"key\", \"content\" and \"source_package\"";
+	if (fault)
+		return fault;
 	if (!e->name || !kp_name_ok(e->name))
 		return "expected a package name in \"name\"";
 	if (e->kind == KP_CHANGE_ADD ? !file || !kp_name_ok(file) : !!file)
 		return "expected the name of the package file of an add in \"file\"";
 	if (e->reason && !kp_str_is_printable(e->reason))
 		return "expected one line of text in \"reason\"";
-	kp_strv_foreach(p, e->paths)
-		if (!is_module_path(*p))
-			return "expected paths of modules in \"paths\"";
 	return NULL;
 }
 

@@ -58,7 +58,7 @@ static const char *record_fault(const struct kp_record *rec)
 		return "expected a key in \"key\"";
 	if (rec->reason && !kp_str_is_printable(rec->reason))
 		return "expected one line of text in \"reason\"";
-	if (rec->log && !kp_json_is_path(rec->log))
+	if (rec->log && !kp_path_ok(rec->log))
 		return "expected an absolute path in \"log\"";
 	if (rec->content ? !kp_json_is_token(rec->content) : rec->result == KP_BUILD_OK)
 		return "expected a hash in \"content\"";

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -13,6 +14,8 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/sandbox.h"
+#include "lib/sandbox-filter.h"
+#include "lib/sandbox-landlock.h"
 #include "lib/sandbox-means.h"
 #include "lib/sandbox-mounts.h"
 
@@ -83,6 +86,11 @@ int kp_means_set_ids(uid_t uid)
 	return 0;
 }
 
+static bool try_filter(void)
+{
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) && !kp_filter_install(true);
+}
+
 /* In a process of its own: try everything once, in the order of a real run. */
 static struct kp_means try_means(void)
 {
@@ -90,8 +98,11 @@ static struct kp_means try_means(void)
 	struct kp_means m = { 0 };
 	int view;
 
-	if (geteuid())
+	m.landlock = kp_landlock_works();
+	if (geteuid()) {
+		m.filter = try_filter();
 		return m;
+	}
 	if (!unshare(CLONE_NEWNS) && !kp_view_detach(NULL))
 		m.flags |= CLONE_NEWNS;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++)
@@ -109,9 +120,11 @@ static struct kp_means try_means(void)
 			m.parts = view;
 	}
 	m.uid = base_uid() != geteuid() && !kp_means_set_ids(kp_sandbox_uid(0));
+	m.filter = try_filter();
 	return m;
 }
 
+/* What is protected, not by what: one mechanism may do without another. */
 static char *describe_missing(const struct kp_means *m)
 {
 	_cleanup_strv_ char **v = NULL;
@@ -120,19 +133,24 @@ static char *describe_missing(const struct kp_means *m)
 	if (!m->uid)
 		kp_strv_addf(&v, "no user of its own (runs as uid %u)", geteuid());
 	if (!(m->flags & CLONE_NEWNS))
-		kp_strv_add(&v, "no private mounts (sees and builds in the real tree)");
-	else if (!(m->parts & KP_VIEW_READONLY_ALL))
+		kp_strv_add(&v, m->landlock
+					? "no private mounts (builds in the real tree)"
+					: "no private mounts (sees and builds in the "
+					  "real tree)");
+	else if (!(m->parts & KP_VIEW_READONLY_ALL) && !m->landlock)
 		kp_strv_add(&v, "read-only view not of all mounts");
-	if (m->flags & CLONE_NEWNS && !(m->parts & KP_VIEW_DEV))
+	if (m->flags & CLONE_NEWNS && !(m->parts & KP_VIEW_DEV) && !m->landlock)
 		kp_strv_add(&v, "no private /dev");
 	if (!(m->flags & CLONE_NEWPID))
 		kp_strv_add(&v, "other processes visible");
 	else if (m->flags & CLONE_NEWNS && !(m->parts & KP_VIEW_PROC))
 		kp_strv_add(&v, "no private /proc");
-	if (!(m->flags & CLONE_NEWNET))
+	if (!(m->flags & CLONE_NEWNET) && !m->filter)
 		kp_strv_add(&v, "network reachable");
 	if (!(m->flags & CLONE_NEWIPC))
 		kp_strv_add(&v, "shared memory of others reachable");
+	if (!m->filter)
+		kp_strv_add(&v, "system calls not filtered");
 	list = kp_strv_join(v, ", ");
 	return v ? kp_steal(&list) : NULL;
 }

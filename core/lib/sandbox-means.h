@@ -8,9 +8,11 @@
 #include <sys/types.h>
 
 struct kp_means {
-	int flags;     /* namespaces: CLONE_NEW* of clone(2) */
-	int parts;     /* of the view, enum kp_view_part */
-	bool uid;      /* can change to a slot's uid */
+	int flags;   /* namespaces: CLONE_NEW* of clone(2) */
+	int parts;   /* of the view, enum kp_view_part */
+	bool uid;    /* can change to a slot's uid */
+	bool filter; /* of system calls */
+	bool landlock;
 	char *missing; /* kp_sandbox_missing() */
 	int error;     /* -errno: it could not be found out, nothing else counts */
 };

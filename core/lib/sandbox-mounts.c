@@ -42,10 +42,6 @@ struct mount_attributes { /* struct mount_attr of the kernel */
 	uint64_t attr_set, attr_clr, propagation, userns_fd;
 };
 
-/* Nothing of these is a module's business; what a build needs from below them (a kernel
- * tree in /home) is bound. /run holds the sockets of the system's services. */
-static const char *const hidden[] = { "/home", "/root", "/run" };
-
 #define FRESH_FLAGS (MS_NOSUID | MS_NODEV)
 
 /* Go to the root of the mount namespace, wherever our own root directory is. */
@@ -289,9 +285,78 @@ static int seal(const char *at, unsigned long flags, struct kp_err *err)
 	return 0;
 }
 
-static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
-		 struct kp_err *err)
+/* Show a file that holds TEXT, or nothing, in the place of PATH. */
+static int cover(const char *path, const char *text, mode_t mode)
 {
+	static const char file[] = "/tmp/.cover";
+	_cleanup_close_ int fd =
+		open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	int rc = fd < 0 ? -errno : kp_write_all(fd, text, strlen(text));
+
+	if (!rc && mount(file, path, NULL, MS_BIND, NULL))
+		rc = -errno;
+	unlink(file);
+	return rc;
+}
+
+/* Directories appear empty (and can be given bind points), files empty and closed. *DIRS gets
+ * those that were hidden. */
+static int hide(char *const *secrets, char ***dirs, struct kp_err *err)
+{
+	kp_strv_foreach(path, secrets) {
+		bool dir = is_dir(*path);
+		int rc = dir ? fresh(*path, "mode=0755,size=1m") : cover(*path, "", 0);
+
+		if (dir && !rc)
+			kp_strv_add(dirs, *path);
+		if (rc < 0 && rc != -ENOENT) /* below another */
+			return kp_err_sys(err, rc, "hide '%s'", *path);
+	}
+	return 0;
+}
+
+static int show_file(const char *from, const char *at, struct kp_err *err)
+{
+	if (mount(from, at, NULL, MS_BIND, NULL))
+		return kp_err_sys(err, -errno, "show '%s' at '%s'", from, at);
+	return 0;
+}
+
+/* Our uname in the place of the system's, which it finds at KP_REAL_UNAME. Not where that is a
+ * link, to a program of many names: PATH has to do there. */
+static int show_release(const char *release, struct kp_err *err)
+{
+	static const char front[] = KP_LIBEXEC_DIR "/uname";
+	static const char *const places[] = { "/usr/bin/uname", "/bin/uname" };
+	_cleanup_free_ char *line = kp_strf("%s\n", release);
+	_cleanup_close_ int fd = -1;
+	struct stat ours, old;
+	int rc = 0;
+
+	/* Nothing is lost where it cannot be covered. */
+	(void)cover("/proc/sys/kernel/osrelease", line, 0444);
+	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(places); i++) {
+		if (stat(front, &ours) || lstat(places[i], &old) ||
+		    !S_ISREG(old.st_mode) ||
+		    (old.st_dev == ours.st_dev && old.st_ino == ours.st_ino))
+			continue;
+		if (fd < 0) {
+			fd = open(KP_REAL_UNAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+				  0644);
+			if (fd < 0) /* no /run of ours */
+				return 0;
+			rc = show_file(places[i], KP_REAL_UNAME, err);
+		}
+		if (!rc)
+			rc = show_file(front, places[i], err);
+	}
+	return rc;
+}
+
+static int enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
+		 const int *fds, struct kp_err *err)
+{
+	_cleanup_strv_ char **hidden = NULL;
 	int rc = 0;
 
 	if (parts & KP_VIEW_READONLY_ALL)
@@ -311,12 +376,11 @@ static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
 		rc = mount_proc();
 	if (rc < 0)
 		return kp_err_sys(err, rc, "mount /proc");
-	for (size_t i = 0; i < KP_ARRAY_SIZE(hidden); i++) {
-		rc = is_dir(hidden[i]) ? fresh(hidden[i], "mode=0755,size=1m") : 0;
-		if (rc < 0)
-			return kp_err_sys(err, rc, "hide '%s'", hidden[i]);
-	}
-	rc = bind_dirs(sb, fds, false, err);
+	rc = hide(secrets, &hidden, err);
+	if (!rc && sb->release)
+		rc = show_release(sb->release, err);
+	if (!rc)
+		rc = bind_dirs(sb, fds, false, err);
 	if (rc < 0)
 		return rc;
 	if (sb->scratch) {
@@ -328,8 +392,9 @@ static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
 	rc = bind_dirs(sb, fds, true, err);
 	if (rc < 0)
 		return rc;
-	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(hidden); i++)
-		rc = is_dir(hidden[i]) ? seal(hidden[i], FRESH_FLAGS, err) : 0;
+	kp_strv_foreach(path, hidden)
+		if (!rc)
+			rc = seal(*path, FRESH_FLAGS, err);
 	if (!rc && parts & KP_VIEW_DEV)
 		rc = seal("/dev", MS_NOSUID, err);
 	if (!rc && sb->scratch)
@@ -339,7 +404,8 @@ static int enter(const struct kp_sandbox *sb, int parts, const int *fds,
 	return rc;
 }
 
-int kp_view_enter(const struct kp_sandbox *sb, int parts, struct kp_err *err)
+int kp_view_enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
+		  struct kp_err *err)
 {
 	_cleanup_free_ int *fds = kp_calloc(sb->n_binds + 1, sizeof(*fds));
 	size_t n = 0;
@@ -353,7 +419,7 @@ int kp_view_enter(const struct kp_sandbox *sb, int parts, struct kp_err *err)
 		}
 	}
 	if (!rc)
-		rc = enter(sb, parts, fds, err);
+		rc = enter(sb, secrets, parts, fds, err);
 	while (n-- > 0)
 		close(fds[n]);
 	return rc;

@@ -28,6 +28,7 @@ int kp_view_detach(struct kp_err *err);
 int kp_view_probe(bool with_proc, struct kp_err *err);
 /* Is this an error that says nothing of what the system has, but that it is out of memory, say? */
 bool kp_view_failed_for_now(int rc);
-/* After kp_view_detach(): the whole view. PARTS as probed; a part that fails is an error.
- */
-int kp_view_enter(const struct kp_sandbox *sb, int parts, struct kp_err *err);
+/* After kp_view_detach(): the whole view, without SECRETS (absolute paths that are there). PARTS as
+ * probed; a part that fails is an error. */
+int kp_view_enter(const struct kp_sandbox *sb, char *const *secrets, int parts,
+		  struct kp_err *err);

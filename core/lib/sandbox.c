@@ -34,8 +34,11 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/sandbox.h"
+#include "lib/sandbox-filter.h"
+#include "lib/sandbox-landlock.h"
 #include "lib/sandbox-means.h"
 #include "lib/sandbox-mounts.h"
+#include "lib/sandbox-secrets.h"
 
 /* What one build may use; far above what the largest known modules (ZFS, NVIDIA) take. */
 #define MAX_PROCESSES 4096
@@ -79,7 +82,8 @@ static int limit(int resource, rlim_t value)
 
 struct drop {
 	uid_t uid;
-	bool change; /* else stay who we are */
+	bool change;  /* else stay who we are */
+	int landlock; /* its rules, -1 */
 };
 
 /* The last steps of the command's process before exec. */
@@ -107,7 +111,11 @@ static int drop_privileges(void *data)
 	/* Where the init is not process 1 its death would not end us otherwise. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0))
 		return -errno;
-	return 0;
+	if (drop->landlock >= 0)
+		rc = kp_landlock_enter(drop->landlock);
+	if (!rc && kp_means()->filter)
+		rc = kp_filter_install(kp_means()->flags & CLONE_NEWNET);
+	return rc;
 }
 
 /* ---- the init ---- */
@@ -224,27 +232,31 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline
 }
 
 static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		 const struct drop *drop, pid_t *ret_pid, struct kp_err *err)
+		 char *const *secrets, struct drop *drop, pid_t *ret_pid,
+		 struct kp_err *err)
 {
+	bool view = kp_means()->flags & CLONE_NEWNS;
 	struct kp_proc inner = *proc;
-	int rc;
+	int rc = 0;
 
-	if (kp_means()->flags & CLONE_NEWNS) {
+	if (view)
 		rc = kp_view_detach(err);
-		if (!rc)
-			rc = kp_view_enter(sb, kp_means()->parts, err);
-		if (rc < 0)
-			return rc;
-	}
+	if (view && !rc)
+		rc = kp_view_enter(sb, secrets, kp_means()->parts, err);
+	if (!rc && kp_means()->landlock)
+		rc = kp_landlock_make(sb, proc, view ? NULL : secrets, &drop->landlock,
+				      err);
+	if (rc < 0)
+		return rc;
 	inner.setup = drop_privileges;
-	inner.setup_data = (void *)drop;
+	inner.setup_data = drop;
 	return kp_proc_spawn(&inner, ret_pid, err);
 }
 
 static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		      int lifeline, int result_fd)
+		      char *const *secrets, int lifeline, int result_fd)
 {
-	const struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid };
+	struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid, -1 };
 	struct result res = { 0 };
 	struct kp_err err = KP_ERR_INIT;
 	sigset_t mask;
@@ -258,7 +270,7 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	if (!(kp_means()->flags & CLONE_NEWPID))
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 
-	res.rc = start(sb, proc, &drop, &pid, &res.err);
+	res.rc = start(sb, proc, secrets, &drop, &pid, &res.err);
 	if (!res.rc)
 		res.rc = wait_for_end(pid, sb, lifeline, &res.end, &res.err);
 	if (!(kp_means()->flags & CLONE_NEWPID) && kill_rest(&drop, &err) < 0 &&
@@ -382,9 +394,11 @@ static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
 	return 0;
 }
 
-static int run_inside(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		      struct run *run, struct result *res, struct kp_err *err)
+static int run_inside(const struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		      const struct kp_proc *proc, struct run *run, struct result *res,
+		      struct kp_err *err)
 {
+	_cleanup_strv_ char **secrets = kp_secrets(ctx);
 	struct kp_proc inner = *proc;
 	bool both = proc->err_fd == proc->out_fd;
 	pid_t pid;
@@ -406,7 +420,7 @@ static int run_inside(const struct kp_sandbox *sb, const struct kp_proc *proc,
 		return kp_err_sys(err, -errno, "clone");
 	if (pid == 0) {
 		close(run->lifeline[1]);
-		init_main(sb, &inner, run->lifeline[0], run->result[1]);
+		init_main(sb, &inner, secrets, run->lifeline[0], run->result[1]);
 	}
 	close(kp_steal_fd(&run->result[1]));
 	if (run->output[1] >= 0)
@@ -448,7 +462,7 @@ int kp_sandbox_run(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 	rc = check(ctx, sb, proc, err);
 	if (rc < 0)
 		return rc;
-	rc = run_inside(sb, proc, &run, &res, err);
+	rc = run_inside(ctx, sb, proc, &run, &res, err);
 	run_clear(&run);
 	if (rc < 0)
 		return rc == -EINTR ? kp_err_set(err, rc, "interrupted") : rc;

@@ -4,11 +4,13 @@
  *
  * Each run gets a uid of its own (one per slot, never nobody, no passwd entry), no
  * capabilities and no new privileges, private mount, pid, ipc and network namespaces, a
- * read-only view of the system without /home, /root and /run, a private /tmp and /dev,
- * and write access to the directories it is given. When its first process ends, all
+ * read-only view of the system without /home, /root, /run, our state, signing keys and the
+ * package manager's locks, a private /tmp and /dev, and write access to the directories it is
+ * given. Landlock says the same about files once more; a filter refuses system calls that
+ * no build needs (sandbox-filter.h). When its first process ends, all
  * others are killed before the call returns; when the caller dies, all are killed. Where
- * the system lacks a mechanism the rest still applies and kp_sandbox_missing() says what;
- * with config.sandbox_required that is an error.
+ * the system lacks a mechanism the rest still applies and kp_sandbox_missing() says what is
+ * not protected then; with config.sandbox_required that is an error.
  *
  * Slot 0 is for short helpers (evaluating a dkms.conf); builds take 1 and up.
  */
@@ -38,7 +40,12 @@ struct kp_sandbox {
 			      * writable-by-mounts-only tmpfs first, so that bind points
 			      * below it can be made; NULL: none.
 			      * (<dkms_tree>/MODULE/VERSION) */
-	int timeout_s;	     /* 0: none; on expiry everything is killed, -ETIME */
+	const char
+		*release; /* of the kernel that `uname -r` is to name, as far as private
+			      * mounts bring it; NULL: the running one. Without them
+			      * KP_LIBEXEC_DIR has to come first in PATH; with or without,
+			      * it has to be in proc->env as $kernelver */
+	int timeout_s;	  /* 0: none; on expiry everything is killed, -ETIME */
 	uint64_t max_output; /* bytes of stdout (stderr too, where it is the same
 			      * descriptor) that reach proc->out_fd, passed on by the
 			      * caller's process so that those inside never hold the file;
@@ -53,8 +60,8 @@ uid_t kp_sandbox_uid(unsigned int slot);
 /* Which protections are missing here, one line, or NULL; found out once. */
 const char *kp_sandbox_missing(void);
 /* Is there a private mount namespace (else recipes run at the real path)? Without it,
- * binds whose two ends differ are an error (-ENOTSUP), the others and scratch say
- * nothing. */
+ * binds whose two ends differ are an error (-ENOTSUP), the others say what may be read and
+ * written, and scratch says nothing. */
 bool kp_sandbox_has_mounts(void);
 
 /* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be

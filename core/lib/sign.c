@@ -4,29 +4,19 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <kmodpkg/proc.h>
-
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/artifact.h"
 #include "lib/framework.h"
+#include "lib/sign-parts.h"
 #include "lib/tool.h"
 
 /* What a signed module ends in: MODULE_SIG_STRING of Linux'
  * include/linux/module_signature.h. */
 #define SIGNATURE_MARKER "~Module signature appended~\n"
 
-#define PIN_MAX 4096
-
-/* What sign-file and kmodsign take alike. */
-struct signer {
-	char *tool;
-	char *key; /* file or pkcs11: URI */
-	char *cert;
-};
-
-static void clear_signer(struct signer *s)
+static void clear_signer(struct kp_signer *s)
 {
 	free(s->tool);
 	free(s->key);
@@ -78,8 +68,8 @@ static bool is_file(const struct kp_ctx *ctx, const char *path)
 	return !kp_stat_in(ctx->root_fd, path, &st) && S_ISREG(st.st_mode);
 }
 
-static int configured_key(const struct kp_ctx *ctx, const char *release, struct signer *s,
-			  struct kp_err *err)
+static int configured_key(const struct kp_ctx *ctx, const char *release,
+			  struct kp_signer *s, struct kp_err *err)
 {
 	_cleanup_free_ char *key = kp_framework_path(ctx->config.sign_key, release);
 	_cleanup_free_ char *cert = kp_framework_path(ctx->config.sign_cert, release);
@@ -100,7 +90,7 @@ static int configured_key(const struct kp_ctx *ctx, const char *release, struct 
 }
 
 /* -ENOKEY: there is none yet. */
-static int own_key(struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
+static int own_key(struct kp_ctx *ctx, struct kp_signer *s, struct kp_err *err)
 {
 	s->key = kp_path_join(ctx->dkms_tree, "mok.key");
 	s->cert = kp_path_join(ctx->dkms_tree, "mok.pub");
@@ -114,12 +104,13 @@ static int own_key(struct kp_ctx *ctx, struct signer *s, struct kp_err *err)
 			  s->key, s->cert);
 }
 
-static int find_key(struct kp_ctx *ctx, const char *release, struct signer *s,
+/* Of Ubuntu's shim-signed. */
+static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
+static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
+
+static int find_key(struct kp_ctx *ctx, const char *release, struct kp_signer *s,
 		    struct kp_err *err)
 {
-	static const char shim_key[] = "/var/lib/shim-signed/mok/MOK.priv";
-	static const char shim_cert[] = "/var/lib/shim-signed/mok/MOK.der";
-
 	if (ctx->config.sign_key || ctx->config.sign_cert)
 		return configured_key(ctx, release, s, err);
 	if (kp_ctx_distro_is(ctx, "ubuntu") && is_file(ctx, shim_key) &&
@@ -134,7 +125,7 @@ static int find_key(struct kp_ctx *ctx, const char *release, struct signer *s,
 int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,
 		struct kp_err *err)
 {
-	_cleanup_(clear_signer) struct signer s = { 0 };
+	_cleanup_(clear_signer) struct kp_signer s = { 0 };
 	int r = find_key(ctx, release, &s, err);
 
 	if (r < 0)
@@ -142,6 +133,17 @@ int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **
 	*ret_key = kp_steal(&s.key);
 	*ret_cert = kp_steal(&s.cert);
 	return 0;
+}
+
+void kp_sign_secrets(const struct kp_ctx *ctx, char ***paths)
+{
+	if (ctx->dkms_tree)
+		kp_strv_take(paths, kp_path_join(ctx->dkms_tree, "mok.key"));
+	kp_strv_add(paths, shim_key);
+	if (ctx->config.sign_key)
+		kp_strv_add(paths, ctx->config.sign_key);
+	if (ctx->config.sign_pin_file)
+		kp_strv_add(paths, ctx->config.sign_pin_file);
 }
 
 /* -ENOKEY: none is made here. */
@@ -157,7 +159,7 @@ static int make_key(struct kp_ctx *ctx, int log_fd, struct kp_err *err)
 
 /* -EOPNOTSUPP, -ENOPKG, -ENOKEY: this system has no way to sign. */
 static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
-		       const struct kp_kernel_build *kb, struct signer *s, int log_fd,
+		       const struct kp_kernel_build *kb, struct kp_signer *s, int log_fd,
 		       struct kp_err *err)
 {
 	int r;
@@ -174,60 +176,11 @@ static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 	return r == -ENOKEY ? make_key(ctx, log_fd, err) : r;
 }
 
-/* The PIN of a token or the passphrase of a key: the first line of the configured file, else
- * our environment's; NULL: none. */
-static int read_pin(const struct kp_ctx *ctx, char **ret, struct kp_err *err)
-{
-	const char *file = ctx->config.sign_pin_file;
-	_cleanup_close_ int fd = -1;
-	struct stat st;
-	int r;
-
-	if (!file) {
-		*ret = kp_strdup(getenv("KBUILD_SIGN_PIN"));
-		return 0;
-	}
-	if (!is_file(ctx, file))
-		return kp_err_set(err, -ENOENT,
-				  "the configured sign_pin_file '%s' is not there", file);
-	fd = kp_open_in(ctx->root_fd, file, O_RDONLY, 0);
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return kp_err_sys(err, fd < 0 ? fd : -errno, "open '%s'", file);
-	if (st.st_mode & 077)
-		return kp_err_set(
-			err, -EPERM,
-			"sign_pin_file '%s' is not for root alone: chmod 600 %s", file,
-			file);
-	r = kp_read_fd(fd, PIN_MAX, ret, NULL);
-	if (r < 0)
-		return kp_err_sys(err, r, "read '%s'", file);
-	(*ret)[strcspn(*ret, "\r\n")] = '\0';
-	return 0;
-}
-
-static int run_signer(const struct kp_ctx *ctx, const struct signer *s, const char *hash,
-		      const char *ko, int log_fd, struct kp_err *err)
-{
-	const char *argv[] = { s->tool, hash, s->key, s->cert, ko, NULL };
-	_cleanup_strv_ char **env = kp_strv_dup((char *const *)kp_proc_default_env());
-	_cleanup_free_ char *pin = NULL;
-	struct kp_proc proc = { .argv = argv, .out_fd = log_fd, .err_fd = log_fd };
-	int r = read_pin(ctx, &pin, err);
-
-	if (r < 0)
-		return r;
-	/* How sign-file is told. */
-	if (pin)
-		kp_strv_addf(&env, "KBUILD_SIGN_PIN=%s", pin);
-	proc.env = (const char *const *)env;
-	return kp_proc_run(&proc, NULL, err);
-}
-
 int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel *kernel,
 		     const struct kp_kernel_build *kb, int log_fd, bool *ret_signed,
 		     char **ret_why, struct kp_err *err)
 {
-	_cleanup_(clear_signer) struct signer s = { 0 };
+	_cleanup_(clear_signer) struct kp_signer s = { 0 };
 	struct kp_err why = KP_ERR_INIT;
 	int r;
 
@@ -245,7 +198,7 @@ int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel 
 	}
 	if (r < 0)
 		return kp_err_set(err, r, "not signed: %s", kp_err_text(&why, r));
-	r = run_signer(ctx, &s, kb->sig_hash, ko, log_fd, err);
+	r = kp_signer_run(ctx, &s, kb->sig_hash, ko, log_fd, err);
 	if (r < 0) {
 		kp_err_prefix(err, "not signed");
 		return r;

@@ -384,7 +384,6 @@ static void assume_registered(struct kp_world *w)
 
 static int load(struct loader *l, struct kp_err *err)
 {
-	struct kp_backend *b = l->ctx->backend;
 	struct kp_world *w = l->w;
 	int r;
 
@@ -396,8 +395,7 @@ static int load(struct loader *l, struct kp_err *err)
 	r = kp_queue_load(l->ctx, &w->queue, err);
 	if (r < 0)
 		return r;
-	if (b)
-		r = b->ops->list(b->db, &w->packages, &w->n_packages, err);
+	r = kp_backend_list(l->ctx, &w->packages, &w->n_packages, err);
 	if (r < 0)
 		return r;
 	r = kp_sources_load(l->ctx, &w->sources, err);

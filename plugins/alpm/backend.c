@@ -150,6 +150,8 @@ static const char *backend_install(struct kp_pkgdb *db)
 	return "pacman -S";
 }
 
+static const char *const lock_files[] = { "/var/lib/pacman/db.lck", NULL };
+
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
 	.abi = KP_PKGDB_ABI,
@@ -167,4 +169,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.superseded = kp_alpm_superseded,
 	.check_hooks = kp_alpm_check_hooks,
 	.install = backend_install,
+	.lock_files = lock_files,
 };

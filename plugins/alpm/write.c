@@ -82,6 +82,8 @@ static void make_pkginfo(const struct package *p, struct kp_buf *ret)
 		    (long long)p->payload.pkg->mtime,
 		    (unsigned long long)kp_payload_size(&p->payload),
 		    p->payload.pkg->id.arch);
+	if (p->payload.pkg->license)
+		kp_buf_addf(ret, "license = %s\n", p->payload.pkg->license);
 }
 
 static int make_mtree(const struct package *p, const struct kp_buf *pkginfo,

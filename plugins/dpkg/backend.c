@@ -146,6 +146,15 @@ static const char *backend_install(struct kp_pkgdb *db)
 	return "apt install";
 }
 
+static const char *const lock_files[] = {
+	KP_DPKG_DIR "/lock",
+	KP_DPKG_DIR "/lock-frontend",
+	KP_DPKG_DIR "/triggers/Lock",
+	"/var/lib/apt/lists/lock",
+	"/var/cache/apt/archives/lock",
+	NULL,
+};
+
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
 	.abi = KP_PKGDB_ABI,
@@ -164,4 +173,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.check_hooks = kp_dpkg_check_hooks,
 	.install = backend_install,
 	.sync_at_end = kp_dpkg_sync_at_end,
+	.lock_files = lock_files,
 };

@@ -86,6 +86,12 @@ static int backend_probe(int root_fd)
 	return score;
 }
 
+static const char *const lock_files[] = {
+	"/var/lib/rpm/.rpm.lock",
+	"/usr/lib/sysimage/rpm/.rpm.lock",
+	NULL,
+};
+
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
 	.abi = KP_PKGDB_ABI,
@@ -102,4 +108,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.suggest_headers = kp_rpm_suggest_headers,
 	.check_hooks = kp_rpm_check_hooks,
 	.install = kp_rpm_install,
+	.lock_files = lock_files,
 };

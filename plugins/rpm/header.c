@@ -94,7 +94,7 @@ int kp_rpm_payload_load(struct kp_rpm_payload *p, const struct kp_pkg *pkg,
 	for (size_t i = 0; i < pkg->n_files; i++) {
 		const char *path = pkg->files[i].path;
 
-		if (path[0] != '/' || !kp_relpath_ok(path + 1))
+		if (!kp_path_ok(path))
 			return kp_err_set(err, -EINVAL,
 					  "'%s' is no usable path for a package", path);
 		add_dirs(p, &alloc, path, pkg->id.kernel);
@@ -408,7 +408,7 @@ int kp_rpm_header_make(const struct kp_pkg *pkg, const struct kp_rpm_payload *p,
 	headerPutUint32(h, RPMTAG_BUILDTIME, &time, 1);
 	headerPutString(h, RPMTAG_BUILDHOST, "localhost");
 	headerPutString(h, RPMTAG_VENDOR, "kmodpkg on this machine");
-	headerPutString(h, RPMTAG_LICENSE, "unknown");
+	headerPutString(h, RPMTAG_LICENSE, pkg->license ? pkg->license : "unknown");
 	headerPutString(h, RPMTAG_OS, os);
 	headerPutString(h, RPMTAG_ARCH, arch);
 	headerPutString(h, RPMTAG_PLATFORM, platform);

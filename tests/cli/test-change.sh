@@ -60,6 +60,7 @@ test_uninstall_holds_and_install_lifts()
 	expect err <<-'END'
 	kmodpkg: holding hello for 6.1.0-1-test
 	kmodpkg: holding hello for 6.1.0-2-test
+	kmodpkg: a kernel that comes later gets hello; kmodpkg remove hello takes it from all
 	END
 	run status
 	expect out <<-'END'
@@ -155,6 +156,7 @@ test_remove_is_for_good()
 	run_in remove hello
 	expect_status 0
 	expect_line err 'kmodpkg: unregistered hello/1.0'
+	expect_line err 'kmodpkg: its tree /usr/src/hello-1.0 stays, it is of the package hello-dkms: kmodpkg add hello/1.0 brings the module back, removing the package is for good'
 	[ ! -e "$root"/var/lib/kmodpkg/builds/hello ] || fail 'the records of its builds stay'
 	[ ! -e "$root"/var/lib/dkms/hello ] || fail 'something is left in the tree'
 	run_in sync
@@ -170,6 +172,14 @@ test_remove_is_for_good()
 	expect_error 3 'kmodpkg add: hello/1.0 is registered already'
 	run_in add hello/1.0 --force
 	expect_status 0
+	: >"$root"/var/lib/fakedb/owned
+	run_in remove hello
+	expect_line err 'kmodpkg: its tree /usr/src/hello-1.0 stays: kmodpkg add hello/1.0 brings the module back, deleting the tree is for good'
+	run_in add hello/1.0
+	rm -r "$root"/usr/src/hello-1.0
+	run_in remove hello
+	expect_status 0
+	! grep -q stays "$T"/err || fail "$(cat "$T"/err)"
 }
 
 # What a person took out of the tree and put back is still the package's.
@@ -244,6 +254,18 @@ test_add_directory()
 	run_in add "$root"/usr/src/hello-3.0
 	expect_status 0
 	expect err <<<'kmodpkg: registered hello/3.0 (/usr/src/hello-3.0)'
+}
+
+# What a person can look at is what he named, not our copy.
+test_add_names_the_tree_that_was_meant()
+{
+	rm -rf "$T"/tree
+	cp -r "$root"/usr/src/hello-1.0 "$T"/tree
+	sed -i /PACKAGE_NAME=/d "$T"/tree/dkms.conf
+	run_in add "$T"/tree
+	expect_error 8 "kmodpkg add: $T/tree/dkms.conf: PACKAGE_NAME is not set"
+	run_in add "$T"/tree/dkms.conf
+	expect_error 8 "kmodpkg add: $T/tree/dkms.conf: PACKAGE_NAME is not set"
 }
 
 test_add_refuses_what_it_cannot_name()

@@ -152,6 +152,91 @@ test_dkms_add_archive()
 	dkms_gives "$(want bad-archive 7 3)" ldtarball /x.tar
 }
 
+# refuses WHAT WORDS: nothing of /x.tar is taken, nothing of it left; what is said has these words.
+refuses()
+{
+	dkms_gives 7 ldtarball /x.tar
+	[ "$(wc -l <"$T"/err)" -eq 1 ] || fail "$1: more or less than a line: $(cat "$T"/err)"
+	grep -q "archive: .*$2" "$T"/err || fail "$1: $(cat "$T"/err)"
+	gone /etc/evil /usr/src/hello-1.0 /var/lib/dkms/hello
+	[ "$(cat "$root"/etc/precious)" = mine ] || fail "$1: a file elsewhere was written"
+	[ -z "$(ls "$root"/var/lib/kmodpkg/work 2>/dev/null)" ] || fail "$1: what was unpacked is left"
+}
+
+# append TRANSFORM FILE...: the same for what no file system holds.
+append()
+{
+	tar -C "$T"/pack -rPf "$root"/x.tar --transform "$@"
+}
+
+# Each way that there is to write elsewhere, by the real command.
+test_dkms_ldtarball_writes_nowhere_else()
+{
+	local src=$T/pack/src name deep
+
+	ours_only || return 0
+	new_system
+	echo mine >"$root"/etc/precious
+	rm -rf "$T"/pack
+	tree_at "$src" hello 1.0
+	echo evil >"$T"/pack/evil
+
+	pack src
+	append 's,^evil,/etc/evil,' evil
+	refuses 'an absolute path' 'unsafe path'
+	pack src
+	append 's,^evil,src/../../../../../etc/evil,' evil
+	refuses 'a way up' 'unsafe path'
+	# A link, then a file through it.
+	for name in /etc ../../../../../etc; do
+		ln -sfn "$name" "$src"/l
+		pack src
+		append 's,^evil,src/l/evil,' evil
+		refuses "a file through a link to $name" 'is a link to'
+	done
+	rm "$src"/l
+	mkdir "$src"/d
+	ln -s d "$src"/l
+	pack src
+	append 's,^evil,src/l/evil,' evil
+	refuses 'a file through a link that stays' 'lies below a link'
+	rm -r "$src"/l "$src"/d
+	# A hard link to what lies elsewhere, then its new content.
+	ln "$T"/pack/evil "$T"/pack/evil2
+	for name in /etc/precious ../../../../etc/precious; do
+		pack src
+		append "flags=h;s,^evil\$,$name,;s,^evil2,src/h," evil evil2
+		tar -tvf "$root"/x.tar -P | grep -q "link to $name" || fail "no hard link to $name"
+		refuses "a hard link to $name" 'is a link to'
+	done
+	rm "$T"/pack/evil2
+	mknod "$src"/device c 1 3
+	pack src
+	rm "$src"/device
+	refuses 'a device' 'neither file nor directory'
+	for name in $'new\nline' $'\e[2J' $'caf\351'; do
+		echo >"$src/$name"
+		pack src
+		rm "$src/$name"
+		refuses "the name $(printf %q "$name")" 'unsafe path'
+	done
+	deep=$(printf 'd/%.0s' {1..150})
+	mkdir -p "$src/$deep"
+	pack src
+	rm -r "$src"/d
+	refuses 'endless directories' 'unsafe path'
+	truncate -s 1T "$src"/huge
+	tar -C "$T"/pack -Scf "$root"/x.tar src
+	rm "$src"/huge
+	refuses 'a size that is only said' 'too large'
+	# What is left of these is taken.
+	chmod 6777 "$src"/hello.c
+	pack src
+	dkms_gives 0 ldtarball /x.tar
+	[ "$(stat -c '%a %u:%g' "$root"/usr/src/hello-1.0/hello.c)" = '755 0:0' ] ||
+		fail "a source of mode $(stat -c %a "$root"/usr/src/hello-1.0/hello.c)"
+}
+
 # DKMS leaves to tar what comes out of it.
 test_dkms_ldtarball_is_not_led_astray()
 {

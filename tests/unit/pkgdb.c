@@ -74,6 +74,7 @@ void package_init(struct package *p, const char *module, const char *version,
 		.content = kp_strdup("bbbb"),
 	};
 	p->pkg.summary = "hello kernel modules";
+	p->pkg.license = "Dual MIT/GPL";
 	p->pkg.mtime = 1699963200;
 	p->pkg.files = p->files;
 }

@@ -28,6 +28,7 @@ static void test_pacman_installs_it(void **state)
 	ASSERT_PACMAN(r, "hello kernel modules [kmodpkg: module=hello version=1.0 ",
 		      "-Qi");
 	ASSERT_PACMAN(r, "Explicitly installed", "-Qi");
+	ASSERT_PACMAN(r, "Dual MIT/GPL", "-Qi");
 	ko = test_get(&r->dir, DIR "hello.ko");
 	assert_string_equal(ko, "some bytes\n");
 }

@@ -36,7 +36,8 @@ static int make(struct test_root *root, const struct member *members)
 			archive_entry_set_symlink(e, m->link);
 		else if (m->link)
 			archive_entry_set_hardlink(e, m->link);
-		assert_int_equal(archive_write_header(a, e), ARCHIVE_OK);
+		/* That a name is no UTF-8 is a warning. */
+		assert_true(archive_write_header(a, e) >= ARCHIVE_WARN);
 		archive_write_data(a, text, strlen(text));
 		archive_entry_free(e);
 	}
@@ -101,6 +102,8 @@ static void what_is_not_is_refused(void **state)
 		{ { { "./.././evil", AE_IFREG, NULL, "x", 0 } }, "unsafe path" },
 		{ { { "a\nb", AE_IFREG, NULL, "x", 0 } }, "unsafe path" },
 		{ { { "a//b", AE_IFREG, NULL, "x", 0 } }, "unsafe path" },
+		{ { { "a\033[2Jb", AE_IFREG, NULL, "x", 0 } }, "unsafe path" },
+		{ { { "caf\351", AE_IFREG, NULL, "x", 0 } }, "unsafe path" },
 		{ { { "l", AE_IFLNK, "/etc", NULL, 0 } }, "is a link to '/etc'" },
 		{ { { "l", AE_IFLNK, "..", NULL, 0 } }, "is a link to '..'" },
 		{ { { "a/l", AE_IFLNK, "x/../../../e", NULL, 0 } }, "is a link to" },
@@ -109,6 +112,7 @@ static void what_is_not_is_refused(void **state)
 		{ { { "h", AE_IFREG, "h", NULL, 0 } }, "is a link to" },
 		{ { { "p", AE_IFIFO, NULL, NULL, 0 } }, "neither file nor directory" },
 		{ { { "d", AE_IFCHR, NULL, NULL, 0 } }, "neither file nor directory" },
+		{ { { "d", AE_IFBLK, NULL, NULL, 0 } }, "neither file nor directory" },
 		{ { { ".", AE_IFREG, NULL, "x", 0 } }, "its top is no directory" },
 	};
 
@@ -123,6 +127,28 @@ static void what_is_not_is_refused(void **state)
 		if (!strstr(err.text, bad[i].why))
 			fail_msg("%zu: '%s' does not say '%s'", i, err.text, bad[i].why);
 		assert_false(kp_exists_in(root.fd, "/evil"));
+	}
+}
+
+/* A path as deep as there is room in a header, of a few hundred bytes in the archive. */
+static void endless_paths(void **state)
+{
+	_cleanup_root_ struct test_root root = test_root_new();
+	_cleanup_buf_ struct kp_buf path = KP_BUF_INIT;
+	struct member deep[2] = { { NULL, AE_IFDIR, NULL, NULL, 0 } };
+	struct kp_err err = KP_ERR_INIT;
+
+	(void)state;
+	for (int i = 0; i < 300000; i++)
+		kp_buf_adds(&path, "a/");
+	for (size_t len = path.len; len >= 300; len /= 2) {
+		_cleanup_close_ int fd = -1;
+
+		path.s[len] = '\0';
+		deep[0].path = path.s;
+		fd = make(&root, deep);
+		assert_int_equal(unpack(&root, fd, &err), -EINVAL);
+		assert_non_null(strstr(err.text, "unsafe path"));
 	}
 }
 
@@ -244,6 +270,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_good_is_taken),
 		cmocka_unit_test(what_is_not_is_refused),
+		cmocka_unit_test(endless_paths),
 		cmocka_unit_test(links_lead_nowhere_else),
 		cmocka_unit_test(what_is_no_archive),
 		cmocka_unit_test(there_and_back),

@@ -21,6 +21,7 @@ static void fields(void **state)
 	assert_string_equal(m.version, "1.2 beta");
 	assert_string_equal(m.srcversion, "0123ABCD");
 	assert_string_equal(m.depends, "one,two");
+	assert_string_equal(m.license, "GPL");
 	assert_null(m.signer);
 	kp_modinfo_clear(&m);
 	assert_null(m.name);

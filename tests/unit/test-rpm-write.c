@@ -53,6 +53,7 @@ static void test_rpm_reads_it(void **state)
 	info = RUN("/usr/bin/rpm", "-qip", path);
 	assert_null(strstr(info, "Source RPM  : (none)"));
 	assert_non_null(strstr(info, "for the kernel " K1 "."));
+	assert_non_null(strstr(info, "License     : Dual MIT/GPL\n"));
 	empty = RUN("/usr/bin/rpm", "-qp", "--scripts", "--triggers", "--conflicts",
 		    "--obsoletes", path);
 	assert_string_equal(empty, "");

@@ -284,6 +284,76 @@ static void pin_of_the_key(void **state)
 	unsetenv("KBUILD_SIGN_PIN");
 }
 
+/* An encrypted key without a passphrase is not even tried. */
+static void encrypted_key(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *key = art_path(a, "my.key"), *cert = art_path(a, "my.pub");
+
+	put_tool(a, "headers/scripts/sign-file", "#!/bin/sh\nexit 1\n");
+	a->ctx.config.sign_key = key;
+	a->ctx.config.sign_cert = cert;
+	test_put(&a->root, "/my.pub", "x");
+	test_put(&a->root, "/my.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
+	assert_fails(a, -EACCES,
+		     "my.key' is encrypted: write its passphrase into a file");
+	setenv("KBUILD_SIGN_PIN", "wrong", 1);
+	assert_fails(a, -ECHILD, "exit code 1; is the passphrase of '");
+	assert_fails(a, -ECHILD, "right (KBUILD_SIGN_PIN)?");
+	test_put(&a->root, "/my.key",
+		 "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n");
+	unsetenv("KBUILD_SIGN_PIN");
+	assert_fails(a, -EACCES, "is encrypted");
+	a->ctx.config.sign_key = a->ctx.config.sign_cert = NULL;
+}
+
+/* Signs if the PIN that the URI names is 1234, and notes that it was asked. No terminal. */
+#define TOKEN                                                                            \
+	"#!/bin/sh\n"                                                                    \
+	"read -r stat <\"/proc/$$/stat\"\n"                                              \
+	"[ \"$(echo \"$stat\" | cut -d' ' -f6)\" = $$ ] || exit 3\n"                     \
+	"echo x >>\"${3%/*}/asked\"\n"                                                   \
+	"case $2 in pkcs11:token=a\\?pin-source=file:*) ;; *) exit 4 ;; esac\n"          \
+	"[ \"$(cat \"${2##*file:}\")\" = 1234 ] || exit 5\n"                             \
+	"printf '" MARKER "' >>\"$4\"\n"
+
+/* The PIN of a token goes by way of the URI, and a wrong one is not tried until the token locks
+ * itself. */
+static void token(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *cert = art_path(a, "my.pub"), *pin = art_path(a, "pin");
+	_cleanup_free_ char *failed = kp_path_join(a->ctx.run_dir, "token-failed");
+	_cleanup_free_ char *remove = kp_strf("rm %s", failed), *asked = NULL;
+
+	put_tool(a, "headers/scripts/sign-file", TOKEN);
+	a->ctx.config.sign_key = (char *)"pkcs11:token=a";
+	a->ctx.config.sign_cert = cert;
+	test_put(&a->root, "/my.pub", "x");
+	assert_fails(a, -ECHILD, "at the PIN (no sign_pin_file is set)");
+	a->ctx.config.sign_pin_file = pin;
+	test_put(&a->root, "/pin", "999\n");
+	assert_int_equal(chmod(pin, 0600), 0);
+	assert_fails(a, -ECHILD, "exit code 5; look at sign_key 'pkcs11:token=a'");
+	assert_fails(a, -EACCES, remove);
+	/* Another one is. */
+	test_put(&a->root, "/pin", "1234\n");
+	assert_int_equal(chmod(pin, 0600), 0);
+	assert_signs(a);
+	assert_false(kp_exists_in(a->root.fd, failed));
+	asked = test_get(&a->root, "/asked");
+	assert_string_equal(asked, "x\nx\nx\n");
+	/* The URI may say it itself. */
+	a->ctx.config.sign_key = (char *)"pkcs11:token=a?pin-value=1234";
+	assert_fails(
+		a, -ECHILD,
+		"exit code 4; look at sign_key 'pkcs11:token=a', at the PIN (of sign_key)");
+	assert_fails(a, -EACCES,
+		     "signing with 'pkcs11:token=a' failed with this PIN (of sign_key)");
+	a->ctx.config.sign_key = a->ctx.config.sign_cert = a->ctx.config.sign_pin_file =
+		NULL;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +366,8 @@ int main(void)
 		TEST(tool_fails),
 		TEST(marker),
 		TEST(pin_of_the_key),
+		TEST(encrypted_key),
+		TEST(token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -37,6 +37,7 @@ struct kp_pkg_file {
 struct kp_pkg {
 	struct kp_pkg_id id;
 	const char *summary; /* one line */
+	const char *license; /* in the modules' own words, one line; NULL: they say nothing */
 	int64_t mtime;	     /* seconds; of every member, for reproducible packages */
 	bool depend_on_kernel; /* a hard dependency, where the manager has one for that */
 	struct kp_pkg_file *files;
@@ -50,6 +51,11 @@ struct kp_pkg_installed {
 	char *pkg_version;
 	char **files; /* absolute paths of its regular files, NULL-terminated vector */
 };
+
+/* What is wrong with what is said of a package, read from anywhere: names that cannot be part of a
+ * path, paths that are no module's. Words for an error; NULL: all is well. The one place where that is
+ * looked at. */
+const char *kp_pkg_fault(const struct kp_pkg_id *id, char *const *files);
 
 /* Release what the structure holds, not the structure. */
 void kp_pkg_id_clear(struct kp_pkg_id *id);

@@ -23,7 +23,7 @@
 #include <kmodpkg/err.h>
 #include <kmodpkg/pkg.h>
 
-#define KP_PKGDB_ABI 4
+#define KP_PKGDB_ABI 5
 #define KP_PKGDB_SYMBOL "kp_pkgdb_ops"
 
 struct kp_pkgdb; /* the backend's own */
@@ -154,4 +154,8 @@ struct kp_pkgdb_ops {
 	 * ends, even if nothing else in it concerns us. NULL: each transaction of this manager
 	 * ends with `kmodpkg drain --nested`, which looks by itself. */
 	int (*sync_at_end)(struct kp_pkgdb *db, struct kp_err *err);
+
+	/* Optional (NULL): absolute paths of the files by which this manager locks, up to NULL.
+	 * Builds do not see them: who can open one can keep the manager from working. */
+	const char *const *lock_files;
 };

@@ -79,7 +79,7 @@ dkms_all_small()
 scenario dkms_all_large modules long
 dkms_all_large()
 {
-	install_and_remove "$K1" "$K2" dahdi-dkms jool-dkms xtables-addons-dkms
+	install_and_remove "$K1" "$K2" jool-dkms xtables-addons-dkms
 }
 
 # one that builds with what another left in DKMS's tree,
@@ -116,7 +116,8 @@ dkms_all_full()
 	mapfile -t debs < <(kernel_debs "$KFULL" image && kernel_debs "$KFULL" headers)
 	/bin/bash /run/e2e/lib/relabel.sh "$KFULL" "$next" /srv/e2e/repo "${debs[@]}"
 	/bin/bash /run/e2e/lib/repo.sh
-	install_and_remove "$KFULL" "$next" ddcci-dkms digimend-dkms evdi-dkms v4l2loopback-dkms
+	install_and_remove "$KFULL" "$next" dahdi-dkms ddcci-dkms digimend-dkms evdi-dkms \
+		v4l2loopback-dkms
 }
 
 # A source without AUTOINSTALL is there for who asks for it.

@@ -71,6 +71,7 @@ adopt_all()
 	run kmodpkg adopt --dry-run
 	assert_output 'nothing to adopt'
 	run kmodpkg adopt
+	assert_output 'nothing to adopt'
 	assert_no_output 'adopting|not adopted'
 	run kmodpkg sync --dry-run
 	assert_output 'nothing to do'

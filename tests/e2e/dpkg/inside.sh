@@ -69,6 +69,13 @@ bookworm) DKMS_PACKAGES=(acpi-call-dkms dm-writeboost-dkms iptables-netflow-dkms
 *) DKMS_PACKAGES=(acpi-call-dkms vpoll-dkms) ;;
 esac
 
+# What a token takes where one can be had.
+# shellcheck disable=SC2034 # for layers.sh and scenarios
+case $SUITE in
+bookworm) TOKEN_PACKAGES=() ;;
+*) TOKEN_PACKAGES=(openssl softhsm2 opensc pkcs11-provider) ;;
+esac
+
 # The same of all that build for bookworm's kernel, and for which kernel: the small one has no
 # drivers for much of what people have. Those left out do not compile any more.
 # shellcheck disable=SC2034 # for layers.sh and scenarios

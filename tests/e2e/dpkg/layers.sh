@@ -8,7 +8,8 @@
 layer_prepared()
 {
 	run apt-get install --download-only "$KMODPKG"
-	run apt-get install --download-only "${DKMS_PACKAGES[@]}" v4l2loopback-dkms openssl
+	run apt-get install --download-only "${DKMS_PACKAGES[@]}" v4l2loopback-dkms openssl \
+		"${TOKEN_PACKAGES[@]}"
 }
 
 # kmodpkg is installed, there is no kernel and no source.

@@ -14,6 +14,8 @@ all_at_once()
 	assert_initramfs_made "$K1=1"
 	assert_generated "$K1" 1.0 kmodpkg-hello kmodpkg-multi
 	assert_status kmodpkg-hello 1.0 "$K1" installed
+	run pacman -Qi kmod-kmodpkg-hello-linux
+	assert_output '^Licenses +: GPL$'
 }
 
 # The hook at 90 does not know headers: ours at 91 does what it leaves.

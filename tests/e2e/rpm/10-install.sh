@@ -19,6 +19,8 @@ both_at_once()
 	[ "$(kmodpkg owner "$(module_file "$K1" kmodpkg_hello)" |
 		grep -c "kmod-kmodpkg-hello-$K1")" = 1 ] ||
 		fail "kmodpkg owner does not name the package"
+	run rpm -q --qf '%{LICENSE}\n' "kmod-kmodpkg-hello-$K1"
+	assert_output '^GPL$'
 }
 
 scenario both_by_rpm kmodpkg smoke
