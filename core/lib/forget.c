@@ -122,6 +122,22 @@ static int review_pins(struct kp_ctx *ctx, const struct kp_world *w, struct kp_e
 	return r == 0 && p.any ? kp_intent_save(ctx, in, err) : r;
 }
 
+bool kp_forget_waits(struct kp_ctx *ctx, const struct kp_world *w)
+{
+	for (size_t i = 0; i < w->sources.n; i++) {
+		const struct kp_source *s = &w->sources.list[i];
+		_cleanup_strv_ char **built =
+			kp_record_kernels(ctx, s->module, s->version);
+
+		kp_strv_foreach(name, built)
+			if (is_gone(w, kp_kernels_find(&w->kernels, *name), s->module,
+				    s->version) &&
+			    has_package(w, s->module, s->version, *name))
+				return true;
+	}
+	return false;
+}
+
 bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w)
 {
 	struct pins pins = { .ctx = ctx, .w = w };

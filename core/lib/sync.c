@@ -455,6 +455,8 @@ static int change(struct sync *s, struct kp_err *err)
 	if (n < 0)
 		return n;
 	r = commit(s, &w, state, (size_t)n, err);
+	/* What was built for a kernel whose package has become another's is of no use now. */
+	again |= n > 0 && can_commit(state) && kp_forget_waits(s->ctx, &w);
 	return r < 0 ? r : r || again || s->put_off;
 }
 
