@@ -108,9 +108,10 @@ endif
 
 objects = $(patsubst %.c,$(O)/%.o,$(1))
 BASE := $(call objects,$(wildcard core/base/*.c))
-LIB := $(call objects,$(wildcard core/lib/*.c))
+LIB := $(call objects,$(wildcard core/lib/*.c) core/probe-front/question.c)
 CLI := $(call objects,$(wildcard core/cli/*.c))
 MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
+PROBE_FRONT := $(call objects,$(wildcard core/probe-front/*.c))
 UNAME_FRONT := $(call objects,$(wildcard core/uname-front/*.c))
 APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
 TRANSACTION := $(call objects,plugins/rpm/transaction.c)
@@ -135,7 +136,7 @@ FAULT := $(patsubst tests/faults/%.c,$(O)/tests/faults/%,$(wildcard tests/faults
 CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
-PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
+PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
 
 .PHONY: all tests fuzzers conf-diff fault rpm-plugin install install-dpkg install-rpm install-alpm \
 	check check-unit check-e2e check-faults check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
@@ -143,7 +144,7 @@ PRODUCTS := $(O)/kmodpkg $(if $(MAKE_FRONT),$(O)/make) $(O)/uname $(PLUGINS) $(R
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/uname
+tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/probe-front $(O)/uname
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
 fault: $(FAULT)
@@ -186,6 +187,13 @@ $(O)/kmodpkg: $(CLI) $(O)/lib.a $(O)/base.a
 $(O)/make: $(MAKE_FRONT)
 	$(call say,LINK)
 	$(link) -o $@ $^
+
+# Started hundreds of times in a build, so without a dynamic linker, where there is a libc for that.
+static = $(shell echo 'int main(void) { return 0; }' | \
+	$(CC) $(CFLAGS) $(LDFLAGS) -static -x c -o /dev/null - 2>/dev/null && echo -static)
+$(O)/probe-front: $(PROBE_FRONT)
+	$(call say,LINK)
+	$(link) $(if $(SANITIZE),,$(static)) -o $@ $^
 
 $(O)/uname: $(UNAME_FRONT)
 	$(call say,LINK)
@@ -247,7 +255,8 @@ $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 
 FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
-FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c))
+FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c) \
+	core/probe-front/question.c)
 
 $(O)/fuzz/core.a: $(FUZZ_CORE)
 	$(archive)
@@ -271,7 +280,8 @@ MAN := $(wildcard man/*.[158])
 install: all
 	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
 	ln -sf kmodpkg $(DESTDIR)$(sbindir)/dkms
-	$(if $(MAKE_FRONT),$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make)
+	$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make
+	$(INSTALL_PROGRAM) $(O)/probe-front $(DESTDIR)$(libexecdir)/kmodpkg/probe-front
 	$(INSTALL_PROGRAM) $(O)/uname $(DESTDIR)$(libexecdir)/kmodpkg/uname
 	$(foreach p,$(PLUGINS),$(INSTALL_DATA) $(p) $(DESTDIR)$(plugindir)/$(notdir $(p)) &&) :
 	$(foreach m,$(MAN),$(INSTALL_DATA) $(m) \

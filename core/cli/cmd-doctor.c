@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
 #include <stdio.h>
 
 #include <kmodpkg/log.h>
@@ -7,6 +8,7 @@
 #include "cli/cli.h"
 #include "cli/json.h"
 #include "lib/backend.h"
+#include "lib/cache.h"
 #include "lib/doctor.h"
 
 #define SCHEMA 1
@@ -33,6 +35,33 @@ static json_t *signing_json(const struct kp_doctor_signing *s)
 	return o;
 }
 
+/* NULL bytes: it is root's to look at. */
+static json_t *cache_json(struct cli *cli)
+{
+	json_t *o = json_object();
+	uint64_t bytes = 0;
+	size_t n = 0;
+	int r = kp_cache_usage(cli->ctx, &n, &bytes);
+	bool known = r == 0 || r == -ENOENT;
+
+	cli_json_set(o, "builds", known ? json_integer((json_int_t)n) : json_null());
+	cli_json_set(o, "bytes", known ? json_integer((json_int_t)bytes) : json_null());
+	cli_json_set(o, "limit",
+		     json_integer((json_int_t)cli->ctx->config.cache_mib << 20));
+	return o;
+}
+
+static void print_cache(struct cli *cli)
+{
+	uint64_t bytes;
+	size_t n;
+
+	if (kp_cache_usage(cli->ctx, &n, &bytes) == 0)
+		printf("cache: %zu build%s, %.1f of %d MiB, in %s\n", n,
+		       n == 1 ? "" : "s", (double)bytes / (1 << 20),
+		       cli->ctx->config.cache_mib, cli->ctx->cache_dir);
+}
+
 static void print_json(struct cli *cli, const struct kp_doctor *d)
 {
 	json_t *root = json_object(), *findings = json_array();
@@ -49,6 +78,7 @@ static void print_json(struct cli *cli, const struct kp_doctor *d)
 	cli_json_set(root, "schema", json_integer(SCHEMA));
 	cli_json_set(root, "backend", cli_json_text(cli->ctx->backend->ops->name));
 	cli_json_set(root, "findings", findings);
+	cli_json_set(root, "cache", cache_json(cli));
 	cli_json_set(root, "signing", signing_json(&d->signing));
 	cli_json_print(root);
 }
@@ -88,6 +118,8 @@ static void print_text(struct cli *cli, const struct kp_doctor *d)
 	}
 	if (is_well(d) && !cli->quiet)
 		printf("nothing is wrong\n");
+	if (cli->verbose)
+		print_cache(cli);
 }
 
 static int run(struct cli *cli, int argc, char **argv)

@@ -164,6 +164,10 @@ static json_t *row_json(struct cli *cli, const struct kp_world *w,
 		     record && record->result == KP_BUILD_OK
 			     ? json_boolean(record->is_signed)
 			     : json_null());
+	cli_json_set(o, "cached",
+		     record && record->result == KP_BUILD_OK
+			     ? json_boolean(record->cached)
+			     : json_null());
 	return o;
 }
 

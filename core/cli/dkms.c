@@ -120,6 +120,7 @@ static void set_trees(struct dkms *d)
 	set_dir(&ctx->log_dir, kp_path_join(tree, ".kmodpkg/log"));
 	set_dir(&ctx->run_dir, kp_path_join(tree, ".kmodpkg/run"));
 	set_dir(&ctx->work_dir, kp_path_join(tree, ".kmodpkg/work"));
+	set_dir(&ctx->cache_dir, kp_path_join(tree, ".kmodpkg/cache"));
 	d->foreign = true;
 }
 

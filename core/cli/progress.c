@@ -246,6 +246,9 @@ static void done(struct cli_progress *p, const struct kp_build_job *job)
 	}
 	if (job->rc < 0)
 		report_failure(p, job);
+	else if (r && job->record && job->record->cached)
+		kp_info("took %s/%s for %s from the cache", job->source->module,
+			job->source->version, job->kernel->release);
 	else if (r)
 		kp_info("built %s/%s for %s in %s", job->source->module,
 			job->source->version, job->kernel->release, elapsed);

@@ -22,6 +22,7 @@
 #include "base/lock.h"
 #include "base/str.h"
 #include "lib/build-job.h"
+#include "lib/probe.h"
 
 /* The longest wait for a lock. */
 #define MINUTES_MAX (24 * 60)
@@ -38,6 +39,13 @@ void kp_build_send(struct kp_build_work *w, enum kp_build_msg_kind kind, int cod
 
 static void send_log(enum kp_log_level level, const char *line, void *data)
 {
+	const char *mark = level == KP_LOG_WARNING ? "warning: "
+			   : level == KP_LOG_ERR   ? "error: "
+						   : "";
+
+	/* The parent's kp_log() puts it there again. */
+	if (kp_str_starts(line, mark))
+		line += strlen(mark);
 	kp_build_send(data, KP_MSG_LOG, level, line);
 }
 
@@ -247,6 +255,9 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 	if (rc < 0)
 		return rc;
 	/* Nobody else is at it: the lock is ours. */
+	w->fronts = kp_path_join(w->private, "fronts");
+	if (!kp_probe_offer(w->ctx, w->fronts, w->slot))
+		free(kp_steal(&w->fronts));
 	w->stage = kp_strf("%s/.tmp_%s_%d", kernel_dir, w->ctx->arch, (int)getpid());
 	modules = kp_path_join(w->stage, "module");
 	return kp_mkdir_in(root, modules, 0755, err);
@@ -397,6 +408,32 @@ static bool all_excluded(const struct kp_conf *conf)
 	return conf->n_modules > 0;
 }
 
+/* From the source to stage, what is not signed yet. */
+static int build_anew(struct kp_build_work *w, struct kp_err *err)
+{
+	int64_t since = now_ms();
+	int rc;
+
+	rc = copy_source(w, err);
+	if (!rc)
+		rc = kp_recipe_patch(w, err);
+	if (!rc)
+		rc = kp_recipe_script(w, KP_SCRIPT_PRE_BUILD, err);
+	if (!rc)
+		rc = kp_recipe_make(w, err);
+	if (!rc)
+		rc = kp_collect_products(w, err);
+	if (!rc)
+		rc = kp_recipe_script(w, KP_SCRIPT_POST_BUILD, err);
+	if (!rc)
+		rc = kp_publish_check(w, err);
+	if (!rc)
+		rc = kp_collect_extra(w, err);
+	if (!rc)
+		kp_kept_put(w, now_ms() - since);
+	return rc;
+}
+
 static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *err)
 {
 	int rc;
@@ -411,18 +448,11 @@ static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *
 	if (!rc)
 		rc = make_dirs(w, err);
 	if (!rc)
-		rc = copy_source(w, err);
+		rc = kp_kept_take(w, err);
+	rec->cached = rc > 0;
 	if (!rc)
-		rc = kp_recipe_patch(w, err);
-	if (!rc)
-		rc = kp_recipe_script(w, KP_SCRIPT_PRE_BUILD, err);
-	if (!rc)
-		rc = kp_recipe_make(w, err);
-	if (!rc)
-		rc = kp_collect_products(w, err);
-	if (!rc)
-		rc = kp_recipe_script(w, KP_SCRIPT_POST_BUILD, err);
-	if (!rc)
+		rc = build_anew(w, err);
+	if (rc >= 0)
 		rc = kp_publish_finish(w, err);
 	return rc ?: kp_publish_commit(w, rec, err);
 }
@@ -477,6 +507,8 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 		rc = build(w, rec, err);
 		if (rc < 0 && rc != -EINTR)
 			note_failure(w, rec, rc, err);
+		if (w->fronts && rc != -EINTR)
+			kp_probe_learn(w->ctx, w->fronts, w->slot);
 	}
 	clean_up(w, !rc);
 	if (rc == -EINTR)

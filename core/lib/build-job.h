@@ -4,13 +4,15 @@
  *
  * build-job.c is the sequence, build-recipe.c runs what the recipe brings (patches, scripts,
  * make), build-collect.c takes files out of the build directory, build-publish.c turns them
- * into what is published and recorded.
+ * into what is published and recorded, build-cache.c knows what was built before.
  */
 #pragma once
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
+#include "base/hash.h"
 #include "lib/build.h"
 #include "lib/build-log.h"
 #include "lib/jobserver.h"
@@ -57,14 +59,20 @@ struct kp_build_work {
 
 	char *seen; /* the build directory as the recipe sees it (where DKMS has it) */
 	char *seen_out; /* likewise K/ARCH, which some recipes write to */
-	char *private;	/* our directory for this job; the next four lie in it */
+	char *private;	/* our directory for this job; the next five lie in it */
 	char *build, *out, *tmp;
+	char *fronts; /* first in its PATH, see probe.h; NULL: none */
 	char *source; /* seen at the source's own place by a recipe that names that; NULL */
 	char *stage;	    /* <dkms_tree>/M/V/K/.tmp_ARCH_x: root's, becomes K/ARCH */
 	char **own_symvers; /* copies of each Module.symvers that the build made */
 	struct kp_product *products;
 	size_t n_products;
 	struct kp_build_log log;
+
+	bool can_keep; /* in the cache, under cache_key, what is built from files as they were
+			* at since */
+	char cache_key[KP_HASH_HEX];
+	struct timespec since;
 
 	/* Of a failure, for the record. */
 	int exit_code; /* 0: KP_EXIT_OTHER */
@@ -102,8 +110,14 @@ int kp_collect_products(struct kp_build_work *w, struct kp_err *err);
 /* Files that the recipe left in K/ARCH. */
 int kp_collect_extra(struct kp_build_work *w, struct kp_err *err);
 
+/* build-cache.c */
+/* Fill stage with what was built of the same before. 1: done; 0: it is to be built. */
+int kp_kept_take(struct kp_build_work *w, struct kp_err *err);
+/* Keep what is in stage, if it can be; the log says why not. */
+void kp_kept_put(struct kp_build_work *w, int64_t elapsed_ms);
+
 /* build-publish.c */
-int kp_publish_finish(struct kp_build_work *w,
-		      struct kp_err *err); /* strip... compress */
+int kp_publish_check(struct kp_build_work *w, struct kp_err *err);  /* strip, check */
+int kp_publish_finish(struct kp_build_work *w, struct kp_err *err); /* sign, compress */
 /* Rename into place; fill REC's list of files, content, is_signed. */
 int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_err *err);

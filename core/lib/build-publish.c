@@ -38,7 +38,7 @@ static int each(struct kp_build_work *w, const char *stage,
 static int strip(struct kp_build_work *w, const struct kp_sandbox *sb,
 		 struct kp_product *p, struct kp_err *err)
 {
-	if (!p->module->strip)
+	if (!p->module->strip || w->ctx->config.debug_info)
 		return 0;
 	return kp_artifact_strip(w->ctx, sb, p->path, &w->kb, w->log.fd, err);
 }
@@ -93,16 +93,24 @@ static int compress(struct kp_build_work *w, const struct kp_sandbox *sb,
 	return 0;
 }
 
+int kp_publish_check(struct kp_build_work *w, struct kp_err *err)
+{
+	int rc;
+
+	kp_build_log_begin(&w->log, "Stripping and checking", NULL);
+	rc = each(w, "strip", strip, err);
+	if (!rc)
+		rc = each(w, "check", check, err);
+	kp_build_log_end(&w->log, rc < 0);
+	return rc;
+}
+
 int kp_publish_finish(struct kp_build_work *w, struct kp_err *err)
 {
 	int rc;
 
-	kp_build_log_begin(&w->log, "Stripping, checking, signing and compressing", NULL);
-	rc = each(w, "strip", strip, err);
-	if (!rc)
-		rc = each(w, "check", check, err);
-	if (!rc)
-		rc = each(w, "sign", sign, err);
+	kp_build_log_begin(&w->log, "Signing and compressing", NULL);
+	rc = each(w, "sign", sign, err);
 	if (!rc)
 		rc = each(w, "compress", compress, err);
 	kp_build_log_end(&w->log, rc < 0);
@@ -213,8 +221,6 @@ int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_
 	int rc;
 
 	rc = kp_build_stage(w, "publish", err);
-	if (!rc)
-		rc = kp_collect_extra(w, err);
 	if (!rc)
 		rc = describe_all(w, rec, err);
 	if (!rc)

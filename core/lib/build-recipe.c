@@ -17,9 +17,9 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/build-job.h"
+#include "lib/probe.h"
 #include "lib/tool.h"
-
-#define STANDARD_PATH "/usr/sbin:/usr/bin:/sbin:/bin"
+#include "probe-front/question.h"
 
 /* A person's own flags reach the recipe; nothing else of our environment does. */
 static const char *const passed[] = {
@@ -34,7 +34,7 @@ static bool skip_debug_info(const struct kp_build_work *w)
 	const struct kp_conf *conf = w->job->conf;
 	_cleanup_free_ char *text = NULL, *versions = NULL;
 
-	if (w->kb.btf || !w->kb.config_path)
+	if (w->ctx->config.debug_info || w->kb.btf || !w->kb.config_path)
 		return false;
 	for (size_t i = 0; i < conf->n_modules; i++)
 		if (!conf->modules[i].excluded && !conf->modules[i].strip)
@@ -113,7 +113,8 @@ char **kp_recipe_env(const struct kp_build_work *w)
 	};
 	char **env = NULL;
 
-	kp_strv_add(&env, "PATH=" KP_LIBEXEC_DIR ":" STANDARD_PATH);
+	kp_strv_addf(&env, "PATH=%s%s" KP_LIBEXEC_DIR ":" KP_STANDARD_PATH,
+		     w->fronts ?: "", w->fronts ? ":" : "");
 	for (size_t i = 0; i < KP_ARRAY_SIZE(vars); i++)
 		if (vars[i].value)
 			kp_strv_addf(&env, "%s=%s", vars[i].name, vars[i].value);
@@ -131,9 +132,10 @@ char **kp_recipe_env(const struct kp_build_work *w)
 /* ---- running ---- */
 
 struct binds {
-	struct kp_sandbox_bind list[8];
+	struct kp_sandbox_bind list[10];
 	size_t n;
 	char *source_link; /* where the kernel's own "source" leads */
+	char *answers;
 };
 
 static void bind(struct binds *b, const char *from, const char *at, bool writable)
@@ -144,6 +146,7 @@ static void bind(struct binds *b, const char *from, const char *at, bool writabl
 static void binds_clear(struct binds *b)
 {
 	free(b->source_link);
+	free(b->answers);
 }
 
 /* What is bound where. Without private mounts all is at its place already, and this says what may
@@ -156,6 +159,11 @@ static void make_binds(struct kp_build_work *w, struct binds *b, const char *sou
 
 	bind(b, w->build, w->seen, true);
 	bind(b, w->out, w->seen_out, true);
+	if (w->fronts) {
+		b->answers = kp_probe_answers(w->ctx);
+		bind(b, b->answers, b->answers, false);
+		bind(b, w->fronts, w->fronts, true); /* ours, but for the file of notes */
+	}
 	bind(b, w->job->source->dir, private ? source_at : w->job->source->dir, false);
 	if (private)
 		bind(b, w->tmp, "/tmp", true);
@@ -218,9 +226,10 @@ static int run(struct kp_build_work *w, const char *what, char *const *argv,
 	if (rc && rc != -ECHILD)
 		kp_build_log_line(&w->log, "%s", kp_err_text(err, rc));
 	kp_build_log_end(&w->log, end->signal ? 128 + end->signal : end->exit_code);
-	if (rc == -ECHILD || rc == -ETIME)
-		w->recipe =
-			rc == -ECHILD && end->signal != SIGKILL && end->signal != SIGTERM;
+	if (rc == -ECHILD)
+		w->recipe = end->signal != SIGKILL && end->signal != SIGTERM;
+	else /* of a disk that is full it may not be the cause */
+		w->recipe = rc == -ETIME || rc == -EDQUOT;
 	return rc;
 }
 

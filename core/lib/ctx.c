@@ -141,6 +141,7 @@ int kp_ctx_open(const char *root, struct kp_ctx **ret, struct kp_err *err)
 	ctx->log_dir = kp_strdup("/var/log/kmodpkg");
 	ctx->run_dir = kp_strdup("/run/kmodpkg");
 	ctx->work_dir = kp_strdup("/var/lib/kmodpkg/work");
+	ctx->cache_dir = kp_strdup("/var/cache/kmodpkg");
 	if (uname(&uts) < 0)
 		return kp_err_sys(err, -errno, "uname");
 	ctx->arch = kp_strdup(uts.machine);
@@ -166,6 +167,7 @@ void kp_ctx_close(struct kp_ctx *ctx)
 	free(ctx->log_dir);
 	free(ctx->run_dir);
 	free(ctx->work_dir);
+	free(ctx->cache_dir);
 	free(ctx->arch);
 	free(ctx->distro);
 	free(ctx->distro_like);

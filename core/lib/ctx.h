@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <kmodpkg/err.h>
@@ -20,6 +21,14 @@ enum kp_sign_mode {
 	KP_SIGN_AUTO, /* if the kernel verifies signatures and not in a chroot */
 	KP_SIGN_YES,  /* a failure to sign fails the build */
 	KP_SIGN_NO,
+};
+
+/* What one build may use; 0: no limit. Sizes in bytes. */
+struct kp_limits {
+	int processes;
+	uint64_t memory;    /* each of its processes, and all together */
+	uint64_t disk;	    /* each of its files, and all together */
+	uint64_t keep_free; /* of the file systems that it writes to */
 };
 
 /* /etc/kmodpkg/kmodpkg.conf, then kmodpkg.conf.d/NAME.conf beside it in the order of their
@@ -34,15 +43,19 @@ struct kp_config {
 	char *sign_cert;
 	char *sign_tool;
 	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
-	bool initramfs; /* refresh initramfs of touched kernels; default true */
+	bool initramfs;	     /* refresh initramfs of touched kernels; default true */
 	/* Allow PRE_INSTALL, POST_INSTALL, POST_ADD and POST_REMOVE: of the modules in script_modules,
 	 * of all where that is NULL. */
 	bool install_scripts;
 	char **script_modules;
 	bool depend_on_kernel; /* packages have a hard dependency on the kernel's */
 	bool sandbox_required; /* a missing protection is an error */
-	int timeout_minutes;   /* of one build; default 120 */
-	char **optional;       /* module names: a failure is only noted */
+	bool probe_answers;    /* remember what kbuild asks compilers; default true */
+	bool debug_info; /* keep it: made where the kernel's configuration says, not stripped */
+	int timeout_minutes; /* of one build; default 120 */
+	struct kp_limits limits;
+	int cache_mib;	 /* size of the cache of builds; 0: none; default 1024 */
+	char **optional; /* module names: a failure is only noted */
 	char **required;
 	/* Of DKMS's configuration, for its command. */
 	bool probe_devices; /* modprobe_on_install */
@@ -59,6 +72,7 @@ struct kp_ctx {
 	char *log_dir;	    /* /var/log/kmodpkg */
 	char *run_dir;	    /* /run/kmodpkg */
 	char *work_dir;	    /* /var/lib/kmodpkg/work: private build directories */
+	char *cache_dir;    /* /var/cache/kmodpkg: builds that are kept; NULL: none are */
 	char *arch;	    /* uname -m */
 	char *distro;	    /* ID of os-release, "" when unknown */
 	char *distro_like;  /* ID and ID_LIKE, words */

@@ -275,6 +275,7 @@ void kp_kernels_clear(struct kp_kernels *k)
 		free(k->list[i].moddir);
 		free(k->list[i].headers);
 		free(k->list[i].headers_key);
+		kp_strv_free(k->list[i].trees);
 	}
 	free(k->list);
 	*k = (struct kp_kernels){ 0 };

@@ -25,6 +25,7 @@ struct kp_kernel {
 	bool in_database; /* a package owns the module tree or image, on disk or not */
 	char *headers; /* real path of <moddir>/build where it has Makefile and include/;
 			  * NULL: no headers */
+	char **trees;  /* those that headers_key is of, NULL without; real paths */
 	char *headers_key; /* identity of every tree the build reads (key.h); NULL until
 			    * kp_kernel_load_key(), or without headers */
 };

@@ -296,6 +296,8 @@ static void set_key(const struct trees *t, const char *start, struct kp_kernel *
 	kp_hash_hex(&h, hex);
 	free(k->headers_key);
 	k->headers_key = kp_strdup(hex);
+	kp_strv_free(k->trees);
+	k->trees = kp_steal(&paths);
 }
 
 int kp_key_kernels(struct kp_ctx *ctx, struct kp_kernels *kernels, struct kp_err *err)

@@ -103,17 +103,18 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 			struct kp_err *err)
 {
 	const char *result, *key, *reason = NULL, *log = NULL, *content = NULL;
-	int schema, machine = 0, is_signed = 0, exit_code = 0, r;
+	int schema, machine = 0, is_signed = 0, cached = 0, exit_code = 0, r;
 	json_int_t when, elapsed;
 	json_t *files = NULL;
 	size_t i;
 
-	r = kp_json_unpack(object, file, err,
-			   "{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?b, s?o}",
-			   "schema", &schema, "result", &result, "key", &key, "reason",
-			   &reason, "machine", &machine, "exit_code", &exit_code, "log",
-			   &log, "time", &when, "elapsed_ms", &elapsed, "content",
-			   &content, "signed", &is_signed, "files", &files);
+	r = kp_json_unpack(
+		object, file, err,
+		"{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?b, s?b, s?o}",
+		"schema", &schema, "result", &result, "key", &key, "reason", &reason,
+		"machine", &machine, "exit_code", &exit_code, "log", &log, "time", &when,
+		"elapsed_ms", &elapsed, "content", &content, "signed", &is_signed,
+		"cached", &cached, "files", &files);
 	if (r < 0)
 		return r;
 	for (i = 0; i < KP_ARRAY_SIZE(result_names); i++)
@@ -132,6 +133,7 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 	rec->elapsed_ms = elapsed;
 	rec->content = kp_strdup(content);
 	rec->is_signed = is_signed;
+	rec->cached = cached;
 	rec->files = kp_calloc(json_array_size(files), sizeof(*rec->files));
 	for (i = 0; i < json_array_size(files); i++) {
 		r = parse_file(json_array_get(files, i), file, &rec->files[i], err);
@@ -184,13 +186,14 @@ static json_t *to_json(const struct kp_record *rec)
 			return NULL;
 		json_array_append_new(files, item);
 	}
-	return json_pack("{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:b, s:O}",
-			 "result", result_names[rec->result], "key", rec->key, "reason",
-			 kp_json_text(rec->reason), "machine", (int)rec->machine,
-			 "exit_code", rec->exit_code, "log", rec->log, "time",
-			 (json_int_t)rec->time, "elapsed_ms", (json_int_t)rec->elapsed_ms,
-			 "content", rec->content, "signed", (int)rec->is_signed, "files",
-			 files);
+	return json_pack(
+		"{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:b, s:b, s:O}",
+		"result", result_names[rec->result], "key", rec->key, "reason",
+		kp_json_text(rec->reason), "machine", (int)rec->machine, "exit_code",
+		rec->exit_code, "log", rec->log, "time", (json_int_t)rec->time,
+		"elapsed_ms", (json_int_t)rec->elapsed_ms, "content", rec->content,
+		"signed", (int)rec->is_signed, "cached", (int)rec->cached, "files",
+		files);
 }
 
 static int check_names(const char *module, const char *version, const char *kernel,

@@ -37,6 +37,7 @@ struct kp_record {
 	int64_t elapsed_ms;
 	char *content;	/* OK: hash over dest and sha256 of all files */
 	bool is_signed; /* OK: every file carries a signature */
+	bool cached;	/* OK: built before, and kept (cache.h) */
 	struct kp_record_file *files;
 	size_t n_files;
 };

@@ -76,6 +76,11 @@ uid_t kp_sandbox_uid(unsigned int slot)
 					      : base + slot % KP_SANDBOX_SLOTS;
 }
 
+bool kp_sandbox_has_own_user(void)
+{
+	return kp_means()->uid;
+}
+
 int kp_means_set_ids(uid_t uid)
 {
 	/* A user namespace may forbid setgroups; then there is none to drop either. */

@@ -135,6 +135,37 @@ static void test_symvers(void **state)
 	assert_clean(f);
 }
 
+/* Debug information is neither made nor kept, or both. */
+static void test_debug_info(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	static const char *const kept[] = { "the flags are '-g0'", "the flags are ''" };
+
+	f->confs[0].make =
+		(char *)"echo \"the flags are '$KCFLAGS'\"; make KCFLAGS= "
+			"-C $kernel_source_dir M=$PWD && "
+			"gcc -g $KCFLAGS -DRELEASE='\"6.6.1-kp\"' -c -o hello.ko hello.c";
+	for (int keep = 0; keep < 2; keep++) {
+		_cleanup_free_ char *log = NULL;
+		char *argv[] = { (char *)"/usr/bin/readelf", (char *)"-SW", NULL, NULL };
+		const struct kp_proc proc = { .argv = (const char *const *)argv };
+		_cleanup_free_ char *ko =
+			below(f, "dkms/hello/1/6.6.1-kp/x86_64/module/hello.ko");
+		_cleanup_free_ char *sections = NULL;
+
+		f->ctx.config.debug_info = keep;
+		job->key = keep ? "0123" : "4567";
+		build(f);
+		assert_built(f, job);
+		log = log_of(f, job);
+		assert_non_null(strstr(log, kept[keep]));
+		argv[2] = ko;
+		assert_int_equal(kp_proc_capture(&proc, 65536, &sections, NULL, NULL), 0);
+		assert_int_equal(!!strstr(sections, ".debug_info"), keep);
+	}
+}
+
 /* What names the place of the source may write there; the source does not see it. */
 static void test_works_on_source(void **state)
 {
@@ -271,7 +302,7 @@ int main(int argc, char **argv)
 		TEST(test_no_source),	      TEST(test_excluded),
 		TEST(test_make_line),	      TEST(test_log_excerpt),
 		TEST(test_log_excerpt_error), TEST(test_headers_unreadable),
-		TEST(test_works_on_source),
+		TEST(test_works_on_source),   TEST(test_debug_info),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))

@@ -66,7 +66,7 @@ static void test_command(void **state)
 	struct stat st;
 	_cleanup_free_ char *file = kp_path_join(f->out, "file");
 	assert_int_equal(stat(file, &st), 0);
-	assert_int_equal(st.st_uid, kp_sandbox_uid(1));
+	assert_int_equal(st.st_uid, kp_sandbox_uid(SLOT));
 }
 
 static void test_no_program(void **state)
@@ -86,7 +86,7 @@ static void test_identity(void **state)
 
 	if (!own_uid())
 		skip();
-	assert_int_not_equal(kp_sandbox_uid(1), kp_sandbox_uid(2));
+	assert_int_not_equal(kp_sandbox_uid(SLOT), kp_sandbox_uid(SLOT + 1));
 	assert_int_equal(run(f, "set -e; test $(id -u) -ne 0; test $(id -u) -ne 65534\n"
 				"test \"$(id -G)\" = \"$(id -u)\"\n"
 				"grep -q '^CapEff:[[:space:]]*0*$' /proc/self/status\n"
@@ -207,8 +207,6 @@ static void test_socket(void **state)
 	struct fixture *f = *state;
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const char *argv[] = { "/proc/self/exe", "--connect", addr.sun_path, NULL };
-	const struct kp_proc proc = { .argv = argv };
 	struct kp_proc_end end;
 
 	if (is_missing("system calls"))
@@ -218,7 +216,8 @@ static void test_socket(void **state)
 	assert_int_equal(chmod(addr.sun_path, 0777), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(try_connect(addr.sun_path), 0);
-	assert_int_equal(kp_sandbox_run(&f->ctx, &f->sb, &proc, &end, NULL), -ECHILD);
+	assert_int_equal(run_self(f, "--connect", addr.sun_path, NULL, &end, NULL),
+			 -ECHILD);
 	assert_int_equal(end.exit_code, EPERM);
 }
 
@@ -393,6 +392,33 @@ static void test_interrupt(void **state)
 	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
+/* Another root may have given the same slot away: who ends here does not end those there. */
+static void test_neighbour(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *here = kp_path_join(f->out, "here");
+	_cleanup_free_ char *back = kp_path_join(f->out, "back");
+	_cleanup_close_ int here_fd = -1, back_fd = -1;
+	int status;
+	char line[8];
+	pid_t pid;
+
+	if (geteuid())
+		skip();
+	assert_int_equal(mkfifo(here, 0666) | mkfifo(back, 0666), 0);
+	assert_int_equal(chmod(here, 0666) | chmod(back, 0666), 0);
+	here_fd = open(here, O_RDWR | O_CLOEXEC);
+	back_fd = open(back, O_RDWR | O_CLOEXEC);
+	pid = fork();
+	if (pid == 0)
+		_exit(run(f, "echo here >here; read -r line <back; exit 5"));
+	assert_int_equal(read(here_fd, line, sizeof(line)), 5);
+	assert_int_equal(run(f, "(setsid sleep 1000 &)"), 0);
+	assert_int_equal(write(back_fd, "back\n", 5), 5);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 5 << 8);
+}
+
 /* When the caller is killed, those inside go too. */
 static void test_death(void **state)
 {
@@ -408,9 +434,10 @@ static void test_death(void **state)
 
 	if (!can_watch())
 		skip();
-	assert_int_equal(chown(f->out, kp_sandbox_uid(2), kp_sandbox_uid(2)), 0);
-	/* A slot of its own: the init that is left behind cleans it for a while. */
-	f->sb.slot = 2;
+	assert_int_equal(
+		chown(f->out, kp_sandbox_uid(SLOT + 1), kp_sandbox_uid(SLOT + 1)), 0);
+	/* A slot of its own: the init that is left behind is at it for a while. */
+	f->sb.slot = SLOT + 1;
 	assert_int_equal(mkfifo(fifo, 0666), 0);
 	assert_int_equal(chmod(fifo, 0666), 0);
 	fd = open(fifo, O_RDWR | O_CLOEXEC);
@@ -466,17 +493,17 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_command),	     TEST(test_no_program),
-		TEST(test_identity),	     TEST(test_writes),
-		TEST(test_readonly_bind),    TEST(test_bind_tmp_and_home),
-		TEST(test_bind_nowhere),     TEST(test_network),
-		TEST(test_daemon),	     TEST(test_others),
-		TEST(test_timeout),	     TEST(test_output_limit),
-		TEST(test_interrupt),	     TEST(test_death),
-		TEST(test_keep_fds),	     TEST(test_required),
-		TEST(test_writes_elsewhere), TEST(test_secrets),
-		TEST(test_set_id),	     TEST(test_socket),
-		TEST(test_missing),
+		TEST(test_command),	  TEST(test_no_program),
+		TEST(test_identity),	  TEST(test_writes),
+		TEST(test_readonly_bind), TEST(test_bind_tmp_and_home),
+		TEST(test_bind_nowhere),  TEST(test_network),
+		TEST(test_daemon),	  TEST(test_others),
+		TEST(test_timeout),	  TEST(test_output_limit),
+		TEST(test_interrupt),	  TEST(test_neighbour),
+		TEST(test_death),	  TEST(test_keep_fds),
+		TEST(test_required),	  TEST(test_writes_elsewhere),
+		TEST(test_secrets),	  TEST(test_set_id),
+		TEST(test_socket),	  TEST(test_missing),
 	};
 
 	words = system->missing;

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * First all are stopped, until a look finds none that runs: what is stopped has no further
+ * children. Then all are killed.
+ *
+ * Sources: proc(5), prctl(2).
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/str.h"
+#include "lib/sandbox-kill.h"
+#include "lib/sandbox-means.h"
+
+#define LOOKS 1000	  /* at those that run; then they are killed as they are */
+#define WAIT_ROUNDS 10000 /* of a millisecond, for those that do not die */
+#define STOPPED_OR_DEAD "TtZXx"
+
+struct process {
+	pid_t pid, parent;
+	char state;
+	bool below;
+};
+
+struct processes {
+	struct process *list; /* by pid */
+	size_t n, room;
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct process *x = a, *y = b;
+
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+static void add(struct processes *all, const char *pid)
+{
+	_cleanup_free_ char *path = kp_strf("/proc/%s/stat", pid);
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	struct process p = { .pid = atoi(pid) };
+	char line[512], *end;
+
+	/* The name, which they choose, is in parentheses. */
+	if (!f || !fgets(line, sizeof(line), f) || !(end = strrchr(line, ')')) ||
+	    sscanf(end + 1, " %c %d", &p.state, &p.parent) != 2)
+		return;
+	KP_GROW(all->list, all->n, all->room);
+	all->list[all->n++] = p;
+}
+
+static void mark(struct processes *all, pid_t above)
+{
+	bool again = true;
+
+	/* Most have a higher number than their parent: this ends soon. */
+	while (again) {
+		again = false;
+		for (size_t i = 0; i < all->n; i++) {
+			struct process *p = &all->list[i];
+			const struct process key = { .pid = p->parent }, *parent;
+
+			if (p->below || p->pid == getpid())
+				continue;
+			parent = bsearch(&key, all->list, all->n, sizeof(key), compare);
+			if (p->parent != above && !(parent && parent->below))
+				continue;
+			p->below = true;
+			again = true;
+		}
+	}
+}
+
+/* Send SIG to those below ABOVE that are neither stopped nor dead, or with ALL also to those that
+ * are stopped. How many there were. */
+static size_t send(pid_t above, int sig, bool all)
+{
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
+	struct processes ps = { 0 };
+	struct dirent *e;
+	size_t n = 0;
+
+	while (proc && (e = readdir(proc)))
+		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
+			add(&ps, e->d_name);
+	qsort(ps.list, ps.n, sizeof(*ps.list), compare);
+	mark(&ps, above);
+	for (size_t i = 0; i < ps.n; i++) {
+		const struct process *p = &ps.list[i];
+
+		if (p->below && (all || !strchr(STOPPED_OR_DEAD, p->state)))
+			n += !kill(p->pid, sig);
+	}
+	free(ps.list);
+	return n;
+}
+
+static void kill_all(pid_t above)
+{
+	for (int i = 0; i < LOOKS && send(above, SIGSTOP, false); i++)
+		;
+	send(above, SIGKILL, true);
+}
+
+int kp_kill_below(bool as_user, uid_t uid, struct kp_err *err)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	pid_t self = getpid();
+
+	for (int i = 0; i < WAIT_ROUNDS; i++) {
+		pid_t pid;
+
+		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+			;
+		if (pid < 0)
+			return 0;
+		pid = fork();
+		if (pid == 0) {
+			if (!as_user || !kp_means_set_ids(uid))
+				kill_all(self);
+			_exit(0);
+		}
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+		nanosleep(&pause, NULL);
+	}
+	return kp_err_set(err, -EBUSY, "a process of uid %u cannot be killed", uid);
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Which recipes are closed: what real module sources have in their make files. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "lib/recipe-scan.h"
+
+static void check(const char *text, unsigned int levels, const char *words, bool running)
+{
+	bool asks = false;
+	_cleanup_free_ char *why = kp_scan_makefile(text, levels, &asks);
+
+	if (!words && why)
+		fail_msg("%s\n%s", text, why);
+	if (words && (!why || !strstr(why, words)))
+		fail_msg("%s\n'%s' does not say '%s'", text, why ? why : "closed", words);
+	if (!words)
+		assert_int_equal(asks, running);
+}
+
+static void test_closed(void **state)
+{
+	(void)state;
+	check("", 0, NULL, false);
+	check("obj-m := a.o b/\na-objs := a1.o \\\n\ta2.o\nccflags-y += -I$(src)/inc\n",
+	      0, NULL, false);
+	check("ifneq ($(KERNELRELEASE),)\nobj-m := x.o\nelse\n"
+	      "KDIR ?= /lib/modules/$(shell uname -r)/build\nPWD := $(shell pwd)\n"
+	      "all:\n\t$(MAKE) -C $(KDIR) M=$(PWD) modules\n"
+	      "clean:\n\t-rm -rf *.o *.ko .tmp_versions # mine\nendif\n",
+	      0, NULL, true);
+	check("all:\n\t@make -C /lib/modules/`uname -r`/build M=`pwd` modules\n", 0, NULL,
+	      true);
+	check("V := $(shell uname -r | cut -d. -f1)\nM := $(shell uname -m)\n", 0, NULL,
+	      true);
+	check("M := $(shell uname -m | sed -e s/i.86/i386/)\n", 0, NULL, false);
+	check("V = $(shell cat VERSION)\nx.h: x.h.in\n\tsed \"s/@V@/$(V)/\" $^ > $@\n", 0,
+	      NULL, false);
+	check("include $(src)/common.mk\n-include ./conf.mk\n", 0, NULL, false);
+	check("KBUILD_EXTRA_SYMBOLS := $(src)/../core/Module.symvers\n", 1, NULL, false);
+	/* What is not part of a build. */
+	check("install: all\n\tif test -e $(CONF); then dracut --force; fi\n"
+	      "dracut_uninstall:\n\tdracut --force\n",
+	      0, NULL, false);
+	check(".PHONY: all install\nall: ; $(MAKE) -C $(KDIR) M=$(CURDIR)\n", 0, NULL,
+	      false);
+	/* kbuild asks its compiler; that is in the key. */
+	check("ccflags-y += $(call cc-option,-Wno-x)\n", 0, NULL, false);
+	check("S := $(wildcard $(src)/*.c) $(wildcard *.h)\n", 0, NULL, false);
+}
+
+static void test_open(void **state)
+{
+	(void)state;
+	check("F := $(shell pkg-config --cflags x)\n", 0, "runs 'pkg-config'", false);
+	check("F := $(shell test -e /usr/include/x.h && echo -DX)\n", 0,
+	      "reads '/usr/include/x.h'", false);
+	check("F := $(shell grep -c x $(KDIR)/include/linux/fs.h)\n", 0,
+	      "reads '$(KDIR)/include/linux/fs.h'", false);
+	check("F != cat /etc/machine-id\n", 0, "reads '/etc/machine-id'", false);
+	check("F := `git describe`\n", 0, "runs 'git'", false);
+	check("F := $(patsubst a,b,$(shell ./configure))\n", 0, "runs './configure'",
+	      false);
+	check("ifeq ($(wildcard /usr/include/x.h),)\nendif\n", 0,
+	      "looks for '/usr/include/x.h'", false);
+	check("include /etc/x.mk\n", 0, "includes '/etc/x.mk'", false);
+	check("include $(KDIR)/.config\n", 0, "includes", false);
+	check("include conf.inc\n", 0, "includes 'conf.inc'", false);
+	check("x.h:\n\tcp $(SYS)/x.h .\n", 0, "reads '$(SYS)/x.h'", false);
+	check("x.h:\n\tcat </etc/x >$@\n", 0, "reads '/etc/x'", false);
+	check("x.h:\n\tcp ../x.h .\n", 0, "reads '../x.h'", false);
+	check("x.h:\n\techo $$(cat /etc/x) >$@\n", 0, "reads '/etc/x'", false);
+	check("x.h:\n\techo a; for i in 1 2; do ./gen $$i; done\n", 0, "runs './gen'",
+	      false);
+	check("x.h: ; ./gen\n", 0, "runs './gen'", false);
+	check("x.o: x.c\n\t$(CC) -c $<\n", 0, "runs '$(CC)'", false);
+	check("all:\n\techo a \\\n\t  && ./gen\n", 0, "runs './gen'", false);
+	check("ifdef X\nall:\n\techo\nelse\n\t./gen\nendif\n", 0, "runs './gen'", false);
+	check("install.h:\n\t./gen\n", 0, "runs './gen'", false);
+	check("payload:\n\t./gen\n", 0, "runs './gen'", false);
+	check("SHELL := /opt/sh\n", 0, "sets 'SHELL", false);
+	check("export PATH := /opt:$(PATH)\n", 0, "sets 'PATH", false);
+	check("KBUILD_EXTRA_SYMBOLS := /var/x/Module.symvers\n", 0, "sets", false);
+	check("KBUILD_EXTRA_SYMBOLS := $(src)/../core/Module.symvers\n", 0, "sets",
+	      false);
+	check("X := $(file </etc/x)\n", 0, "uses the function 'file'", false);
+	check("define gen\n./gen\nendef\n", 0, "has 'define gen'", false);
+	check("X := `\n", 0, "has an open", false);
+}
+
+static void test_make_line(void **state)
+{
+	static const char *const headers[] = { "/lib/modules/6.1/build", NULL };
+	static const char *const good[] = {
+		"make",
+		"make all KDIR=/lib/modules/6.1/build",
+		"make -C /lib/modules/6.1/build M=/var/lib/dkms/x/1/build modules",
+		"'make' -j4 -C \"src\" KVER=$kernelver",
+		"make KVER=6.1 -C /var/lib/dkms/x/1/build",
+		"make -C ${kernel_source_dir} M=$PWD",
+	};
+	static const char *const bad[] = {
+		"./configure && make",
+		"make; mv a b",
+		"make -f other.mk",
+		"make -C /usr/src/other",
+		"make -C ../other",
+		"make -C",
+		"sh build.sh",
+		"make X=`nproc`",
+		"make X=$(pkg-config x)",
+		"make KBUILD_EXTRA_SYMBOLS=/x",
+		"make SHELL=/x",
+		"",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		_cleanup_free_ char *why =
+			kp_scan_make_line(good[i], "/var/lib/dkms/x/1/build", headers);
+
+		if (why)
+			fail_msg("%s: %s", good[i], why);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		_cleanup_free_ char *why =
+			kp_scan_make_line(bad[i], "/var/lib/dkms/x/1/build", headers);
+
+		if (!why)
+			fail_msg("'%s' is not refused", bad[i]);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_make_line),
+	};
+
+	return cmocka_run_group_tests_name("recipe-scan", tests, NULL, NULL);
+}
