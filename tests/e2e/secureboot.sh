@@ -26,6 +26,13 @@ dir=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
+# Unpacked, not installed: their maintainer scripts set up boot loaders. Plain files of a layer.
+root_prepare bookworm
+root_layer bookworm secureboot - "$ROOT_BASE" -n /bin/bash -c "cd /srv && apt-get -q update &&
+	apt-get -q download shim-signed grub-efi-amd64-signed &&
+	for deb in *.deb; do dpkg-deb -x \$deb /srv/efi; done"
+efi=${ROOT_LAYER%%:*}/srv/efi
+
 # The disk: an EFI system partition without a partition table, which the firmware takes as well.
 (cd "$dir/guest" && find . | cpio --quiet -o -H newc -R 0:0 | gzip -1) >"$work/initrd"
 cat >"$work/grub.cfg" <<'END'
@@ -37,8 +44,8 @@ truncate -s 160M "$work/disk"
 mkfs.vfat -F 32 "$work/disk" >/dev/null
 export MTOOLS_SKIP_CHECK=1
 mmd -i "$work/disk" ::EFI ::EFI/BOOT ::EFI/debian
-mcopy -i "$work/disk" /usr/lib/shim/shimx64.efi.signed ::EFI/BOOT/BOOTX64.EFI
-mcopy -i "$work/disk" /usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed ::EFI/BOOT/grubx64.efi
+mcopy -i "$work/disk" "$efi"/usr/lib/shim/shimx64.efi.signed ::EFI/BOOT/BOOTX64.EFI
+mcopy -i "$work/disk" "$efi"/usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed ::EFI/BOOT/grubx64.efi
 mcopy -i "$work/disk" "$work/grub.cfg" ::EFI/debian/grub.cfg
 mcopy -i "$work/disk" "$dir"/vmlinuz-* ::vmlinuz
 mcopy -i "$work/disk" "$work/initrd" ::initrd
