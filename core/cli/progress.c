@@ -218,6 +218,11 @@ static void report_failure(struct cli_progress *p, const struct kp_build_job *jo
 
 	if (job->rc == -EINTR)
 		return; /* the person who interrupted knows */
+	if (job->rc == -ESTALE) {
+		kp_info("%s/%s was not built for %s: %s", module, job->source->version,
+			job->kernel->release, words);
+		return;
+	}
 	if (kp_strv_has(p->ctx->config.optional, module)) {
 		kp_info("%s/%s (optional) was not built for %s: %s", module,
 			job->source->version, job->kernel->release, words);

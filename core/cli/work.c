@@ -72,7 +72,8 @@ bool cli_did_nothing(const struct kp_sync_result *r)
 /* What was signed in vain is not to be found out at the next boot. */
 static void tell_enrolment(struct cli *cli, const struct kp_sync_result *r)
 {
-	_cleanup_free_ char *hint = r->built ? kp_secure_boot_hint(cli->ctx) : NULL;
+	bool any = r->built || r->installed || r->queued;
+	_cleanup_free_ char *hint = any ? kp_secure_boot_hint(cli->ctx) : NULL;
 
 	if (hint)
 		kp_warn("%s", hint);

@@ -22,6 +22,7 @@
 #include "base/lock.h"
 #include "base/str.h"
 #include "lib/build-job.h"
+#include "lib/forget.h"
 #include "lib/probe.h"
 
 /* The longest wait for a lock. */
@@ -283,6 +284,7 @@ static void set_paths(struct kp_build_work *w)
 	const char *release = w->job->kernel->release;
 	bool private = kp_sandbox_has_mounts();
 
+	w->link = kp_strf("%s/%s/%s/source", w->ctx->dkms_tree, s->module, s->version);
 	w->seen = kp_strf("%s/%s/%s/build", w->ctx->dkms_tree, s->module, s->version);
 	w->seen_out = kp_record_dir(w->ctx, s->module, s->version, release);
 	w->private = kp_strf("%s/%s-%s-%s-%s", w->ctx->work_dir, s->module, s->version,
@@ -484,6 +486,27 @@ static void show_failure(struct kp_build_work *w, bool failed)
 	}
 }
 
+/* Is the source registered, and the same link as before? Whoever removes a source waits for no
+ * build; directories of this one may have gone with it. */
+static bool is_still_registered(struct kp_build_work *w)
+{
+	struct stat st = { 0 };
+
+	(void)kp_lstat_in(w->ctx->root_fd, w->link, &st);
+	return st.st_ino == w->registered.st_ino &&
+	       st.st_ctim.tv_sec == w->registered.st_ctim.tv_sec &&
+	       st.st_ctim.tv_nsec == w->registered.st_ctim.tv_nsec;
+}
+
+static int forget(struct kp_build_work *w, struct kp_err *err)
+{
+	const struct kp_source *s = w->job->source;
+
+	show_failure(w, false);
+	kp_forget_build(w->ctx, s->module, s->version, w->job->kernel->release);
+	return kp_err_set(err, -ESTALE, "its source was removed while it was built");
+}
+
 /* With all locks held, or the result joined. */
 static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 {
@@ -520,6 +543,8 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	rec->elapsed_ms = now_ms() - since;
 	saved = kp_record_save(w->ctx, s->module, s->version, release, rec,
 			       rc ? NULL : err);
+	if (!is_still_registered(w))
+		return forget(w, err);
 	if (rc == -EOPNOTSUPP)
 		return rc;
 	if (rc < 0) {
@@ -536,6 +561,7 @@ static int work(struct kp_build_work *w, struct kp_err *err)
 	bool waited = false;
 
 	set_paths(w);
+	(void)kp_lstat_in(w->ctx->root_fd, w->link, &w->registered);
 	if (!w->job->kernel->headers)
 		return kp_err_set(err, -ENODEV,
 				  "the headers of kernel %s are not installed",

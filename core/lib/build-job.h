@@ -57,6 +57,9 @@ struct kp_build_work {
 	int locks[3];	  /* pair, source (without private mounts), slot; -1 */
 	int64_t deadline; /* monotonic seconds; 0: none */
 
+	char *link; /* by which the source is registered, and how it was; all zero: it was not */
+	struct stat registered;
+
 	char *seen; /* the build directory as the recipe sees it (where DKMS has it) */
 	char *seen_out; /* likewise K/ARCH, which some recipes write to */
 	char *private;	/* our directory for this job; the next five lie in it */

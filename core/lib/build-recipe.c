@@ -226,9 +226,10 @@ static int run(struct kp_build_work *w, const char *what, char *const *argv,
 	if (rc && rc != -ECHILD)
 		kp_build_log_line(&w->log, "%s", kp_err_text(err, rc));
 	kp_build_log_end(&w->log, end->signal ? 128 + end->signal : end->exit_code);
-	if (rc == -ECHILD || rc == -ETIME)
-		w->recipe =
-			rc == -ECHILD && end->signal != SIGKILL && end->signal != SIGTERM;
+	if (rc == -ECHILD)
+		w->recipe = end->signal != SIGKILL && end->signal != SIGTERM;
+	else /* of a disk that is full it may not be the cause */
+		w->recipe = rc == -ETIME || rc == -EDQUOT;
 	return rc;
 }
 

@@ -33,8 +33,8 @@ struct kp_build_job {
 	/* out */
 	struct kp_record *record; /* of this run, or the one joined; NULL when not run,
 				   * interrupted, or it could not be written */
-	int rc;		   /* 0; -ENOLINK blocked; -EOPNOTSUPP excluded; -EINTR; other
-				   * negative: failed */
+	int rc; /* 0; -ENOLINK blocked; -EOPNOTSUPP excluded; -EINTR; -ESTALE: its
+				   * source was unregistered meanwhile; other negative: failed */
 	struct kp_err err; /* one line: what failed, where the log is */
 };
 

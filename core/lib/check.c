@@ -9,6 +9,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -344,6 +345,12 @@ int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, const cha
 	r = run_check(ctx, sb, fd, (const char *const *)argv, &files, &end, &words, err);
 	if (r == -ECHILD && end.exit_code == VERDICT_BAD)
 		return kp_err_set(err, -ENOEXEC, "module '%s' %s", name, words);
+	/* libkmod asserts what a file is to be like. */
+	if (r == -ECHILD &&
+	    (end.signal == SIGABRT || end.signal == SIGSEGV || end.signal == SIGBUS))
+		return kp_err_set(err, -ENOEXEC,
+				  "module '%s' is damaged: reading it ends in signal %d",
+				  name, end.signal);
 	if (r < 0) {
 		bool told = !kp_str_empty(words);
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysinfo.h>
 
 #include <kmodpkg/log.h>
 
@@ -14,6 +15,8 @@
 #define TIMEOUT_MINUTES 120
 #define TIMEOUT_MINUTES_MAX (7 * 24 * 60)
 #define JOBS_MAX 4096
+#define PROCESSES_MIN 64
+#define PROCESSES_MAX 1000000
 #define CACHE_MIB 1024
 #define CACHE_MIB_MAX (16 * 1024 * 1024)
 
@@ -120,6 +123,44 @@ static int parse_scripts(const struct place *at, const char *value,
 	return 0;
 }
 
+/* Bytes, from "512M", "20G", "no" (0), or with OF a share of that, "80%". */
+static int parse_size(const struct place *at, const char *value, uint64_t of,
+		      uint64_t *ret, struct kp_err *err)
+{
+	size_t n = strspn(value, "0123456789");
+	const char *unit = value + n;
+	uint64_t v;
+
+	if (!strcmp(value, "no")) {
+		*ret = 0;
+		return 0;
+	}
+	v = n && n < 10 ? strtoull(value, NULL, 10) : 0;
+	if (v && !strcmp(unit, "M"))
+		*ret = v << 20;
+	else if (v && !strcmp(unit, "G"))
+		*ret = v << 30;
+	else if (v && of && v <= 100 && !strcmp(unit, "%"))
+		*ret = of / 100 * v;
+	else
+		return bad_value(
+			at, value,
+			of ? "a size such as 8G or 512M, a share such as 80%, or no"
+			   : "a size such as 8G or 512M, or no",
+			err);
+	return 0;
+}
+
+/* Swap counts: it is there to be used. */
+static uint64_t all_memory(void)
+{
+	struct sysinfo info;
+
+	if (sysinfo(&info))
+		return 0;
+	return ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
+}
+
 static int parse_backend(const struct place *at, const char *value, char **ret,
 			 struct kp_err *err)
 {
@@ -144,6 +185,15 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 	if (!strcmp(key, "timeout"))
 		return parse_number(at, value, 1, TIMEOUT_MINUTES_MAX,
 				    &config->timeout_minutes, err);
+	if (!strcmp(key, "limit_processes"))
+		return parse_number(at, value, PROCESSES_MIN, PROCESSES_MAX,
+				    &config->limits.processes, err);
+	if (!strcmp(key, "limit_memory"))
+		return parse_size(at, value, all_memory(), &config->limits.memory, err);
+	if (!strcmp(key, "limit_disk"))
+		return parse_size(at, value, 0, &config->limits.disk, err);
+	if (!strcmp(key, "keep_free"))
+		return parse_size(at, value, 0, &config->limits.keep_free, err);
 	if (!strcmp(key, "cache_size"))
 		return parse_number(at, value, 0, CACHE_MIB_MAX, &config->cache_mib, err);
 	if (!strcmp(key, "backend"))
@@ -223,6 +273,11 @@ void kp_config_init(struct kp_config *config)
 		.install_scripts = true,
 		.probe_answers = true,
 		.timeout_minutes = TIMEOUT_MINUTES,
+		/* Far above what the largest known modules (ZFS, NVIDIA) take. */
+		.limits = { .processes = 4096,
+			    .memory = all_memory() / 100 * 80,
+			    .disk = 32ULL << 30,
+			    .keep_free = 256ULL << 20 },
 		.cache_mib = CACHE_MIB,
 	};
 }

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include <kmodpkg/err.h>
@@ -20,6 +21,14 @@ enum kp_sign_mode {
 	KP_SIGN_AUTO, /* if the kernel verifies signatures and not in a chroot */
 	KP_SIGN_YES,  /* a failure to sign fails the build */
 	KP_SIGN_NO,
+};
+
+/* What one build may use; 0: no limit. Sizes in bytes. */
+struct kp_limits {
+	int processes;
+	uint64_t memory;    /* each of its processes, and all together */
+	uint64_t disk;	    /* each of its files, and all together */
+	uint64_t keep_free; /* of the file systems that it writes to */
 };
 
 /* /etc/kmodpkg/kmodpkg.conf, then kmodpkg.conf.d/NAME.conf beside it in the order of their
@@ -44,8 +53,9 @@ struct kp_config {
 	bool probe_answers;    /* remember what kbuild asks compilers; default true */
 	bool debug_info; /* keep it: made where the kernel's configuration says, not stripped */
 	int timeout_minutes; /* of one build; default 120 */
-	int cache_mib;	     /* size of the cache of builds; 0: none; default 1024 */
-	char **optional;     /* module names: a failure is only noted */
+	struct kp_limits limits;
+	int cache_mib;	 /* size of the cache of builds; 0: none; default 1024 */
+	char **optional; /* module names: a failure is only noted */
 	char **required;
 	/* Of DKMS's configuration, for its command. */
 	bool probe_devices; /* modprobe_on_install */

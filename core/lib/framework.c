@@ -161,6 +161,18 @@ static void find_ignored(const struct kp_vars *vars, char ***ret)
 			kp_strv_add(ret, names[i]);
 }
 
+static void take(const struct kp_vars *vars, struct kp_ctx *ctx)
+{
+	set_tree(vars, "dkms_tree", &ctx->dkms_tree);
+	set_tree(vars, "source_tree", &ctx->source_tree);
+	set_install_tree(vars, ctx);
+	set_jobs(vars, &ctx->config.jobs);
+	set_signing(vars, &ctx->config);
+	ctx->config.probe_devices =
+		!kp_str_empty(kp_vars_get(vars, "modprobe_on_install", 0));
+	find_ignored(vars, &ctx->ignored);
+}
+
 void kp_framework_load(struct kp_ctx *ctx)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *vars = NULL;
@@ -176,14 +188,7 @@ void kp_framework_load(struct kp_ctx *ctx)
 		kp_warn_once("%s, ignoring DKMS's configuration", kp_err_text(&err, r));
 		return;
 	}
-	set_tree(vars, "dkms_tree", &ctx->dkms_tree);
-	set_tree(vars, "source_tree", &ctx->source_tree);
-	set_install_tree(vars, ctx);
-	set_jobs(vars, &ctx->config.jobs);
-	set_signing(vars, &ctx->config);
-	ctx->config.probe_devices =
-		!kp_str_empty(kp_vars_get(vars, "modprobe_on_install", 0));
-	find_ignored(vars, &ctx->ignored);
+	take(vars, ctx);
 }
 
 char *kp_framework_path(const char *path, const char *kernel)

@@ -11,7 +11,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
@@ -38,10 +37,7 @@
 #include "lib/sandbox-means.h"
 #include "lib/sandbox-mounts.h"
 #include "lib/sandbox-secrets.h"
-
-/* What one build may use; far above what the largest known modules (ZFS, NVIDIA) take. */
-#define MAX_PROCESSES 4096
-#define MAX_FILE_SIZE (8ULL << 30)
+#include "lib/sandbox-watch.h"
 
 struct result {
 	int rc;
@@ -65,10 +61,13 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &head, none) ? -errno : 0;
 }
 
+/* VALUE 0: as it is. */
 static int limit(int resource, rlim_t value)
 {
 	struct rlimit lim;
 
+	if (!value)
+		return 0;
 	if (getrlimit(resource, &lim))
 		return -errno;
 	if (lim.rlim_max == RLIM_INFINITY || lim.rlim_max > value)
@@ -81,6 +80,7 @@ struct drop {
 	uid_t uid;
 	bool change;  /* else stay who we are */
 	int landlock; /* its rules, -1 */
+	const struct kp_limits *limits;
 };
 
 /* The last steps of the command's process before exec. */
@@ -89,11 +89,15 @@ static int drop_privileges(void *data)
 	const struct drop *drop = data;
 	int rc;
 
-	rc = limit(RLIMIT_CORE, 0);
+	rc = setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) ? -errno : 0;
 	if (!rc)
-		rc = limit(RLIMIT_FSIZE, MAX_FILE_SIZE);
+		rc = limit(RLIMIT_FSIZE, drop->limits->disk);
+#ifndef __SANITIZE_ADDRESS__ /* reserves more than any limit, of which it uses little */
+	if (!rc)
+		rc = limit(RLIMIT_DATA, drop->limits->memory);
+#endif
 	if (!rc && drop->change)
-		rc = limit(RLIMIT_NPROC, MAX_PROCESSES);
+		rc = limit(RLIMIT_NPROC, (rlim_t)drop->limits->processes);
 	if (rc < 0)
 		return rc;
 	drop_bounding_set();
@@ -125,9 +129,11 @@ static int64_t now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
-static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline,
-			struct kp_proc_end *ret_end, struct kp_err *err)
+static int wait_for_end(pid_t command, const struct kp_sandbox *sb,
+			struct kp_watch *watch, int lifeline, struct kp_proc_end *ret_end,
+			struct kp_err *err)
 {
+	int64_t look_at = now_ms() + KP_WATCH_MS;
 	int64_t until = sb->timeout_s ? now_ms() + sb->timeout_s * 1000LL : 0;
 	_cleanup_close_ int sigfd = -1;
 	sigset_t mask;
@@ -141,8 +147,8 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline
 		struct pollfd fds[] = { { .fd = sigfd, .events = POLLIN },
 					{ .fd = lifeline } };
 		struct signalfd_siginfo info;
-		int64_t left = until ? until - now_ms() : -1;
-		int status;
+		int64_t now = now_ms(), left = look_at - now;
+		int status, rc;
 		pid_t pid;
 
 		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
@@ -152,12 +158,20 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline
 			ret_end->signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 			return 0;
 		}
-		if (until && left <= 0)
+		if (until && now >= until)
 			return kp_err_set(err, -ETIME,
 					  "did not end within %d minutes and was killed",
 					  (sb->timeout_s + 59) / 60);
-		if (left > INT_MAX)
-			left = INT_MAX;
+		if (left <= 0) {
+			rc = kp_watch_look(watch, err);
+			if (rc < 0)
+				return rc;
+			/* Not all of our time, however long a look takes. */
+			left = KP_WATCH_MS + 4 * (now_ms() - now);
+			look_at = now_ms() + left;
+		}
+		if (until && left > until - now)
+			left = until - now;
 		if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
 			return kp_err_sys(err, -errno, "poll");
 		if (fds[1].revents)
@@ -167,12 +181,10 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb, int lifeline
 	}
 }
 
-static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		 char *const *secrets, struct drop *drop, pid_t *ret_pid,
-		 struct kp_err *err)
+static int enter(const struct kp_sandbox *sb, const struct kp_proc *proc,
+		 char *const *secrets, int *ret_landlock, struct kp_err *err)
 {
 	bool view = kp_means()->flags & CLONE_NEWNS;
-	struct kp_proc inner = *proc;
 	int rc = 0;
 
 	if (view)
@@ -180,19 +192,28 @@ static int start(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	if (view && !rc)
 		rc = kp_view_enter(sb, secrets, kp_means()->parts, err);
 	if (!rc && kp_means()->landlock)
-		rc = kp_landlock_make(sb, proc, view ? NULL : secrets, &drop->landlock,
-				      err);
-	if (rc < 0)
-		return rc;
-	inner.setup = drop_privileges;
-	inner.setup_data = drop;
-	return kp_proc_spawn(&inner, ret_pid, err);
+		rc = kp_landlock_make(sb, proc, view ? NULL : secrets, ret_landlock, err);
+	return rc;
+}
+
+/* When the machine is out of memory, this is what the kernel takes first. */
+static void be_first_to_go(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)!write(fd, "1000", 4);
 }
 
 static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
-		      char *const *secrets, int lifeline, int result_fd)
+		      char *const *secrets, const struct kp_limits *limits, int lifeline,
+		      int result_fd)
 {
-	struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid, -1 };
+	bool alone = kp_means()->flags & CLONE_NEWPID;
+	struct drop drop = { kp_sandbox_uid(sb->slot), kp_means()->uid, -1, limits };
+	struct kp_limits seen = *limits;
+	struct kp_proc inner = *proc;
+	struct kp_watch *watch;
 	struct result res = { 0 };
 	struct kp_err err = KP_ERR_INIT;
 	sigset_t mask;
@@ -203,14 +224,23 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	sigfillset(&mask);
 	sigprocmask(SIG_SETMASK, &mask, NULL);
 	signal(SIGCHLD, SIG_DFL);
-	if (!(kp_means()->flags & CLONE_NEWPID))
+	if (!alone)
 		prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+	be_first_to_go();
 
-	res.rc = start(sb, proc, secrets, &drop, &pid, &res.err);
+	/* Nothing tells those inside from others. */
+	if (!alone && !drop.change)
+		seen.memory = seen.processes = 0;
+
+	inner.setup = drop_privileges;
+	inner.setup_data = &drop;
+	res.rc = enter(sb, proc, secrets, &drop.landlock, &res.err);
+	watch = kp_watch_new(sb, &seen, drop.uid, !drop.change);
 	if (!res.rc)
-		res.rc = wait_for_end(pid, sb, lifeline, &res.end, &res.err);
-	if (!(kp_means()->flags & CLONE_NEWPID) &&
-	    kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
+		res.rc = kp_proc_spawn(&inner, &pid, &res.err);
+	if (!res.rc)
+		res.rc = wait_for_end(pid, sb, watch, lifeline, &res.end, &res.err);
+	if (!alone && kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
 		res.rc = err.code;
 		res.err = err;
 	}
@@ -351,7 +381,8 @@ static int run_inside(const struct kp_ctx *ctx, const struct kp_sandbox *sb,
 		return kp_err_sys(err, -errno, "clone");
 	if (pid == 0) {
 		close(run->lifeline[1]);
-		init_main(sb, &inner, secrets, run->lifeline[0], run->result[1]);
+		init_main(sb, &inner, secrets, &ctx->config.limits, run->lifeline[0],
+			  run->result[1]);
 	}
 	close(kp_steal_fd(&run->result[1]));
 	if (run->output[1] >= 0)

@@ -67,8 +67,9 @@ const char *kp_sandbox_missing(void);
 bool kp_sandbox_has_mounts(void);
 
 /* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be
- * NULL. -ETIME: timeout. -EINTR: the caller has SIGINT or SIGTERM blocked, and one came
- * (it stays pending): everything was killed. */
+ * NULL. -ETIME: timeout. -EDQUOT, -ENOSPC: beyond config.limits, as kp_watch_look() has it.
+ * -EINTR: the caller has SIGINT or SIGTERM blocked, and one came (it stays pending). With each
+ * of these everything was killed. */
 int kp_sandbox_run(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 		   const struct kp_proc *proc, struct kp_proc_end *ret_end,
 		   struct kp_err *err);

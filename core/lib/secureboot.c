@@ -77,24 +77,29 @@ static void decode_base64(const char *text, const char *end, struct kp_buf *ret)
 	}
 }
 
-/* The first certificate of a file, as DER, whatever form it has there. 1: it was PEM. */
-static int read_certificate(const struct kp_ctx *ctx, const char *path,
-			    struct kp_buf *ret)
+/* The first certificate of a file's BYTES (a NUL behind them), as DER, whatever form it has
+ * there. True: it was PEM. */
+static bool find_certificate(const char *bytes, size_t len, struct kp_buf *ret)
 {
-	_cleanup_free_ char *bytes = NULL;
-	const char *begin, *end;
-	size_t len;
-	int r = kp_read_in(ctx->root_fd, path, VARIABLE_MAX, &bytes, &len);
+	const char *begin = memmem(bytes, len, PEM_BEGIN, strlen(PEM_BEGIN));
+	const char *end = begin ? strstr(begin, PEM_END) : NULL;
 
-	if (r < 0)
-		return r;
-	begin = memmem(bytes, len, PEM_BEGIN, strlen(PEM_BEGIN));
-	end = begin ? strstr(begin, PEM_END) : NULL;
 	if (end)
 		decode_base64(begin + strlen(PEM_BEGIN), end, ret);
 	else
 		kp_buf_add(ret, bytes, len);
-	return end != NULL;
+	return end;
+}
+
+/* 1: it was PEM. */
+static int read_certificate(const struct kp_ctx *ctx, const char *path,
+			    struct kp_buf *ret)
+{
+	_cleanup_free_ char *bytes = NULL;
+	size_t len;
+	int r = kp_read_in(ctx->root_fd, path, VARIABLE_MAX, &bytes, &len);
+
+	return r < 0 ? r : find_certificate(bytes, len, ret);
 }
 
 /* Where shim shows its lists, a string vector; NULL: the machine was booted without shim. One that

@@ -183,7 +183,7 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 			s->ret->built++;
 		else if (g.jobs[i].rc == -ENOLINK)
 			s->ret->blocked++;
-		else
+		else if (g.jobs[i].rc != -ESTALE)
 			note_failure(s, g.rows[i],
 				     kp_err_text(&g.jobs[i].err, g.jobs[i].rc));
 	}

@@ -81,10 +81,9 @@ test_dkms_remove_in_an_upgrade()
 	! grep -q '"what"' "$root"/var/lib/kmodpkg/intent.json || fail 'the removal is still pending'
 }
 
-test_dkms_remove_in_an_upgrade_to_another_version()
+# The package with another version comes in the place of that of hello/1.0.
+upgrade_to_2()
 {
-	ours_only || return 0
-	installed_by_package
 	lock_is must-defer
 	dkms_gives 0 remove hello/1.0 --all
 	rm -r "$root"/usr/src/hello-1.0
@@ -92,6 +91,13 @@ test_dkms_remove_in_an_upgrade_to_another_version()
 	new_module hello 2.0
 	own hello-dkms /usr/src/hello-2.0/dkms.conf
 	dkms_gives 0 add hello/2.0
+}
+
+test_dkms_remove_in_an_upgrade_to_another_version()
+{
+	ours_only || return 0
+	installed_by_package
+	upgrade_to_2
 	dkms_gives 0 install hello/2.0 -k "$K1"
 	installed hello "$K1"
 	# The other kernel keeps the old one until the new one takes its place.
@@ -112,13 +118,7 @@ test_dkms_upgrade_of_what_is_held()
 	ours_only || return 0
 	installed_by_package
 	kmodpkg uninstall hello -k "$K1"
-	lock_is must-defer
-	dkms_gives 0 remove hello/1.0 --all
-	rm -r "$root"/usr/src/hello-1.0
-	disown_package hello-dkms
-	new_module hello 2.0
-	own hello-dkms /usr/src/hello-2.0/dkms.conf
-	dkms_gives 0 add hello/2.0
+	upgrade_to_2
 	dkms_gives 0 install hello/2.0 -k "$K1" -k "$K2"
 	end_transaction
 	status_is <<-END

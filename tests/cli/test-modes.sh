@@ -26,7 +26,7 @@ test_dkms_modes_under_any_umask()
 			usr/src/ours-1.0 "lib/modules/$K1/updates" ! -type l -printf '%y%m %u:%g %p\n') |
 			grep -v -e '^d755 root:root ' -e '^f644 root:root ' | sort >"$T"/out
 		expect out <<-END
-		d711 root:root var/lib/kmodpkg/work
+		d700 root:root var/lib/kmodpkg/work
 		f600 root:root run/kmodpkg/build/hello-1.0-$K1.lock
 		f600 root:root run/kmodpkg/build/ours-1.0-$K1.lock
 		f600 root:root run/kmodpkg/build/slot-1.lock

@@ -17,6 +17,9 @@
 #include "base/str.h"
 #include "lib/sandbox.h"
 
+/* Not one that a build on this machine has meanwhile. */
+#define SLOT 401
+
 struct fixture {
 	struct kp_ctx ctx;
 	char dir[32]; /* on the real system */
@@ -33,16 +36,18 @@ static int setup(void **state)
 	strcpy(f->dir, "/var/tmp/kp-sandbox-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	assert_int_equal(chmod(f->dir, 0755), 0);
+	kp_config_init(&f->ctx.config);
 	f->ctx.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	f->out = kp_path_join(f->dir, "out");
 	f->tree = kp_path_join(f->dir, "tree");
 	assert_int_equal(mkdir(f->out, 0700), 0);
 	assert_int_equal(mkdir(f->tree, 0755), 0);
 	if (!geteuid())
-		assert_int_equal(chown(f->out, kp_sandbox_uid(1), kp_sandbox_uid(1)), 0);
+		assert_int_equal(
+			chown(f->out, kp_sandbox_uid(SLOT), kp_sandbox_uid(SLOT)), 0);
 	f->binds[0] = (struct kp_sandbox_bind){ f->out, f->out, true };
 	f->sb = (struct kp_sandbox){
-		.slot = 1, .binds = f->binds, .n_binds = 1, .timeout_s = 60
+		.slot = SLOT, .binds = f->binds, .n_binds = 1, .timeout_s = 60
 	};
 	if (kp_sandbox_has_mounts()) {
 		f->binds[0].at = kp_strf("%s/build", f->tree);
@@ -100,8 +105,18 @@ KP_UNUSED static int run(struct fixture *f, const char *script)
 	return end.signal ? -end.signal : end.exit_code;
 }
 
+/* This program itself, with arguments, inside. */
+KP_UNUSED static int run_self(struct fixture *f, const char *a, const char *b,
+			      const char *c, struct kp_proc_end *end, struct kp_err *err)
+{
+	const char *const argv[] = { "/proc/self/exe", a, b, c, NULL };
+	const struct kp_proc proc = { .argv = argv };
+
+	return kp_sandbox_run(&f->ctx, &f->sb, &proc, end, err);
+}
+
 /* Do those inside run as somebody else? */
 KP_UNUSED static bool own_uid(void)
 {
-	return kp_sandbox_uid(1) != geteuid();
+	return kp_sandbox_uid(SLOT) != geteuid();
 }

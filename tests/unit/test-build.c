@@ -14,6 +14,7 @@
 #include <kmodpkg/log.h>
 
 #include "build-fixture.h"
+#include "lib/source.h"
 #include "sandbox-systems.h"
 
 static void test_publish(void **state)
@@ -236,13 +237,76 @@ static void test_interrupt(void **state)
 	assert_clean(f);
 }
 
+/* Somebody removes a source while it is built, and AGAIN registers it. */
+struct remover {
+	struct fixture *f;
+	char *gate; /* where the recipe waits for that */
+	bool again;
+};
+
+static void remove_at_make(enum kp_build_event event, const struct kp_build_job *job,
+			   const char *stage, void *data)
+{
+	const struct kp_source *s = job ? job->source : NULL;
+	struct remover *r = data;
+	int fd;
+
+	if (event != KP_BUILD_STAGE || !kp_str_eq(stage, "make"))
+		return;
+	/* Until the recipe is there, too. */
+	fd = open(r->gate, O_WRONLY | O_CLOEXEC);
+	assert_int_equal(kp_source_unregister(&r->f->ctx, s->module, s->version, NULL),
+			 0);
+	if (r->again)
+		assert_int_equal(kp_source_register(&r->f->ctx, s->module, s->version,
+						    s->dir, NULL),
+				 0);
+	close(fd);
+}
+
+static void test_removed(void **state)
+{
+	static const char *const recipes[] = { "true", "false" };
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	struct remover r = { .f = f, .gate = below(f, "src/gate") };
+	const struct kp_build_opts opts = { .progress = remove_at_make, .data = &r };
+	_cleanup_free_ char *tree = below(f, "dkms/hello"), *logs = below(f, "log/hello");
+	_cleanup_free_ char *build = below(f, "dkms/hello/1/build");
+	_cleanup_free_ char *kernel = below(f, "dkms/hello/1/6.6.1-kp");
+
+	assert_int_equal(mkfifo(r.gate, 0666), 0);
+	assert_int_equal(chmod(r.gate, 0666), 0);
+	for (size_t i = 0; i < 2 * KP_ARRAY_SIZE(recipes); i++) {
+		_cleanup_free_ char *make =
+			kp_strf("cat %s; %s && make -C $kernel_source_dir M=$PWD", r.gate,
+				recipes[i / 2]);
+
+		clear_results(f);
+		r.again = i % 2;
+		assert_int_equal(kp_source_register(&f->ctx, "hello", "1",
+						    f->sources[0].dir, NULL),
+				 0);
+		f->confs[0].make = make;
+		assert_int_equal(kp_build_run(&f->ctx, f->jobs, f->n, &opts, NULL), 0);
+		assert_int_equal(job->rc, -ESTALE);
+		assert_null(job->record);
+		assert_int_equal(access(r.again ? kernel : tree, F_OK), -1);
+		assert_int_equal(access(build, F_OK), -1);
+		assert_int_equal(access(logs, F_OK), -1);
+		assert_int_equal(kp_source_unregister(&f->ctx, "hello", "1", NULL), 0);
+		assert_clean(f);
+	}
+	free(r.gate);
+}
+
 static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_publish),   TEST(test_join),	  TEST(test_join_running),
 		TEST(test_depends),   TEST(test_blocked), TEST(test_keeps_old),
-		TEST(test_interrupt),
+		TEST(test_interrupt), TEST(test_removed),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);

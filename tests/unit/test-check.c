@@ -94,6 +94,21 @@ static void cut_off(void **state)
 	assert_bad(a, "hello", NULL, "has no module information");
 }
 
+/* The library that reads the file ends the process over this one. */
+static void unreadable(void **state)
+{
+	const Elf64_Half none = 0xff00;
+	struct art *a = *state;
+	int fd = open(a->ko, O_WRONLY | O_CLOEXEC);
+
+	assert_int_equal(pwrite(fd, &none, sizeof(none),
+				sizeof(long) == 8 ? offsetof(Elf64_Ehdr, e_shstrndx)
+						  : offsetof(Elf32_Ehdr, e_shstrndx)),
+			 sizeof(none));
+	close(fd);
+	assert_bad(a, "hello", NULL, "is damaged");
+}
+
 static void no_modinfo(void **state)
 {
 	struct art *a = *state;
@@ -284,6 +299,7 @@ int main(int argc, char **argv)
 		TEST(not_elf),
 		TEST(not_relocatable),
 		TEST(cut_off),
+		TEST(unreadable),
 		TEST(no_modinfo),
 		TEST(other_machine),
 		TEST(other_class),

@@ -20,6 +20,10 @@ static void assert_defaults(const struct kp_config *c)
 	assert_false(c->depend_on_kernel);
 	assert_false(c->sandbox_required);
 	assert_int_equal(c->timeout_minutes, 120);
+	assert_int_equal(c->limits.processes, 4096);
+	assert_true(c->limits.memory > 1 << 20);
+	assert_int_equal(c->limits.disk, 32ULL << 30);
+	assert_int_equal(c->limits.keep_free, 256ULL << 20);
 	assert_int_equal(c->cache_mib, 1024);
 	assert_null(c->optional);
 	assert_null(c->required);
@@ -66,6 +70,10 @@ static void every_key(void **state)
 			       "depend_on_kernel = yes\n"
 			       "sandbox = required\n"
 			       "timeout = 5\n"
+			       "limit_processes = 100\n"
+			       "limit_memory = 50%\n"
+			       "limit_disk = 3G\n"
+			       "keep_free = no\n"
 			       "cache_size = 7\n"
 			       "optional = a  b\tc\n"
 			       "required = zfs",
@@ -85,6 +93,10 @@ static void every_key(void **state)
 	assert_true(c.depend_on_kernel);
 	assert_true(c.sandbox_required);
 	assert_int_equal(c.timeout_minutes, 5);
+	assert_int_equal(c.limits.processes, 100);
+	assert_true(c.limits.memory > 1 << 20);
+	assert_int_equal(c.limits.disk, 3ULL << 30);
+	assert_int_equal(c.limits.keep_free, 0);
 	assert_int_equal(c.cache_mib, 7);
 	assert_int_equal(kp_strv_len(c.optional), 3);
 	assert_string_equal(c.optional[1], "b");
@@ -150,6 +162,11 @@ static void errors_name_line_and_what_is_expected(void **state)
 		{ "jobs =", "/c:1: jobs = \"\": expected a number from 0 to 4096" },
 		{ "jobs = 99999999999999999999",
 		  "/c:1: jobs = \"99999999999999999999\": expected a number from 0 to 4096" },
+		{ "limit_disk = 80%",
+		  "/c:1: limit_disk = \"80%\": expected a size such as 8G or 512M, or no" },
+		{ "limit_memory = 0M",
+		  "/c:1: limit_memory = \"0M\": expected a size such as 8G or 512M, a "
+		  "share such as 80%, or no" },
 		{ "timeout = 0",
 		  "/c:1: timeout = \"0\": expected a number from 1 to 10080" },
 		{ "# ok\nsign = maybe",
@@ -226,7 +243,7 @@ static void sample_is_the_defaults(void **state)
 		kp_buf_addf(&taken, "%s\n", *p + 1);
 		n_taken++;
 	}
-	assert_int_equal(n_taken, 17);
+	assert_int_equal(n_taken, 21);
 	kp_log_set_sink(test_sink, &log);
 	assert_int_equal(parse(taken.s, "f", &c, NULL), 0);
 	kp_log_set_sink(NULL, NULL);

@@ -66,7 +66,7 @@ static void test_command(void **state)
 	struct stat st;
 	_cleanup_free_ char *file = kp_path_join(f->out, "file");
 	assert_int_equal(stat(file, &st), 0);
-	assert_int_equal(st.st_uid, kp_sandbox_uid(1));
+	assert_int_equal(st.st_uid, kp_sandbox_uid(SLOT));
 }
 
 static void test_no_program(void **state)
@@ -86,7 +86,7 @@ static void test_identity(void **state)
 
 	if (!own_uid())
 		skip();
-	assert_int_not_equal(kp_sandbox_uid(1), kp_sandbox_uid(2));
+	assert_int_not_equal(kp_sandbox_uid(SLOT), kp_sandbox_uid(SLOT + 1));
 	assert_int_equal(run(f, "set -e; test $(id -u) -ne 0; test $(id -u) -ne 65534\n"
 				"test \"$(id -G)\" = \"$(id -u)\"\n"
 				"grep -q '^CapEff:[[:space:]]*0*$' /proc/self/status\n"
@@ -207,8 +207,6 @@ static void test_socket(void **state)
 	struct fixture *f = *state;
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
 	_cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	const char *argv[] = { "/proc/self/exe", "--connect", addr.sun_path, NULL };
-	const struct kp_proc proc = { .argv = argv };
 	struct kp_proc_end end;
 
 	if (is_missing("system calls"))
@@ -218,7 +216,8 @@ static void test_socket(void **state)
 	assert_int_equal(chmod(addr.sun_path, 0777), 0);
 	assert_int_equal(listen(fd, 1), 0);
 	assert_int_equal(try_connect(addr.sun_path), 0);
-	assert_int_equal(kp_sandbox_run(&f->ctx, &f->sb, &proc, &end, NULL), -ECHILD);
+	assert_int_equal(run_self(f, "--connect", addr.sun_path, NULL, &end, NULL),
+			 -ECHILD);
 	assert_int_equal(end.exit_code, EPERM);
 }
 
@@ -435,9 +434,10 @@ static void test_death(void **state)
 
 	if (!can_watch())
 		skip();
-	assert_int_equal(chown(f->out, kp_sandbox_uid(2), kp_sandbox_uid(2)), 0);
+	assert_int_equal(
+		chown(f->out, kp_sandbox_uid(SLOT + 1), kp_sandbox_uid(SLOT + 1)), 0);
 	/* A slot of its own: the init that is left behind is at it for a while. */
-	f->sb.slot = 2;
+	f->sb.slot = SLOT + 1;
 	assert_int_equal(mkfifo(fifo, 0666), 0);
 	assert_int_equal(chmod(fifo, 0666), 0);
 	fd = open(fifo, O_RDWR | O_CLOEXEC);

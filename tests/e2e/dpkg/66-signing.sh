@@ -132,3 +132,115 @@ signed_with_a_token()
 	assert_modules "$K1" kmodpkg_hello
 	assert_signed_by /root/my.der
 }
+
+# copy_file FILE ROOT: with what its name is a link to, where /lib is one itself.
+copy_file()
+{
+	cp -a --parents "$(realpath "$1")" "$2/"
+	cp -a --parents "$(realpath "${1%/*}")/${1##*/}" "$2/"
+}
+
+# The files of this system that it takes to boot, load modules, and run kmodpkg and dpkg: a root
+# file system that fits into memory.
+make_guest()
+{
+	local guest=$1 headers=/usr/src/linux-headers-$K1 path lib
+	local tools=(kmodpkg dpkg dpkg-deb dpkg-query dpkg-split tar sh rm diff ldconfig start-stop-daemon
+		kmod depmod modprobe insmod mokutil mount grep cat)
+	mkdir -p "$guest"/{proc,sys,dev,run,tmp,root,boot}
+	for path in /bin /sbin /lib /lib64; do
+		cp -a "$path" "$guest/"
+	done
+	for path in "${tools[@]}"; do
+		copy_file "$(command -v "$path")" "$guest"
+	done
+	cp -a --parents /usr/lib/kmodpkg /usr/share/kmodpkg /usr/lib/os-release /etc/os-release \
+		/etc/kmodpkg /etc/dpkg /etc/kernel /var/lib/dpkg /var/lib/dkms /var/lib/kmodpkg \
+		/usr/src/kmodpkg-hello-1.0 "$headers" "$guest/"
+	# Of the rest of the headers only that they are there: dpkg says what they are.
+	for path in "${headers%-cloud-*}-common" /usr/lib/linux-kbuild-*; do
+		find "$path" -maxdepth 1 -type d -exec mkdir -p "$guest{}" \;
+		find "$path" -maxdepth 1 -type f -exec cp --parents {} "$guest/" \;
+	done
+	cp -a --parents "/lib/modules/$K1"/{modules.*,updates,build,source} \
+		"/lib/modules/$K1/kernel/fs/efivarfs" "$guest/"
+	# ldd fails where one of them is no program of this system's.
+	{ find "$guest/usr" -type f \( -perm -100 -o -name '*.so*' \) -exec ldd {} + 2>/dev/null || :; } |
+		sed -n 's,.* => \(/[^ ]*\) .*,\1,p; s,^\t\(/lib64/[^ ]*\) .*,\1,p' | sort -u |
+		while read -r lib; do
+			copy_file "$lib" "$guest"
+		done
+	echo 'initramfs = no' >>"$guest/etc/kmodpkg/kmodpkg.conf"
+}
+
+# Secure Boot, booted for real: what the firmware, shim and the kernel make of a module that was
+# signed with the key that kmodpkg makes, and what is said about it.
+scenario secure_boot kernel long secureboot
+secure_boot()
+{
+	local ko
+	run apt-get install openssl mokutil
+	# By itself it makes a key only where it was booted.
+	run dkms generate_mok
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	assert_modules "$K1" kmodpkg_hello
+	assert_signed_by /var/lib/dkms/mok.pub
+	ko=$(module_file "$K1" kmodpkg_hello)
+	make_guest /run/out/guest
+	objcopy --strip-debug "$ko" /run/out/guest/root/unsigned.ko
+	cp "/boot/vmlinuz-$K1" /var/lib/dkms/mok.pub /run/out/
+	cat >/run/out/guest/init <<-END
+		#!/bin/sh
+		export PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
+		mount -t proc proc /proc
+		mount -t devtmpfs dev /dev
+		mount -t sysfs sys /sys
+		insmod /lib/modules/$K1/kernel/fs/efivarfs/efivarfs.ko
+		mount -t efivarfs efivarfs /sys/firmware/efi/efivars
+		mount -t securityfs security /sys/kernel/security
+		# The firmware leaves no line of its own.
+		echo
+		echo "e2e: lockdown \$(cat /sys/kernel/security/lockdown)"
+		insmod /root/unsigned.ko
+		echo "e2e: unsigned rc=\$?"
+		insmod $ko
+		echo "e2e: signed rc=\$?"
+		kmodpkg doctor
+		echo "e2e: \$(kmodpkg doctor | grep -c ^signing) findings"
+		# A change by a person, with a package for the result.
+		kmodpkg uninstall kmodpkg-hello
+		kmodpkg install kmodpkg-hello
+		echo "e2e: install rc=\$?"
+		kmodpkg owner $ko
+		# As the finding says; a person would be asked for the password.
+		mokutil --generate-hash=word >/root/hash
+		mokutil --import /var/lib/dkms/mok.pub --hash-file /root/hash
+		echo "e2e: import rc=\$?"
+		kmodpkg doctor
+		echo "e2e: end"
+		echo o >/proc/sysrq-trigger
+		while :; do read -r line </dev/console; done
+	END
+	chmod 755 /run/out/guest/init
+	cat >/run/out/unknown <<-'END'
+		^e2e: lockdown none \[integrity\]
+		^e2e: unsigned rc=[1-9]
+		Key was rejected by service
+		^e2e: signed rc=[1-9]
+		^signing: Secure Boot is on and does not know the key /var/lib/dkms/mok.key that modules are signed with$
+		^    mokutil --import /var/lib/dkms/mok.pub$
+		^e2e: 1 findings$
+		^kmodpkg: warning: Secure Boot is on and does not know the key .* until it is enrolled: mokutil --import /var/lib/dkms/mok.pub, then reboot$
+		^e2e: install rc=0$
+		/kmodpkg_hello.ko: kmodpkg-hello-modules-
+		^e2e: import rc=0$
+		^signing: the key /var/lib/dkms/mok.key is to be confirmed at the next boot$
+	END
+	cat >/run/out/enrolled <<-'END'
+		^e2e: lockdown none \[integrity\]
+		^e2e: unsigned rc=[1-9]
+		^e2e: signed rc=0$
+		^e2e: 0 findings$
+		^e2e: install rc=0$
+	END
+}

@@ -8,7 +8,7 @@
 layer_prepared()
 {
 	run apt-get install --download-only "$KMODPKG"
-	run apt-get install --download-only "${DKMS_PACKAGES[@]}" v4l2loopback-dkms openssl \
+	run apt-get install --download-only "${DKMS_PACKAGES[@]}" v4l2loopback-dkms openssl mokutil \
 		"${TOKEN_PACKAGES[@]}"
 }
 

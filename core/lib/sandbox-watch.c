@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Cheap as long as all is well: one statvfs per directory, one file of /proc per process. Directories
+ * are only counted when so much of the disk has gone that it could be these.
+ *
+ * What is read was written by those inside, while they run: links are not followed, depth is
+ * bounded, and all that is taken are numbers.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/cleanup.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/sandbox-watch.h"
+
+#define DEPTH_MAX 64
+#define MIB (1ULL << 20)
+
+struct place {
+	const char *path;
+	int fd;
+	uint64_t free;	      /* bytes, when it began */
+	uint64_t keep;	      /* bytes that have to stay free */
+	uint64_t keep_inodes; /* likewise */
+	uint64_t count_at;    /* bytes gone at which to count what is in it */
+};
+
+struct kp_watch {
+	const struct kp_limits *limits;
+	uid_t uid;
+	bool all;
+	struct place *places;
+	size_t n;
+};
+
+static uint64_t lesser(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static uint64_t bytes_free(const struct statvfs *st)
+{
+	return (uint64_t)st->f_bavail * st->f_frsize;
+}
+
+struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limits *limits,
+			      uid_t uid, bool all)
+{
+	struct kp_watch *w = kp_calloc(1, sizeof(*w));
+
+	*w = (struct kp_watch){ .limits = limits, .uid = uid, .all = all };
+	w->places = kp_calloc(sb->n_binds + 1, sizeof(*w->places));
+	for (size_t i = 0; i < sb->n_binds; i++) {
+		struct place *p = &w->places[w->n];
+		struct statvfs st;
+
+		if (!sb->binds[i].writable)
+			continue;
+		p->path = sb->binds[i].at;
+		p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (p->fd < 0 || fstatvfs(p->fd, &st))
+			continue;
+		/* Where there is not even that much, half of it: a build may need little. */
+		p->free = bytes_free(&st);
+		p->keep = lesser(limits->keep_free, p->free / 2);
+		p->keep_inodes = lesser(st.f_files / 64, st.f_favail / 2);
+		p->count_at = limits->disk;
+		w->n++;
+	}
+	return w;
+}
+
+/* ---- disk */
+
+/* Takes FD. */
+static uint64_t tree_size(int fd, int depth)
+{
+	_cleanup_closedir_ DIR *dir = fdopendir(fd);
+	uint64_t size = 0;
+	struct dirent *e;
+	struct stat st;
+
+	if (!dir) {
+		close(fd);
+		return 0;
+	}
+	while ((e = readdir(dir))) {
+		int sub;
+
+		if (kp_str_eq(e->d_name, "..") ||
+		    fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		size += (uint64_t)st.st_blocks * 512;
+		if (!S_ISDIR(st.st_mode) || kp_str_eq(e->d_name, ".") ||
+		    depth == DEPTH_MAX)
+			continue;
+		sub = openat(dirfd(dir), e->d_name,
+			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (sub >= 0)
+			size += tree_size(sub, depth + 1);
+	}
+	return size;
+}
+
+static uint64_t size_of_all(const struct kp_watch *w)
+{
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < w->n; i++) {
+		int fd = openat(w->places[i].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+		if (fd >= 0)
+			size += tree_size(fd, 0);
+	}
+	return size;
+}
+
+static int look_at_disk(const struct kp_watch *w, struct place *p, struct kp_err *err)
+{
+	uint64_t left, gone, size;
+	struct statvfs st;
+
+	if (fstatvfs(p->fd, &st))
+		return 0;
+	left = bytes_free(&st);
+	if (left < p->keep || (st.f_files && st.f_favail < p->keep_inodes))
+		return kp_err_set(err, -ENOSPC,
+				  "was killed: only %llu MiB and %llu files are left on "
+				  "the disk of '%s' (keep_free in kmodpkg.conf)",
+				  (unsigned long long)(left / MIB),
+				  (unsigned long long)st.f_favail, p->path);
+	gone = p->free > left ? p->free - left : 0;
+	if (!w->limits->disk || gone <= p->count_at)
+		return 0;
+	size = size_of_all(w);
+	if (size > w->limits->disk)
+		return kp_err_set(err, -EDQUOT,
+				  "was killed: it has written more than %llu MiB "
+				  "(limit_disk in kmodpkg.conf)",
+				  (unsigned long long)(w->limits->disk / MIB));
+	/* Somebody else's. They cannot have reached it before this much more is gone. */
+	p->count_at = gone + w->limits->disk - size;
+	return 0;
+}
+
+/* ---- processes */
+
+static uint64_t kib_of(const char *status, const char *key)
+{
+	const char *line = strstr(status, key);
+
+	return line ? strtoull(line + strlen(key), NULL, 10) : 0;
+}
+
+/* Bytes of memory that are this process's own; false: it is not one of those inside. A page that
+ * several share is counted for each. */
+static bool look_at_process(const struct kp_watch *w, int proc, const char *pid,
+			    uint64_t *ret_bytes)
+{
+	_cleanup_free_ char *name = kp_strf("%s/status", pid), *text = NULL;
+	_cleanup_close_ int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || kp_read_fd(fd, 0, &text, NULL) < 0)
+		return false;
+	/* Not the directory's owner, which a process can make root. */
+	if (!w->all && kib_of(text, "\nUid:\t") != w->uid)
+		return false;
+	*ret_bytes = (kib_of(text, "\nRssAnon:") + kib_of(text, "\nRssShmem:")) * 1024;
+	return true;
+}
+
+static int look_at_processes(const struct kp_watch *w, struct kp_err *err)
+{
+	_cleanup_closedir_ DIR *proc = opendir("/proc");
+	uint64_t memory = 0, bytes;
+	unsigned long n = 0;
+	struct dirent *e;
+
+	if (!w->limits->memory && !w->limits->processes)
+		return 0;
+	while (proc && (e = readdir(proc))) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9' ||
+		    atoi(e->d_name) == getpid() ||
+		    !look_at_process(w, dirfd(proc), e->d_name, &bytes))
+			continue;
+		memory += bytes;
+		n++;
+	}
+	if (w->limits->memory && memory > w->limits->memory)
+		return kp_err_set(err, -EDQUOT,
+				  "was killed: its processes used more than %llu MiB of "
+				  "memory (limit_memory in kmodpkg.conf)",
+				  (unsigned long long)(w->limits->memory / MIB));
+	if (w->limits->processes && n > (unsigned long)w->limits->processes)
+		return kp_err_set(err, -EDQUOT,
+				  "was killed: it had more than %d processes "
+				  "(limit_processes in kmodpkg.conf)",
+				  w->limits->processes);
+	return 0;
+}
+
+int kp_watch_look(struct kp_watch *w, struct kp_err *err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; !rc && i < w->n; i++)
+		rc = look_at_disk(w, &w->places[i], err);
+	return rc ?: look_at_processes(w, err);
+}

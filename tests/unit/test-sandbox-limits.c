@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What those inside a sandbox may use, all together.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "sandbox-fixture.h"
+#include "sandbox-systems.h"
+
+/* FORKS processes that take MIB of memory each, and stay. Fails if there cannot be that many. */
+static int take(int forks, size_t mib)
+{
+	for (int i = 0; i < forks; i++) {
+		pid_t pid = fork();
+
+		if (pid < 0)
+			return errno;
+		if (pid == 0) {
+			if (mib)
+				memset(kp_malloc(mib << 20), 1, mib << 20);
+			pause();
+		}
+	}
+	return pause();
+}
+
+static void assert_words(const struct kp_err *err, const char *what)
+{
+	if (!strstr(err->text, what))
+		fail_msg("'%s' does not say '%s'", err->text, what);
+}
+
+/* No one takes too much, all together do. */
+static void test_memory(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err = KP_ERR_INIT;
+	struct kp_proc_end end;
+
+	f->ctx.config.limits.memory = 100 << 20;
+	if (!own_uid() && !kp_sandbox_has_mounts())
+		skip();
+	assert_int_equal(run_self(f, "--take", "4", "40", &end, &err), -EDQUOT);
+	assert_words(&err, "more than 100 MiB of memory (limit_memory");
+#ifndef __SANITIZE_ADDRESS__
+	/* One alone gets no more than that, unless it is seen before it asks. */
+	if (run_end(f, "head -c 200000000 /dev/zero | tail >/dev/null", &end, &err) !=
+	    -EDQUOT)
+		assert_non_null(strstr(f->output, "memory exhausted"));
+#endif
+}
+
+static void test_processes(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err = KP_ERR_INIT;
+	struct kp_proc_end end = { 0 };
+	int rc;
+
+	f->ctx.config.limits.processes = 64;
+	if (!own_uid() && !kp_sandbox_has_mounts())
+		skip();
+	rc = run_self(f, "--take", "200", "0", &end, &err);
+	if (own_uid()) {
+		assert_int_equal(rc, -ECHILD);
+		assert_int_equal(end.exit_code, EAGAIN);
+	} else {
+		assert_int_equal(rc, -EDQUOT);
+		assert_words(&err, "more than 64 processes (limit_processes");
+	}
+}
+
+static void test_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err = KP_ERR_INIT;
+
+	f->ctx.config.limits.disk = 8 << 20;
+	assert_int_not_equal(run(f, "head -c 9000000 /dev/zero >f"), 0);
+	assert_int_equal(run_end(f,
+				 "for i in {1..200}; do head -c 1000000 /dev/zero >f$i; "
+				 "done; sleep 1000",
+				 NULL, &err),
+			 -EDQUOT);
+	assert_words(&err, "written more than 8 MiB (limit_disk");
+}
+
+/* On a disk of its own. */
+static void test_keep_free(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err = KP_ERR_INIT;
+
+	if (!kp_sandbox_has_mounts() ||
+	    mount("tmpfs", f->out, "tmpfs", 0, "mode=0777,size=8m"))
+		skip();
+	f->ctx.config.limits.keep_free = 1ULL << 30;
+	/* As small as the disk is, half of it may be had. */
+	assert_int_equal(run(f, "head -c 3000000 /dev/zero >f; sleep 0.7"), 0);
+	assert_int_equal(run_end(f, "head -c 4000000 /dev/zero >g; sleep 1000", NULL,
+				 &err),
+			 -ENOSPC);
+	assert_words(&err, "MiB and");
+	assert_words(&err, "(keep_free");
+	assert_int_equal(umount(f->out), 0);
+}
+
+static int test_system(const struct system *system)
+{
+	const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+		TEST(test_memory),
+		TEST(test_processes),
+		TEST(test_disk),
+		TEST(test_keep_free),
+	};
+
+	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	bool ok = true;
+
+	if (argc == 4 && !strcmp(argv[1], "--take"))
+		return take(atoi(argv[2]), (size_t)atoi(argv[3]));
+	for (size_t i = 0; i < N_SYSTEMS; i++)
+		ok = passes_on(&systems[i], test_system) && ok;
+	return !ok;
+}
