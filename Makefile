@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 #   make                        build into build/ (or O=DIR)
+#   make check-faults           kill kmodpkg, and let its calls fail, at every point (hours)
 #   make install DESTDIR=DIR    prefix, sbindir, libdir, libexecdir, sysconfdir, mandir
 #   make check                  all tests but the long end-to-end ones (check-all)
 #   make WITH_RPM=no            leave a backend out: WITH_{DPKG,APT,RPM,ALPM}; the default is
@@ -131,13 +132,14 @@ UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test-*
 # What unit tests share.
 UNIT_HELP := $(call objects,$(filter-out tests/unit/test-%,$(wildcard tests/unit/*.c)))
 FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake-backend.c))
+FAULT := $(patsubst tests/faults/%.c,$(O)/tests/faults/%,$(wildcard tests/faults/*.c))
 CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
 PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
 
-.PHONY: all tests fuzzers conf-diff rpm-plugin install install-dpkg install-rpm install-alpm \
-	check check-unit check-e2e check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
+.PHONY: all tests fuzzers conf-diff fault rpm-plugin install install-dpkg install-rpm install-alpm \
+	check check-unit check-e2e check-faults check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -145,6 +147,7 @@ all: $(PRODUCTS)
 tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/probe-front $(O)/uname
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
+fault: $(FAULT)
 rpm-plugin: $(O)/rpm-plugins/kmodpkg.so $(O)/tests/rpm-plugin/cost.so
 
 # Objects depend on the flags they are made with, so that one O can change its flags.
@@ -240,6 +243,10 @@ $(O)/tests/bench/%: $(O)/tests/bench/%.o $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^
 
+$(O)/tests/faults/%: $(O)/tests/faults/%.o $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^
+
 $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS)
@@ -323,7 +330,7 @@ check:
 check-all:
 	+@tests/install-deps
 	+@$(CHECK) check-all
-check-unit check-e2e fuzz:
+check-unit check-e2e check-faults fuzz:
 	+@$(CHECK) $@
 
 bench: all

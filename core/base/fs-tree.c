@@ -8,7 +8,6 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -332,11 +331,8 @@ static int push(struct removal *r, const char *name)
  * branch up at the top, where a later round finds it. */
 static int lift(struct removal *r, const char *name)
 {
-	_cleanup_free_ char *temp = NULL;
-	uint64_t salt = 0;
+	_cleanup_free_ char *temp = kp_temp_name();
 
-	(void)!getrandom(&salt, sizeof(salt), GRND_NONBLOCK);
-	temp = kp_strf(".kp-%016llx", (unsigned long long)salt);
 	if (renameat(holder_of(r, r->depth), name, dirfd(r->levels[0].dir), temp) < 0)
 		return -errno;
 	r->levels[0].removed = true;

@@ -32,14 +32,13 @@ int kp_write_all(int fd, const void *p, size_t len)
 	return 0;
 }
 
-/* A name that nobody else uses, to be freed. */
-static char *temp_name(void)
+char *kp_temp_name(void)
 {
 	uint64_t r = 0;
 
 	if (getrandom(&r, sizeof(r), GRND_NONBLOCK) != (ssize_t)sizeof(r))
-		r = (uint64_t)getpid(); /* early boot: O_EXCL guards what follows */
-	return kp_strf(".kp-%016" PRIx64, r);
+		r = 0; /* early boot: O_EXCL guards what follows */
+	return kp_strf(KP_TEMP_PREFIX "%d-%016" PRIx64, (int)getpid(), r);
 }
 
 static int sync_dir(int dir)
@@ -51,7 +50,7 @@ static int sync_dir(int dir)
 }
 
 /* Create one directory with exactly MODE, whatever the umask. 0 also when NAME is there. */
-static int make_dir(int parent, const char *name, mode_t mode)
+static int make_dir(int parent, const char *name, mode_t mode, bool durable)
 {
 	_cleanup_close_ int fd = -1;
 
@@ -61,10 +60,11 @@ static int make_dir(int parent, const char *name, mode_t mode)
 	fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchmod(fd, mode) < 0)
 		return -errno;
-	return 0;
+	return durable ? sync_dir(parent) : 0;
 }
 
-int kp_mkdir_in(int root_fd, const char *path, mode_t mode, struct kp_err *err)
+static int make_dirs(int root_fd, const char *path, mode_t mode, bool durable,
+		     struct kp_err *err)
 {
 	size_t end = 0, len = strlen(path);
 
@@ -82,10 +82,11 @@ int kp_mkdir_in(int root_fd, const char *path, mode_t mode, struct kp_err *err)
 		prefix = kp_strndup(path, end);
 		if (kp_is_dir_in(root_fd, prefix))
 			continue;
-		parent = kp_open_parent_in(root_fd, prefix, O_PATH, &name);
+		parent = kp_open_parent_in(root_fd, prefix, durable ? O_RDONLY : O_PATH,
+					   &name);
 		rc = parent;
 		if (parent >= 0)
-			rc = make_dir(parent, name, end < len ? 0755 : mode);
+			rc = make_dir(parent, name, end < len ? 0755 : mode, durable);
 		if (rc >= 0 && !kp_is_dir_in(root_fd, prefix))
 			rc = -ENOTDIR;
 		if (rc < 0)
@@ -94,11 +95,21 @@ int kp_mkdir_in(int root_fd, const char *path, mode_t mode, struct kp_err *err)
 	return 0;
 }
 
+int kp_mkdir_in(int root_fd, const char *path, mode_t mode, struct kp_err *err)
+{
+	return make_dirs(root_fd, path, mode, false, err);
+}
+
+int kp_mkdir_durably_in(int root_fd, const char *path, struct kp_err *err)
+{
+	return make_dirs(root_fd, path, 0755, true, err);
+}
+
 /* Create a file nobody else uses in DIR; *ret_name to be freed. */
 static int create_temp(int dir, char **ret_name)
 {
 	for (int i = 0; i < TEMP_TRIES; i++) {
-		_cleanup_free_ char *name = temp_name();
+		_cleanup_free_ char *name = kp_temp_name();
 		int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
 		if (fd >= 0) {
@@ -161,7 +172,7 @@ int kp_symlink_in(int root_fd, const char *target, const char *path, struct kp_e
 		return kp_err_sys(err, dir, "create link '%s': open its directory", path);
 	for (int i = 0; i < TEMP_TRIES; i++) {
 		free(temp);
-		temp = temp_name();
+		temp = kp_temp_name();
 		rc = symlinkat(target, dir, temp) < 0 ? -errno : 0;
 		if (rc != -EEXIST)
 			break;
@@ -215,6 +226,27 @@ int kp_rename_in(int root_fd, const char *from, const char *to)
 	if (to_dir < 0)
 		return to_dir;
 	return renameat(from_dir, old, to_dir, new) < 0 ? -errno : 0;
+}
+
+int kp_swap_in(int root_fd, const char *from, const char *to, struct kp_err *err)
+{
+	_cleanup_free_ char *old = NULL, *new = NULL;
+	_cleanup_close_ int from_dir = kp_open_parent_in(root_fd, from, O_PATH, &old);
+	_cleanup_close_ int to_dir = kp_open_parent_in(root_fd, to, O_PATH, &new);
+
+	if (from_dir < 0 || to_dir < 0)
+		return kp_err_sys(err, from_dir < 0 ? from_dir : to_dir, "open '%s'", to);
+	if (!renameat2(from_dir, old, to_dir, new, RENAME_EXCHANGE))
+		return 0;
+	if (errno != ENOENT) { /* a file system that cannot exchange */
+		int rc = kp_rm_rf_in(root_fd, to, err);
+
+		if (rc < 0)
+			return rc;
+	}
+	if (renameat(from_dir, old, to_dir, new) < 0)
+		return kp_err_sys(err, -errno, "rename '%s' to '%s'", from, to);
+	return 0;
 }
 
 int kp_sync_dir_in(int root_fd, const char *path)

@@ -8,8 +8,8 @@
  * Where a kernel or a seccomp filter lacks openat2 and the root is "/", openat serves.
  *
  * What is written appears whole or not at all: temporary file in the same directory,
- * fsync, rename, fsync of the directory. Temporary names begin with ".kp-"; a crash may
- * leave one behind.
+ * fsync, rename, fsync of the directory. Temporary names are KP_TEMP_PREFIX and the writer's
+ * pid; one who is killed leaves it behind.
  */
 #pragma once
 
@@ -20,6 +20,11 @@
 #include <sys/types.h>
 
 #include <kmodpkg/err.h>
+
+#define KP_TEMP_PREFIX ".kp-"
+
+/* A name ".kp-PID-..." that nobody else uses, to be freed. */
+char *kp_temp_name(void);
 
 /* Open PATH below the root. O_CLOEXEC is added. -errno, no words. */
 int kp_open_in(int root_fd, const char *path, int flags, mode_t mode);
@@ -56,6 +61,8 @@ int kp_read_fd(int fd, size_t max, char **ret, size_t *ret_len);
 
 /* Create with missing parents (mode for the last; parents 0755). 0 when there already. */
 int kp_mkdir_in(int root_fd, const char *path, mode_t mode, struct kp_err *err);
+/* The same for what has to be there after a power cut, as what is written into it; mode 0755. */
+int kp_mkdir_durably_in(int root_fd, const char *path, struct kp_err *err);
 /* Replace PATH by these bytes, durably; parents must exist. */
 int kp_write_in(int root_fd, const char *path, const void *data, size_t len, mode_t mode,
 		struct kp_err *err);
@@ -65,6 +72,9 @@ int kp_unlink_in(int root_fd, const char *path); /* 0 also when absent */
 /* Remove a directory if it is empty; 0 when gone or not empty. */
 int kp_rmdir_in(int root_fd, const char *path);
 int kp_rename_in(int root_fd, const char *from, const char *to);
+/* Put the directory FROM in the place of TO, whatever is there, with no moment without; what was
+ * there is at FROM then (where the file system can exchange two). */
+int kp_swap_in(int root_fd, const char *from, const char *to, struct kp_err *err);
 /* Remove PATH and all below; never follows a link, never leaves the file system
  * object it started on by a link swapped underneath. 0 when absent. */
 int kp_rm_rf_in(int root_fd, const char *path, struct kp_err *err);

@@ -126,7 +126,8 @@ static int merge_into(struct cli *cli, const char *incoming, const char *dir)
 static int move_into_place(struct cli *cli, const char *incoming, const char *dir,
 			   enum cli_add_how how)
 {
-	int root = cli->ctx->root_fd, rc;
+	int root = cli->ctx->root_fd;
+	_cleanup_close_ int fd = -1;
 
 	if (kp_exists_in(root, dir)) {
 		if (how == CLI_ADD_MERGE)
@@ -134,12 +135,13 @@ static int move_into_place(struct cli *cli, const char *incoming, const char *di
 		if (how != CLI_ADD_REPLACE)
 			return cli_fail(cli, CLI_FAILED,
 					"%s is there already; --force replaces it", dir);
-		rc = kp_rm_rf_in(root, dir, &cli->err);
-		if (rc < 0)
-			return rc;
 	}
-	rc = kp_rename_in(root, incoming, dir);
-	return rc < 0 ? kp_err_sys(&cli->err, rc, "renaming %s to %s", incoming, dir) : 0;
+	/* On disk as a whole before it has its name. */
+	fd = kp_open_in(root, incoming, O_RDONLY | O_DIRECTORY, 0);
+	if (fd < 0 || syncfs(fd) < 0)
+		return kp_err_sys(&cli->err, fd < 0 ? fd : -errno, "writing %s",
+				  incoming);
+	return kp_swap_in(root, incoming, dir, &cli->err);
 }
 
 static bool is_same_directory(struct cli *cli, int fd, const char *path)

@@ -148,6 +148,9 @@ static int put_back(struct kp_ctx *ctx, const struct kp_adopt_item *x, struct kp
 		r = copy_back(ctx, x->archive, tmp, err);
 	if (r == 0) {
 		r = kp_rename_in(ctx->root_fd, tmp, x->path);
+		/* Before the other copy goes. */
+		if (r == 0)
+			r = kp_sync_dir_in(ctx->root_fd, dir);
 		if (r < 0)
 			kp_err_sys(err, r, "rename '%s'", tmp);
 	}

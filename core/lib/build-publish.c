@@ -186,31 +186,6 @@ static int sync_files(struct kp_build_work *w, const char *dir, struct kp_err *e
 	return rc < 0 ? kp_err_sys(err, rc, "write '%s' to disk", dir) : 0;
 }
 
-/* Put FROM in the place of TO, whatever is there; what was there is at FROM then. Not by name
- * only: RENAME_EXCHANGE leaves no moment without. */
-static int swap(struct kp_ctx *ctx, const char *from, const char *to, struct kp_err *err)
-{
-	_cleanup_free_ char *from_name = NULL, *to_name = NULL;
-	_cleanup_close_ int from_dir =
-		kp_open_parent_in(ctx->root_fd, from, O_PATH, &from_name);
-	_cleanup_close_ int to_dir =
-		kp_open_parent_in(ctx->root_fd, to, O_PATH, &to_name);
-	int rc;
-
-	if (from_dir < 0 || to_dir < 0)
-		return kp_err_sys(err, from_dir < 0 ? from_dir : to_dir, "open '%s'", to);
-	if (!renameat2(from_dir, from_name, to_dir, to_name, RENAME_EXCHANGE))
-		return 0;
-	if (errno != ENOENT) { /* a file system that cannot exchange */
-		rc = kp_rm_rf_in(ctx->root_fd, to, err);
-		if (rc < 0)
-			return rc;
-	}
-	if (renameat(from_dir, from_name, to_dir, to_name))
-		return kp_err_sys(err, -errno, "rename '%s' to '%s'", from, to);
-	return 0;
-}
-
 /* A record of what is about to be replaced must not outlive it, should we be killed between
  * the two. */
 static int retract_record(struct kp_build_work *w, struct kp_err *err)
@@ -259,7 +234,7 @@ int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_
 	if (!rc)
 		rc = retract_record(w, err);
 	if (!rc)
-		rc = swap(w->ctx, w->stage, to, err);
+		rc = kp_swap_in(w->ctx->root_fd, w->stage, to, err);
 	if (rc < 0)
 		return rc;
 	rc = kp_sync_dir_in(w->ctx->root_fd, parent);

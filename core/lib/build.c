@@ -385,10 +385,14 @@ int kp_build_run(struct kp_ctx *ctx, struct kp_build_job *jobs, size_t n,
 	if (!n)
 		return 0;
 	/* Asked here, it is found out once for all jobs. */
-	if (kp_sandbox_missing() && !told)
+	if (kp_sandbox_missing() && !told) {
 		kp_info("builds are less protected here: %s", kp_sandbox_missing());
-	told = true;
-	rc = kp_jobserver_open(&g.js, count_jobs(ctx, g.opts), err);
+		told = true;
+	}
+	rc = kp_mkdir_in(ctx->root_fd, ctx->run_dir, 0755, err);
+	if (rc < 0)
+		return rc;
+	rc = kp_jobserver_open(&g.js, ctx->run_dir, count_jobs(ctx, g.opts), err);
 	if (rc < 0)
 		return rc;
 	block_signals(&set, &old);

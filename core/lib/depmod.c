@@ -34,6 +34,7 @@ int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 	_cleanup_free_ char *depmod = NULL;
 	const char *argv[6] = { NULL };
 	struct kp_proc proc = { .argv = argv };
+	bool too_early;
 	size_t n = 0;
 	int r;
 
@@ -54,8 +55,12 @@ int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 		argv[n++] = system_map;
 	}
 	argv[n++] = kernel;
+	too_early = kp_unsettled_is_overtaken(ctx, kernel) &&
+		    !kp_unsettled_is_indexed(ctx, kernel);
 	r = kp_proc_run(&proc, NULL, err);
 	if (r < 0)
 		kp_err_prefix(err, "kernel %s", kernel);
+	else if (too_early)
+		r = kp_unsettled_mark(ctx, kernel, err);
 	return r;
 }

@@ -162,14 +162,22 @@ static int finish(struct drain *d, const struct kp_queue *q, struct kp_change *c
 	return r;
 }
 
-/* An entry whose kernel was settled since it was written, or in part, with other changes. A
- * mark that is due as it is keeps its time: an initramfs made since has what was placed. */
+/* An entry whose kernel was settled since it was written, or in part, with other changes, is to be
+ * marked again. A mark that is due keeps its time: an initramfs made since has what was
+ * placed, unless whoever was to place it was killed, or it is erased only now. */
+static bool is_marked(struct kp_ctx *ctx, const struct kp_queue_entry *e)
+{
+	return kp_unsettled_get(ctx, e->id.kernel) == KP_MARK_DUE &&
+	       (!kp_unsettled_is_overtaken(ctx, e->id.kernel) ||
+		kp_place_is_done(ctx, e));
+}
+
 static int mark_again(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_err *err)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < q->n; i++)
-		if (kp_unsettled_get(ctx, q->list[i].id.kernel) != KP_MARK_DUE)
+		if (!is_marked(ctx, &q->list[i]))
 			r = kp_unsettled_mark(ctx, q->list[i].id.kernel, err);
 	return r;
 }

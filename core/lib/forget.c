@@ -15,15 +15,16 @@ void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version
 	struct kp_err err = KP_ERR_INIT;
 	int r;
 
-	r = kp_record_drop(ctx, module, version, kernel, &err);
-	if (r < 0)
-		kp_warn("%s", kp_err_text(&err, r));
+	/* The record goes last, or nobody would find the rest of what a crash leaves. */
 	log = kp_build_log_path(ctx, module, version, kernel);
 	kp_unlink_in(ctx->root_fd, log);
 	dir = kp_path_dir(log);
 	kp_rmdir_in(ctx->root_fd, dir);
 	parent = kp_path_dir(dir);
 	kp_rmdir_in(ctx->root_fd, parent);
+	r = kp_record_drop(ctx, module, version, kernel, &err);
+	if (r < 0)
+		kp_warn("%s", kp_err_text(&err, r));
 }
 
 /* VERSION NULL: any. */
@@ -119,6 +120,22 @@ static int review_pins(struct kp_ctx *ctx, const struct kp_world *w, struct kp_e
 	if (r == 0)
 		kp_intent_foreach(w->intent, review_pin, &p);
 	return r == 0 && p.any ? kp_intent_save(ctx, in, err) : r;
+}
+
+bool kp_forget_waits(struct kp_ctx *ctx, const struct kp_world *w)
+{
+	for (size_t i = 0; i < w->sources.n; i++) {
+		const struct kp_source *s = &w->sources.list[i];
+		_cleanup_strv_ char **built =
+			kp_record_kernels(ctx, s->module, s->version);
+
+		kp_strv_foreach(name, built)
+			if (is_gone(w, kp_kernels_find(&w->kernels, *name), s->module,
+				    s->version) &&
+			    has_package(w, s->module, s->version, *name))
+				return true;
+	}
+	return false;
 }
 
 bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w)

@@ -15,6 +15,8 @@ void kp_forget_build(struct kp_ctx *ctx, const char *module, const char *version
 		     const char *kernel);
 /* Is there anything for kp_forget_dead() to do? */
 bool kp_forget_due(struct kp_ctx *ctx, const struct kp_world *w);
+/* Will there be, once a package that W has of a kernel which is gone has been replaced? */
+bool kp_forget_waits(struct kp_ctx *ctx, const struct kp_world *w);
 /* Drop the builds of registered sources for each kernel that is gone from disk and database, with
  * its headers unless they were pinned while it was there, and are in no package; mark the kernel,
  * so that settling removes the rest of its directory. Mark as well each kernel of which only

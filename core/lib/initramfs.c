@@ -179,12 +179,26 @@ static int run(const struct job *job, const char *kernel, struct kp_err *err)
 	return r;
 }
 
+/* Files have the time of the last tick: what has the same one may be older. */
+static bool is_newer(const struct job *job, const struct timespec *since)
+{
+	return older(since, &job->time);
+}
+
 bool kp_initramfs_is_due(struct kp_ctx *ctx, const char *kernel,
 			 const struct timespec *since)
 {
 	_cleanup_(job_clear) struct job job = { 0 };
 
-	return find_job(ctx, kernel, &job) && older(&job.time, since);
+	return find_job(ctx, kernel, &job) && !is_newer(&job, since);
+}
+
+bool kp_initramfs_is_newer(struct kp_ctx *ctx, const char *kernel,
+			   const struct timespec *since)
+{
+	_cleanup_(job_clear) struct job job = { 0 };
+
+	return find_job(ctx, kernel, &job) && is_newer(&job, since);
 }
 
 int kp_initramfs_refresh(struct kp_ctx *ctx, const char *kernel,
@@ -196,7 +210,7 @@ int kp_initramfs_refresh(struct kp_ctx *ctx, const char *kernel,
 		kp_debug("kernel %s: no initramfs to refresh", kernel);
 		return 0;
 	}
-	if (!older(&job.time, since)) {
+	if (is_newer(&job, since)) {
 		kp_debug("'%s' is newer than the modules", job.image);
 		return 0;
 	}

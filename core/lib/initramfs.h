@@ -14,7 +14,10 @@
 /* Does KERNEL have an image that a known tool makes and that is older than SINCE? */
 bool kp_initramfs_is_due(struct kp_ctx *ctx, const char *kernel,
 			 const struct timespec *since);
-/* If it has, let the tool make it anew. 0 also when there is nothing to do. */
+/* Does it have one that was made since? */
+bool kp_initramfs_is_newer(struct kp_ctx *ctx, const char *kernel,
+			   const struct timespec *since);
+/* If it has one that is due, let the tool make it anew. 0 also when there is nothing to do. */
 int kp_initramfs_refresh(struct kp_ctx *ctx, const char *kernel,
 			 const struct timespec *since, struct kp_err *err);
 

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/install.h"
+#include "lib/settle.h"
 
 int kp_place_check(struct kp_ctx *ctx, const struct kp_world *w, const char *module,
 		   char *const *paths, struct kp_err *err)
@@ -121,18 +122,47 @@ int kp_place_file(struct kp_ctx *ctx, const char *from, const char *path,
 	return r;
 }
 
+/* The record of the build that an entry was made of, NULL if that is not published any more. */
+static struct kp_record *record_of(struct kp_ctx *ctx, const struct kp_queue_entry *e)
+{
+	_cleanup_(kp_record_freep) struct kp_record *rec = NULL;
+
+	if (kp_record_load(ctx, e->id.module, e->id.version, e->id.kernel, &rec, NULL) <
+		    0 ||
+	    !kp_str_eq(rec->content, e->id.content) ||
+	    rec->n_files != kp_strv_len(e->paths))
+		return NULL;
+	return kp_steal(&rec);
+}
+
+bool kp_place_is_done(struct kp_ctx *ctx, const struct kp_queue_entry *e)
+{
+	_cleanup_(kp_record_freep) struct kp_record *rec = NULL;
+	struct stat st;
+
+	if (e->kind == KP_CHANGE_ERASE) {
+		kp_strv_foreach(path, e->paths)
+			if (kp_lstat_in(ctx->root_fd, *path, &st) == 0)
+				return false;
+		return true;
+	}
+	rec = record_of(ctx, e);
+	for (size_t i = 0; rec && i < rec->n_files; i++)
+		if (!kp_place_is_there(ctx, e->paths[i], &rec->files[i]))
+			return false;
+	return rec;
+}
+
 static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 		       const struct kp_queue_entry *e, struct kp_err *err)
 {
-	_cleanup_(kp_record_freep) struct kp_record *rec = NULL;
+	_cleanup_(kp_record_freep) struct kp_record *rec = record_of(ctx, e);
 	_cleanup_free_ char *published = NULL;
 	const struct kp_pkg_id *id = &e->id;
 	bool checked = false;
-	int r;
+	int r = 0;
 
-	r = kp_record_load(ctx, id->module, id->version, id->kernel, &rec, NULL);
-	if (r < 0 || !kp_str_eq(rec->content, id->content) ||
-	    rec->n_files != kp_strv_len(e->paths)) {
+	if (!rec) {
 		kp_debug("%s is not published any more, not placed before the commit",
 			 e->name);
 		return 0;
@@ -146,6 +176,9 @@ static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 			continue;
 		if (!checked)
 			r = kp_place_check(ctx, w, id->module, e->paths, err);
+		/* Who queued it may have been killed, and an initramfs made since. */
+		if (r == 0 && !checked && kp_unsettled_is_overtaken(ctx, id->kernel))
+			r = kp_unsettled_mark(ctx, id->kernel, err);
 		checked = true;
 		if (r == 0)
 			r = kp_place_file(ctx, from, e->paths[i], err);

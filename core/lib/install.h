@@ -25,6 +25,8 @@ int kp_place_file(struct kp_ctx *ctx, const char *from, const char *path,
 /* Does PATH hold the bytes of F, with its mode? */
 bool kp_place_is_there(struct kp_ctx *ctx, const char *path,
 		       const struct kp_record_file *f);
+/* Are the files as the commit of E will have them? Also no, where that cannot be told. */
+bool kp_place_is_done(struct kp_ctx *ctx, const struct kp_queue_entry *e);
 /* Put the files of queued packages in place that are not yet, out of the published builds
  * (what is not published any more waits for the commit). What fails with one package is said
  * and counted in RET; a disk that is full or read-only is an error. */

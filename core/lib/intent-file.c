@@ -279,7 +279,7 @@ int kp_intent_save(struct kp_ctx *ctx, const struct kp_intent *in, struct kp_err
 	for (size_t i = 0; !r && i < in->with.n; i++)
 		r = append_with(with, &in->with.list[i], err);
 	if (!r)
-		r = kp_mkdir_in(ctx->root_fd, ctx->state_dir, 0755, err);
+		r = kp_mkdir_durably_in(ctx->root_fd, ctx->state_dir, err);
 	if (r < 0)
 		return r;
 	return kp_json_save(ctx->root_fd, path, object, err);

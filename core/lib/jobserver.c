@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/fs.h"
 #include "lib/jobserver.h"
 
 /* Recipes are shell scripts that use low descriptors for themselves (configure: 5 to 7),
@@ -26,26 +27,19 @@ static int open_end(const char *path, int flags)
 /* Whether a read waits belongs to the open file, which makes share, so ours has to be
  * another one of the same pipe: a pipe with a name, for as long as it takes to open it.
  * (A name in /proc would do too, where that is mounted.) */
-static int open_pipe(struct kp_jobserver *js)
+static int open_pipe(struct kp_jobserver *js, const char *dir)
 {
-	char dir[] = "/tmp/kmodpkg-XXXXXX";
-	_cleanup_free_ char *path = NULL;
+	_cleanup_free_ char *name = kp_temp_name(), *path = kp_path_join(dir, name);
 	int rc = 0;
 
-	if (!mkdtemp(dir))
+	if (mkfifo(path, 0600))
 		return -errno;
-	path = kp_strf("%s/jobs", dir);
-	if (mkfifo(path, 0600)) {
-		rc = -errno;
-	} else {
-		js->poll_fd = open_end(path, O_RDWR | O_NONBLOCK);
-		js->read_fd = open_end(path, O_RDONLY);
-		js->write_fd = open_end(path, O_WRONLY);
-		if (js->poll_fd < 0 || js->read_fd < 0 || js->write_fd < 0)
-			rc = -EMFILE;
-	}
+	js->poll_fd = open_end(path, O_RDWR | O_NONBLOCK);
+	js->read_fd = open_end(path, O_RDONLY);
+	js->write_fd = open_end(path, O_WRONLY);
+	if (js->poll_fd < 0 || js->read_fd < 0 || js->write_fd < 0)
+		rc = -EMFILE;
 	unlink(path);
-	rmdir(dir);
 	return rc;
 }
 
@@ -60,12 +54,12 @@ static int put(const struct kp_jobserver *js, int n)
 	return 0;
 }
 
-int kp_jobserver_open(struct kp_jobserver *js, int n, struct kp_err *err)
+int kp_jobserver_open(struct kp_jobserver *js, const char *dir, int n, struct kp_err *err)
 {
 	int rc;
 
 	*js = (struct kp_jobserver){ -1, -1, -1, n };
-	rc = open_pipe(js);
+	rc = open_pipe(js, dir);
 	if (!rc)
 		rc = put(js, n);
 	if (rc < 0) {

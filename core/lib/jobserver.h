@@ -17,7 +17,9 @@ struct kp_jobserver {
 	int n;
 };
 
-int kp_jobserver_open(struct kp_jobserver *js, int n, struct kp_err *err);
+/* DIR is there, and nobody else may write to it: for a pipe that has a name for a moment. */
+int kp_jobserver_open(struct kp_jobserver *js, const char *dir, int n,
+		      struct kp_err *err);
 void kp_jobserver_close(struct kp_jobserver *js);
 /* Take one token without waiting: 1 got it, 0 none free, or -errno. poll(poll_fd) tells when. */
 int kp_jobserver_take(struct kp_jobserver *js);

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <kmodpkg/log.h>
@@ -15,13 +13,12 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/jsonfile.h"
+#include "lib/leftover.h"
 #include "lib/queue.h"
 
 #define NUMBER_DIGITS 8
 #define NUMBER_MAX 99999999u
 #define NEW_PREFIX ".new-" /* .new-PID-N: not an entry yet, or no longer */
-/* No reservation lives that long: its pid is another process's. */
-#define NEW_MAX_AGE_S 3600
 
 void kp_queue_entry_clear(struct kp_queue_entry *entry)
 {
@@ -231,23 +228,6 @@ int kp_queue_load(struct kp_ctx *ctx, struct kp_queue *ret, struct kp_err *err)
 	return 0;
 }
 
-/* Is this .new-PID-N of nobody who still works on it? */
-static bool is_leftover(struct kp_ctx *ctx, const char *dir, const char *name)
-{
-	struct timespec now;
-	struct stat st;
-	long pid;
-
-	if (!kp_str_starts(name, NEW_PREFIX))
-		return false;
-	pid = strtol(name + strlen(NEW_PREFIX), NULL, 10);
-	if (pid <= 0 || pid > INT32_MAX || (kill((pid_t)pid, 0) < 0 && errno == ESRCH))
-		return true;
-	clock_gettime(CLOCK_REALTIME, &now);
-	return kp_lstat_in(ctx->root_fd, dir, &st) == 0 &&
-	       st.st_mtime < now.tv_sec - NEW_MAX_AGE_S;
-}
-
 /* A name in QUEUE that nobody has. A number per process, so that one can hold several. */
 static char *new_dir(const char *queue)
 {
@@ -291,7 +271,8 @@ static int sweep(struct kp_ctx *ctx, bool broken, struct kp_err *err)
 		_cleanup_free_ char *dir = kp_path_join(queue, *p);
 
 		r = 0;
-		if (is_leftover(ctx, dir, *p))
+		if (kp_str_starts(*p, NEW_PREFIX) &&
+		    kp_is_leftover(ctx, dir, *p + strlen(NEW_PREFIX)))
 			r = kp_rm_rf_in(ctx->root_fd, dir, err);
 		else if (broken && is_entry_name(*p) &&
 			 load_entry(ctx, dir, &e, NULL) == -EINVAL)
@@ -316,12 +297,11 @@ int kp_queue_begin(struct kp_ctx *ctx, char **ret_dir, int *ret_dir_fd,
 
 	r = sweep(ctx, false, err);
 	if (!r)
+		r = kp_mkdir_durably_in(ctx->root_fd, queue, err);
+	if (!r)
 		r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r < 0)
 		return r;
-	r = kp_sync_dir_in(ctx->root_fd, ctx->state_dir);
-	if (r < 0)
-		return kp_err_sys(err, r, "writing %s", ctx->state_dir);
 	fd = kp_open_in(ctx->root_fd, dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return kp_err_sys(err, fd, "opening %s", dir);

@@ -279,7 +279,7 @@ int kp_record_save(struct kp_ctx *ctx, const char *module, const char *version,
 	if (!object)
 		return kp_err_set(err, -EINVAL, "%s: not written: a name is no UTF-8",
 				  path);
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+	r = kp_mkdir_durably_in(ctx->root_fd, dir, err);
 	if (r < 0)
 		return r;
 	return kp_json_save(ctx->root_fd, path, object, err);
@@ -309,13 +309,14 @@ int kp_record_drop(struct kp_ctx *ctx, const char *module, const char *version,
 	r = check_names(module, version, kernel, err);
 	if (r < 0)
 		return r;
-	/* The record first: without files it would promise what is not there. */
-	r = kp_unlink_in(ctx->root_fd, path);
-	if (r < 0)
-		return kp_err_sys(err, r, "removing %s", path);
+	/* The record last: it is by this that what is left of a build is found. One without its
+	 * files counts for nothing, kp_record_intact(). */
 	r = kp_rm_rf_in(ctx->root_fd, published, err);
 	if (r < 0)
 		return r;
+	r = kp_unlink_in(ctx->root_fd, path);
+	if (r < 0)
+		return kp_err_sys(err, r, "removing %s", path);
 	*strrchr(path, '/') = '\0';
 	*strrchr(published, '/') = '\0';
 	r = rmdir_up(ctx, path, builds);

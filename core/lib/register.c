@@ -85,7 +85,7 @@ static int write_note(struct kp_ctx *ctx, const char *module, const char *versio
 {
 	_cleanup_free_ char *note = note_path(ctx, module, version);
 	_cleanup_free_ char *dir = kp_path_dir(note);
-	int r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+	int r = kp_mkdir_durably_in(ctx->root_fd, dir, err);
 
 	return r < 0 ? r
 		     : kp_write_in(ctx->root_fd, note, package, strlen(package), 0644,

@@ -137,6 +137,8 @@ static const int forbidden[] = {
 #endif
 #ifdef __NR_vm86
 	__NR_vm86,
+#endif
+#ifdef __NR_vm86old
 	__NR_vm86old,
 #endif
 

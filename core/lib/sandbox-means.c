@@ -117,7 +117,9 @@ static struct kp_means try_means(void)
 		m.flags |= CLONE_NEWPID;
 	if (m.flags & CLONE_NEWNS) {
 		view = kp_view_probe(m.flags & CLONE_NEWPID, NULL);
-		if (view < 0)
+		if (kp_view_failed_for_now(view))
+			m.error = view;
+		else if (view < 0)
 			m.flags &= ~CLONE_NEWNS;
 		else
 			m.parts = view;
@@ -158,33 +160,52 @@ static char *describe_missing(const struct kp_means *m)
 	return v ? kp_steal(&list) : NULL;
 }
 
+/* What a try in a child that dies says is not that something is missing: builds would run with
+ * less protection than there is. */
+static int probe(struct kp_means *ret)
+{
+	int fds[2], status;
+	ssize_t n = 0;
+	pid_t pid;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return -errno;
+	pid = fork();
+	if (pid == 0) {
+		/* The pid namespace holds for children only. */
+		unshare(geteuid() ? 0 : CLONE_NEWPID);
+		pid = fork();
+		if (pid == 0) {
+			*ret = try_means();
+			_exit(kp_write_all(fds[1], ret, sizeof(*ret)) != 0);
+		}
+		_exit(pid < 0 || waitpid(pid, &status, 0) != pid);
+	}
+	if (pid < 0)
+		n = -errno;
+	close(fds[1]);
+	while (pid > 0 && (n = read(fds[0], ret, sizeof(*ret))) < 0 && errno == EINTR)
+		;
+	close(fds[0]);
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0)
+		return (int)n;
+	return n == sizeof(*ret) ? ret->error : -EAGAIN;
+}
+
 const struct kp_means *kp_means(void)
 {
 	static struct kp_means m;
 	static bool known;
-	int fds[2], status;
-	pid_t pid;
+	int rc;
 
 	if (known)
 		return &m;
-	if (pipe2(fds, O_CLOEXEC) == 0) {
-		pid = fork();
-		if (pid == 0) {
-			/* The pid namespace holds for children only. */
-			unshare(geteuid() ? 0 : CLONE_NEWPID);
-			pid = fork();
-			if (pid == 0) {
-				m = try_means();
-				_exit(kp_write_all(fds[1], &m, sizeof(m)) != 0);
-			}
-			_exit(pid < 0 || waitpid(pid, &status, 0) != pid);
-		}
-		close(fds[1]);
-		if (pid < 0 || read(fds[0], &m, sizeof(m)) != sizeof(m))
-			m = (struct kp_means){ 0 };
-		close(fds[0]);
-		while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
+	rc = probe(&m);
+	if (rc < 0) {
+		m = (struct kp_means){ .error = rc };
+		return &m;
 	}
 	m.missing = describe_missing(&m);
 	known = true;

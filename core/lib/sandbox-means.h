@@ -14,9 +14,10 @@ struct kp_means {
 	bool filter; /* of system calls */
 	bool landlock;
 	char *missing; /* kp_sandbox_missing() */
+	int error;     /* -errno: it could not be found out, nothing else counts */
 };
 
-/* Found out once, by trying in a child. */
+/* Found out once, by trying in a child; where that fails, anew at the next call. */
 const struct kp_means *kp_means(void);
 /* Become UID, with the group of the same number and no others. -errno. */
 int kp_means_set_ids(uid_t uid);

@@ -213,11 +213,21 @@ int kp_view_probe(bool with_proc, struct kp_err *err)
 	rc = private_tmp(err);
 	if (rc < 0)
 		return rc;
-	if (is_dir("/dev") && !private_dev())
-		parts |= KP_VIEW_DEV;
+	if (is_dir("/dev")) {
+		rc = private_dev();
+		if (kp_view_failed_for_now(rc))
+			return rc;
+		parts |= rc ? 0 : KP_VIEW_DEV;
+	}
 	if (with_proc && !mount_proc())
 		parts |= KP_VIEW_PROC;
 	return parts;
+}
+
+bool kp_view_failed_for_now(int rc)
+{
+	return rc == -ENOMEM || rc == -EMFILE || rc == -ENFILE || rc == -EAGAIN ||
+	       rc == -EIO || rc == -ENOSPC;
 }
 
 /* Directories below what we just mounted are made; elsewhere the system is read-only and

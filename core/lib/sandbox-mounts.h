@@ -23,8 +23,11 @@ enum kp_view_part {
  * chroot may be a plain directory). What everything else here needs first. */
 int kp_view_detach(struct kp_err *err);
 /* After kp_view_detach(): which parts work here (bits of kp_view_part); try /proc only
- * WITH_PROC. -errno when there cannot be a private /tmp, so no view at all. */
+ * WITH_PROC. -errno when there cannot be a private /tmp, so no view at all, or nothing can be
+ * said now (kp_view_failed_for_now()). */
 int kp_view_probe(bool with_proc, struct kp_err *err);
+/* Is this an error that says nothing of what the system has, but that it is out of memory, say? */
+bool kp_view_failed_for_now(int rc);
 /* After kp_view_detach(): the whole view, without SECRETS (absolute paths that are there). PARTS as
  * probed; a part that fails is an error. */
 int kp_view_enter(const struct kp_sandbox *sb, char *const *secrets, int parts,

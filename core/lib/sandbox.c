@@ -312,6 +312,7 @@ static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
 	_cleanup_close_ int sigfd = -1;
 	bool cancelled = false;
 	sigset_t mask;
+	int status = 0;
 	ssize_t n;
 
 	/* Sees them only where the caller has them blocked; not read, so they stay
@@ -342,7 +343,7 @@ static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
 			break;
 	}
 	n = read(run->result[0], res, sizeof(*res));
-	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
 	while (run->output[0] >= 0 &&
 	       relay(sb, run->output[0], run->out_fd, &run->done) > 0)
@@ -351,7 +352,11 @@ static int supervise(const struct kp_sandbox *sb, struct run *run, pid_t pid,
 		return cancelled ? -EINTR : 0;
 	if (cancelled)
 		return -EINTR;
-	res->rc = kp_err_set(&res->err, -ECHILD, "the sandbox was killed");
+	/* As if it was the command: whoever kills the one means the other. */
+	res->end = (struct kp_proc_end){ -1, WIFSIGNALED(status) ? WTERMSIG(status) : 0 };
+	res->rc = res->end.signal ? 0
+				  : kp_err_set(&res->err, -EIO,
+					       "the sandbox did not say how it ended");
 	return 0;
 }
 
@@ -395,6 +400,9 @@ static int check(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 {
 	const char *missing = kp_sandbox_missing();
 
+	if (kp_means()->error < 0)
+		return kp_err_sys(err, kp_means()->error,
+				  "find out how a build can be protected");
 	if (proc->setup)
 		return kp_err_set(err, -EINVAL, "a sandboxed process has no setup");
 	if (missing && ctx->config.sandbox_required)

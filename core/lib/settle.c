@@ -42,7 +42,7 @@ int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err
 		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel",
 				  kernel);
 	path = mark_path(ctx, kernel);
-	r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
+	r = kp_mkdir_durably_in(ctx->root_fd, dir, err);
 	if (r < 0)
 		return r;
 	/* A new file each time: its time is that of the last mark. */
@@ -87,6 +87,34 @@ enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel)
 	struct stat st;
 
 	return kp_lstat_in(ctx->root_fd, path, &st) ? KP_MARK_NONE : mark_of(&st);
+}
+
+bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_free_ char *path = mark_path(ctx, kernel);
+	struct stat st;
+
+	return !kp_lstat_in(ctx->root_fd, path, &st) &&
+	       kp_initramfs_is_newer(ctx, kernel, &st.st_mtim);
+}
+
+bool kp_unsettled_is_indexed(struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_free_ char *path = mark_path(ctx, kernel);
+	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
+	struct stat st, index;
+
+	if (kp_lstat_in(ctx->root_fd, path, &st) < 0)
+		return false;
+	kp_strv_foreach(tree, trees) {
+		_cleanup_free_ char *dep = kp_strf("%s/%s/modules.dep", *tree, kernel);
+
+		if (kp_stat_in(ctx->root_fd, dep, &index) == 0)
+			return index.st_mtim.tv_sec != st.st_mtim.tv_sec
+				       ? index.st_mtim.tv_sec > st.st_mtim.tv_sec
+				       : index.st_mtim.tv_nsec >= st.st_mtim.tv_nsec;
+	}
+	return false;
 }
 
 static void set_mode(struct kp_ctx *ctx, const char *path, mode_t mode)
@@ -235,13 +263,16 @@ static int remove_mark(struct kp_ctx *ctx, const char *path, struct kp_err *err)
 
 /* 1: the initramfs is left to somebody who comes later. */
 static int settle_present(struct kp_ctx *ctx, const char *kernel, const char *path,
-			  const struct stat *mark, enum kp_settle_initramfs initramfs,
+			  struct stat *mark, enum kp_settle_initramfs initramfs,
 			  struct kp_err *err)
 {
 	int r = 0;
 
 	if (mark_of(mark) != KP_MARK_INITRAMFS)
 		r = kp_settle_depmod(ctx, kernel, err);
+	/* Which may have marked it again. */
+	if (r == 0 && kp_lstat_in(ctx->root_fd, path, mark) < 0)
+		return 0;
 	if (r < 0 || !ctx->config.initramfs || initramfs == KP_INITRAMFS_NEVER)
 		return r;
 	if (initramfs == KP_INITRAMFS_NOW)

@@ -25,14 +25,18 @@ enum kp_mark {
 	KP_MARK_FAILED,	   /* it was tried, in vain */
 };
 enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel);
+/* Is the kernel marked, and an initramfs was made since? */
+bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel);
+/* The same of depmod's index. */
+bool kp_unsettled_is_indexed(struct kp_ctx *ctx, const char *kernel);
 
 /* Remove what a process that died left, and the directory if there are no marks. Needs our
  * lock. */
 int kp_unsettled_sweep(struct kp_ctx *ctx, struct kp_err *err);
 
-/* Run depmod for a kernel, without touching its mark: what is placed inside a transaction must be
- * found by the initramfs that the transaction makes. Nothing is done for a kernel that is
- * not present. */
+/* Run depmod for a kernel, which stays marked: what is placed inside a transaction must be found
+ * by the initramfs that the transaction makes. One that was made before this is none of the
+ * modules: then it is marked again. Nothing is done for a kernel that is not present. */
 int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
 
 enum kp_settle_initramfs {

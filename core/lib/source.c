@@ -397,7 +397,7 @@ int kp_source_register(struct kp_ctx *ctx, const char *module, const char *versi
 	link = kp_path_join(at, "source");
 	if (kp_readlink_in(ctx->root_fd, link, &old) == 0 && !strcmp(old, dir))
 		return 0;
-	r = kp_mkdir_in(ctx->root_fd, at, 0755, err);
+	r = kp_mkdir_durably_in(ctx->root_fd, at, err);
 	if (r < 0)
 		return r;
 	return kp_symlink_in(ctx->root_fd, dir, link, err);

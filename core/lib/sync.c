@@ -14,6 +14,7 @@
 #include "lib/backend.h"
 #include "lib/forget.h"
 #include "lib/install.h"
+#include "lib/leftover.h"
 #include "lib/register.h"
 #include "lib/removal.h"
 #include "lib/settle.h"
@@ -454,6 +455,8 @@ static int change(struct sync *s, struct kp_err *err)
 	if (n < 0)
 		return n;
 	r = commit(s, &w, state, (size_t)n, err);
+	/* What was built for a kernel whose package has become another's is of no use now. */
+	again |= n > 0 && can_commit(state) && kp_forget_waits(s->ctx, &w);
 	return r < 0 ? r : r || again || s->put_off;
 }
 
@@ -588,6 +591,7 @@ int kp_sync(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	if (kp_sync_is_nested())
 		return kp_sync_request(ctx, err);
 	kp_sync_enter();
+	kp_leftovers_sweep(ctx);
 	r = rounds(&s, err);
 	kp_sync_leave();
 	kp_strv_free(s.tried);

@@ -167,7 +167,7 @@ static void test_limit(void **state)
 	pid_t a, b;
 
 	write_file(f, "Makefile", makefile);
-	assert_int_equal(kp_jobserver_open(&js, 3, NULL), 0);
+	assert_int_equal(kp_jobserver_open(&js, "/tmp", 3, NULL), 0);
 	assert_int_equal(kp_jobserver_take(&js), 1);
 	assert_int_equal(kp_jobserver_take(&js), 1);
 	a = start(f, &js, "make -s all; printf m >events");
@@ -186,7 +186,7 @@ static void test_explicit(void **state)
 	pid_t a, b;
 
 	write_file(f, "Makefile", makefile);
-	assert_int_equal(kp_jobserver_open(&js, 3, NULL), 0);
+	assert_int_equal(kp_jobserver_open(&js, "/tmp", 3, NULL), 0);
 	assert_int_equal(kp_jobserver_take(&js), 1);
 	assert_int_equal(kp_jobserver_take(&js), 1);
 	a = start(f, &js, "make -sj8 all 2>>errors; printf m >events");
@@ -210,7 +210,7 @@ static void test_tokens(void **state)
 	_cleanup_free_ char *env = NULL, *expect = NULL;
 
 	(void)state;
-	assert_int_equal(kp_jobserver_open(&js, 2, NULL), 0);
+	assert_int_equal(kp_jobserver_open(&js, "/tmp", 2, NULL), 0);
 	expect =
 		kp_strf("MAKEFLAGS= -j2 --jobserver-auth=%d,%d", js.read_fd, js.write_fd);
 	env = kp_jobserver_env(&js);
@@ -293,7 +293,7 @@ static void test_filter(void **state)
 		struct kp_err err = KP_ERR_INIT;
 
 		kp_strv_add(&argv, make);
-		kp_strv_foreach (w, words)
+		kp_strv_foreach(w, words)
 			kp_strv_add(&argv, *w);
 		struct kp_proc proc = { .argv = (const char *const *)argv, .env = env };
 		if (kp_proc_capture(&proc, 4096, &out, NULL, &err))

@@ -101,12 +101,68 @@ static void the_transaction_is_gone(void **state)
 	test_assert_settled(s);
 }
 
+/* Whoever was to place the modules was killed, the transaction made its initramfs, and the modules come
+ * only now: by another sync in it, or with the commit at its end. */
+static void an_initramfs_came_too_early(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1;
+	static const char ko[] = "/lib/modules/" K1 "/updates/dkms/hello.ko";
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	set_initramfs_tool(s, "0");
+	for (int again = 0; again < 2; again++) {
+		test_put(&s->root, "/noted", "");
+		test_fake(s, "lock", "must-defer");
+		test_sync(s);
+		assert_int_equal(unlink(ko), 0);
+		assert_int_equal(kp_unlink_in(s->root.fd, initrd), 0);
+		test_put(&s->root, initrd, "");
+		if (again)
+			test_sync(s);
+		test_fake(s, "lock", "can-commit");
+		test_drain(s);
+		assert_noted(s, "-u -k " K1 "\n");
+		test_assert_installed(s, "hello", "1.0", K1);
+		test_fake(s, "lock", NULL);
+		test_say(s, "hello", "1.0", K1, KP_INTENT_HOLD);
+		test_sync(s);
+		test_say(s, "hello", "1.0", K1, KP_INTENT_NONE);
+	}
+}
+
+/* The transaction made it when the module was still there. */
+static void an_initramfs_has_what_is_erased(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1;
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_sync(s);
+	set_initramfs_tool(s, "0");
+	test_put(&s->root, "/noted", "");
+	test_say(s, "hello", "1.0", K1, KP_INTENT_HOLD);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_put(&s->root, initrd, "");
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	test_assert_absent(s, "hello", K1);
+	assert_noted(s, "-u -k " K1 "\n");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(a_drain_settles_in_vain_once),
 		SYSTEM_TEST(initramfs_of_the_transaction),
 		SYSTEM_TEST(the_transaction_is_gone),
+		SYSTEM_TEST(an_initramfs_came_too_early),
+		SYSTEM_TEST(an_initramfs_has_what_is_erased),
 	};
 
 	test_system_prepare(argc, argv);
