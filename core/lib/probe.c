@@ -107,7 +107,7 @@ struct asked {
 };
 
 /* An empty scratch directory that the compiler may write to. */
-static int make_room(const struct learner *l)
+static int make_room(struct learner *l)
 {
 	int root = l->ctx->root_fd, rc;
 	uid_t uid = kp_sandbox_uid(l->slot);
@@ -140,7 +140,7 @@ static int memory_file(const char *bytes, size_t len)
 
 /* Run a compiler where nothing but the system is to be seen. *ret_said (to be freed): what it
  * printed. */
-static int run(const struct learner *l, char *const *argv, const struct asked *a,
+static int run(struct learner *l, char *const *argv, const struct asked *a,
 	       struct kp_proc_end *end, char **ret_said)
 {
 	const struct kp_sandbox_bind bind = { l->room, l->room, true };
@@ -166,6 +166,8 @@ static int run(const struct learner *l, char *const *argv, const struct asked *a
 		return -ENOMEM;
 	*end = (struct kp_proc_end){ -1, 0 };
 	rc = kp_sandbox_run(l->ctx, &sb, &proc, end, &err);
+	if (rc == -EINTR)
+		l->left = 0;
 	if (rc && rc != -ECHILD)
 		return rc;
 	if (lseek(said, 0, SEEK_SET))
@@ -176,7 +178,7 @@ static int run(const struct learner *l, char *const *argv, const struct asked *a
 /* ---- what the compiler is ---- */
 
 /* Where COMPILER has what it calls WHAT ("-print-prog-name=as"). To be freed; NULL: unknown. */
-static char *part_of(const struct learner *l, const char *compiler, const char *what)
+static char *part_of(struct learner *l, const char *compiler, const char *what)
 {
 	char *const argv[] = { (char *)compiler, (char *)what, NULL };
 	_cleanup_free_ char *said = NULL;
@@ -203,7 +205,7 @@ static bool is_elf(const struct kp_ctx *ctx, const char *path)
 
 /* All that decides what COMPILER answers, as lines: itself, the programs that it starts, a file
  * "specs" that an administrator may put beside its library. To be freed; NULL: unknown. */
-static char *identify(const struct learner *l, const char *compiler)
+static char *identify(struct learner *l, const char *compiler)
 {
 	static const char *const parts[] = { "-print-prog-name=cc1",
 					     "-print-prog-name=as",
@@ -236,7 +238,7 @@ struct tool {
 	bool is_new;  /* something was added */
 };
 
-static void tool_load(const struct learner *l, const char *compiler, struct tool *t)
+static void tool_load(struct learner *l, const char *compiler, struct tool *t)
 {
 	_cleanup_free_ char *all = kp_probe_answers(l->ctx), *text = NULL,
 			    *identity = NULL;
@@ -259,7 +261,7 @@ static void tool_load(const struct learner *l, const char *compiler, struct tool
 }
 
 /* The compiler that was asked may have been replaced meanwhile: then nothing counts. */
-static void tool_save(const struct learner *l, struct tool *t)
+static void tool_save(struct learner *l, struct tool *t)
 {
 	if (t->is_new && kp_answers_begin(t->text.s, t->text.len, t->compiler))
 		kp_write_in(l->ctx->root_fd, t->path, t->text.s, t->text.len, 0644, NULL);
@@ -272,7 +274,7 @@ static void tool_save(const struct learner *l, struct tool *t)
 /* ---- one question ---- */
 
 /* What a note says, as it would be asked from our own directory; a->argv to be freed. */
-static bool parse(const struct learner *l, const char *key, size_t len, struct asked *a)
+static bool parse(struct learner *l, const char *key, size_t len, struct asked *a)
 {
 	const char *p = key, *end = key + len;
 	size_t n = 0;
@@ -294,7 +296,7 @@ static bool parse(const struct learner *l, const char *key, size_t len, struct a
 }
 
 /* Is it a question of the front's kind to one of the system's compilers? */
-static bool is_valid(const struct learner *l, const struct asked *a)
+static bool is_valid(struct learner *l, const struct asked *a)
 {
 	_cleanup_free_ char *key = kp_malloc(KP_QUESTION_KEY_MAX);
 	const char *compiler = a->argv[0];
@@ -309,7 +311,7 @@ static bool is_valid(const struct learner *l, const struct asked *a)
 }
 
 /* Ask it. The answer is added to TEXT. False: it is none to rely on. */
-static bool ask(const struct learner *l, const struct asked *a, struct kp_buf *text)
+static bool ask(struct learner *l, const struct asked *a, struct kp_buf *text)
 {
 	_cleanup_free_ char *said = NULL, *output = NULL;
 	struct kp_proc_end end;
