@@ -11,6 +11,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/backend.h"
+#include "lib/owner-memo.h"
 
 /* The backends there are, and the words of os-release by which a system hints at its own.
  */
@@ -208,8 +209,10 @@ int kp_backend_open(struct kp_ctx *ctx, bool record, struct kp_err *err)
 
 void kp_backend_close(struct kp_ctx *ctx)
 {
-	if (ctx->backend)
+	if (ctx->backend) {
+		kp_owner_memo_close(ctx);
 		backend_free(ctx->backend);
+	}
 	ctx->backend = NULL;
 }
 
@@ -245,20 +248,55 @@ int kp_backend_list(const struct kp_ctx *ctx, struct kp_pkg_installed **ret,
 	return 0;
 }
 
+/* Those that OWNERS has no answer for (HAVE is false). */
+static int ask(const struct kp_ctx *ctx, char *const *paths, const bool *have, size_t n,
+	       struct kp_owner *owners, struct kp_err *err)
+{
+	_cleanup_free_ const char **missing = kp_calloc(n + 1, sizeof(*missing));
+	struct kp_owner *found = kp_calloc(n, sizeof(*found));
+	size_t n_missing = 0, at = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (!have[i])
+			missing[n_missing++] = paths[i];
+	if (n_missing)
+		r = ctx->backend->ops->owner(ctx->backend->db, missing, n_missing, found,
+					     err);
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		if (!have[i])
+			owners[i] = found[at++];
+	free(found);
+	return r;
+}
+
 int kp_backend_owners(const struct kp_ctx *ctx, char *const *paths, struct kp_owner **ret,
 		      struct kp_err *err)
 {
 	size_t n = kp_strv_len(paths);
 	struct kp_owner *owners = kp_calloc(n, sizeof(*owners));
+	_cleanup_free_ bool *have = kp_calloc(n, sizeof(*have));
+	_cleanup_free_ char *before = NULL, *after = NULL;
+	struct kp_owner_memo *memo = NULL;
+	bool fresh;
 	int r = 0;
 
 	if (ctx->backend && n)
-		r = ctx->backend->ops->owner(ctx->backend->db, (const char *const *)paths,
-					     n, owners, err);
+		memo = kp_owner_memo_get(ctx, &before, &fresh);
+	for (size_t i = 0; i < n; i++)
+		have[i] = kp_owner_memo_find(memo, paths[i], &owners[i]);
+	if (ctx->backend && n)
+		r = ask(ctx, paths, have, n, owners, err);
 	if (r < 0) {
 		kp_owners_free(owners, n);
 		return r;
 	}
+	/* What was asked while it changed is not remembered. */
+	if (memo)
+		memo = kp_owner_memo_get(ctx, &after, &fresh);
+	for (size_t i = 0; memo && !fresh && kp_str_eq(before, after) && i < n; i++)
+		if (!have[i])
+			kp_owner_memo_add(memo, paths[i], &owners[i]);
 	*ret = owners;
 	return 0;
 }

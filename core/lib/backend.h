@@ -17,6 +17,7 @@ struct kp_backend {
 	const struct kp_pkgdb_ops *ops;
 	struct kp_pkgdb *db;
 	void *handle;
+	struct kp_owner_memo *memo; /* owner-memo.h; NULL until it is asked */
 };
 
 /* Set ctx->backend. Plugin directory: $KMODPKG_PLUGIN_DIR if set and we are not set-id, else

@@ -534,7 +534,8 @@ void kp_kept_put(struct kp_build_work *w, int64_t elapsed_ms)
 	if (!r)
 		r = add_inputs(&rd, &e, &err);
 	e.time = time(NULL);
-	if (!r && rd.running)
+	/* Our own uname (core/uname-front) names the kernel that is built for. */
+	if (!r && rd.running && !kp_exists_in(w->ctx->root_fd, KP_LIBEXEC_DIR "/uname"))
 		kp_cache_note_running(&e);
 	if (!r)
 		r = kp_cache_put(w->ctx, w->cache_key, w->stage, &e, &err);

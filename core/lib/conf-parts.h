@@ -27,6 +27,18 @@ bool kp_conf_is_directive(const char *name);
  */
 bool kp_conf_name_special(const char *name);
 
+/*
+ * What bash made of these files before (conf-memo.c). GIVEN: the variables that it gets. True:
+ * *ret, which is freed, has them and the directives, expanded. Without env->basis nothing
+ * is remembered.
+ */
+bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *const *files,
+		    const struct kp_vars *given, struct kp_vars **ret);
+/* VARS: the result, expanded. Where that cannot be written nothing is. */
+void kp_conf_remember(struct kp_ctx *ctx, const struct kp_conf_env *env,
+		      char *const *files, const struct kp_vars *given,
+		      const struct kp_vars *vars);
+
 /* Second expansion, on all directives (conf.h says what it is). *ret_cr: some value ended
  * in a carriage return. -EINVAL: a value became too long. */
 int kp_conf_expand(struct kp_vars *vars, bool *ret_cr, struct kp_err *err);

@@ -131,25 +131,39 @@ static int evaluate_plain(struct kp_ctx *ctx, struct kp_conf *conf, struct kp_va
 	return 0;
 }
 
-static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
-		    const struct kp_conf_env *env, struct kp_err *err)
+static int expand(struct kp_conf *conf, bool *ret_cr, struct kp_err *err)
 {
-	_cleanup_(kp_vars_freep) struct kp_vars *vars = make_vars(ctx, env);
+	int r = kp_conf_expand(conf->vars, ret_cr, err);
+
+	return r < 0 ? kp_err_prefix(err, "%s", conf->files[0]) : 0;
+}
+
+/* To variables whose directives are expanded. *ret_cr: see kp_conf_expand(). */
+static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
+		    const struct kp_conf_env *env, bool *ret_cr, struct kp_err *err)
+{
+	_cleanup_(kp_vars_freep) struct kp_vars *given = make_vars(ctx, env);
+	_cleanup_(kp_vars_freep) struct kp_vars *vars = kp_vars_dup(given);
 	int r;
 
-	conf->vars = kp_vars_dup(vars);
+	conf->vars = kp_vars_dup(given);
 	conf->evaluator = "plain";
 	r = evaluate_plain(ctx, conf, conf->vars, err);
 	if (r != -ENOTSUP)
-		return r;
-	kp_debug("%s: evaluated by bash", conf->why_shell);
+		return r < 0 ? r : expand(conf, ret_cr, err);
 	conf->evaluator = "shell";
+	if (kp_conf_recall(ctx, env, conf->files, given, &conf->vars))
+		return 0;
+	kp_debug("%s: evaluated by bash", conf->why_shell);
 	r = kp_conf_shell(ctx, conf->files, vars, err);
 	if (r < 0)
 		return r;
 	kp_vars_free(conf->vars);
 	conf->vars = kp_steal(&vars);
-	return 0;
+	r = expand(conf, ret_cr, err);
+	if (!r)
+		kp_conf_remember(ctx, env, conf->files, given, conf->vars);
+	return r;
 }
 
 /* --directive NAME=VALUE: element 0, as it is. */
@@ -178,13 +192,9 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 
 	kp_strv_add(&conf->files, file);
 	add_overrides(ctx, env, &conf->files);
-	r = evaluate(ctx, conf, env, err);
-	if (r < 0)
-		return r;
-	r = kp_conf_expand(conf->vars, &has_cr, err);
-	if (r < 0)
-		return kp_err_prefix(err, "%s", file);
-	r = add_directives(conf, env, err);
+	r = evaluate(ctx, conf, env, &has_cr, err);
+	if (!r)
+		r = add_directives(conf, env, err);
 	if (!r)
 		r = kp_conf_rules(conf, env, file, err);
 	if (!r)
@@ -196,7 +206,8 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 			&conf->warnings,
 			"lines end in carriage returns (DOS text): they are dropped from "
 			"the ends of values only");
-	kp_conf_lint(ctx, conf, env);
+	if (!env->basis)
+		kp_conf_lint(ctx, conf, env);
 	*ret = kp_steal(&conf);
 	return 0;
 }

@@ -45,6 +45,9 @@ struct kp_conf_env {
 	const char *source_dir;	   /* where dkms.conf lies, absolute */
 	const char *conf_file;	   /* NULL: <source_dir>/dkms.conf */
 	char *const *directives;   /* --directive NAME=VALUE, NULL: none */
+	/* Stands for the content of source and headers: what bash made of the conf with the same basis may be
+	 * used again, and there are no warnings. NULL: evaluate, whatever is remembered. */
+	const char *basis;
 };
 
 struct kp_conf_module {
@@ -90,6 +93,8 @@ struct kp_conf {
  * files and the sandbox give. */
 int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_conf **ret,
 		 struct kp_err *err);
+/* Drop what is remembered of a source's conf. */
+void kp_conf_forget(struct kp_ctx *ctx, const char *module, const char *version);
 void kp_conf_free(struct kp_conf *conf);
 KP_DEFINE_CLEANUP(struct kp_conf *, kp_conf_free);
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -195,6 +196,20 @@ static const char *kernel_of(const struct kp_world *w)
 	return w->kernels.n ? w->kernels.list[w->kernels.n - 1].release : "";
 }
 
+/* Builds do not see it; other users of the machine may. */
+static void look_at_key(struct kp_ctx *ctx, struct kp_doctor *d)
+{
+	const char *key = d->signing.key;
+	struct stat st;
+
+	if (!key || kp_stat_in(ctx->root_fd, key, &st) < 0 || !(st.st_mode & 077))
+		return;
+	kp_doctor_add(d, "signing",
+		      kp_strf("the key '%s' is not for its owner alone (mode %04o)", key,
+			      st.st_mode & 07777),
+		      kp_strf("chmod 600 %s", key));
+}
+
 static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
 {
@@ -218,6 +233,7 @@ static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 					"\"sign = no\""),
 			      NULL);
 	}
+	look_at_key(ctx, d);
 	if (s->booted && s->certificate)
 		s->enrolled = kp_secure_boot_knows(ctx, s->certificate);
 	look_at_enrolment(ctx, d);

@@ -166,8 +166,11 @@ static void check_words(struct scan *s, char *const *words)
 		return;
 	}
 	if (!strcmp(command, "uname"))
-		kp_strv_foreach(p, words)
-			s->running |= (*p)[0] == '-' && strpbrk(*p, "rva");
+		kp_strv_foreach(p, words) {
+			s->running |= strchr(*p, 'r') != NULL;
+			if (strpbrk(*p, "va"))
+				refuse(s, "asks uname for", *p);
+		}
 	kp_strv_foreach(p, reads ? words : NULL)
 		if (!stays_inside(s, *p))
 			refuse(s, "reads", *p);

@@ -467,6 +467,7 @@ int kp_source_unregister(struct kp_ctx *ctx, const char *module, const char *ver
 	if (r < 0)
 		return r;
 	drop_kernel_links(ctx, dir, version);
+	kp_conf_forget(ctx, module, version);
 	r = drop_records(ctx, module, version, err);
 	if (r < 0)
 		return r;

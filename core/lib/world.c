@@ -157,9 +157,14 @@ static void load_conf(struct loader *l, const struct kp_source *s,
 	};
 	const struct kp_build_with *with =
 		kp_intent_with(l->w->intent, s->module, s->version, k->release);
+	_cleanup_free_ char *basis = NULL;
 	struct kp_err err = KP_ERR_INIT;
 	int r;
 
+	if (s->tree_key && !l->opts->force)
+		basis = kp_strf("%s %s", s->tree_key,
+				k->headers_key ? k->headers_key : "-");
+	env.basis = basis;
 	if (with) {
 		env.conf_file = with->conf_file;
 		env.kernel_config = with->kernel_config;

@@ -155,6 +155,15 @@ static const char *const lock_files[] = {
 	NULL,
 };
 
+/* dpkg writes the status anew, makes and removes files in the directories, or both. */
+static const char *const database_files[] = {
+	KP_DPKG_DIR "/status",
+	KP_DPKG_DIR "/updates",
+	KP_DPKG_DIR "/info",
+	KP_DPKG_DIR "/diversions",
+	NULL,
+};
+
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
 	.abi = KP_PKGDB_ABI,
@@ -174,4 +183,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.install = backend_install,
 	.sync_at_end = kp_dpkg_sync_at_end,
 	.lock_files = lock_files,
+	.database_files = database_files,
 };

@@ -140,7 +140,8 @@ test_status_json()
 	      "log": null,
 	      "build_time": null,
 	      "build_ms": null,
-	      "signed": null
+	      "signed": null,
+	      "cached": null
 	    },
 	    {
 	      "module": "hello",
@@ -159,7 +160,8 @@ test_status_json()
 	      "log": null,
 	      "build_time": null,
 	      "build_ms": null,
-	      "signed": null
+	      "signed": null,
+	      "cached": null
 	    }
 	  ],
 	  "problems": []

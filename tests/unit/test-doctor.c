@@ -260,6 +260,13 @@ static void keys(void **state)
 			"signing: '/var/lib/dkms/mok.key' is there without its "
 			"certificate '/var/lib/dkms/mok.pub': restore it, or remove the "
 			"key to have both made anew\n");
+	/* Both are there, and others may read it. */
+	test_put(&s->root, "/var/lib/dkms/mok.pub", "");
+	assert_findings(s, "signing",
+			"signing: the key '/var/lib/dkms/mok.key' is not for its owner "
+			"alone (mode 0644) [chmod 600 /var/lib/dkms/mok.key]\n");
+	assert_int_equal(fchmodat(s->ctx->root_fd, "var/lib/dkms/mok.key", 0600, 0), 0);
+	assert_findings(s, "signing", "");
 	s->ctx->config.sign_key = kp_strdup("/k");
 	assert_findings(s, "signing",
 			"signing: the configuration sets only one of sign_key and "

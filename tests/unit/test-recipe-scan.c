@@ -85,6 +85,7 @@ static void test_open(void **state)
 	check("ifdef X\nall:\n\techo\nelse\n\t./gen\nendif\n", 0, "runs './gen'", false);
 	check("install.h:\n\t./gen\n", 0, "runs './gen'", false);
 	check("payload:\n\t./gen\n", 0, "runs './gen'", false);
+	check("V := $(shell uname -v)\n", 0, "asks uname for '-v'", false);
 	check("SHELL := /opt/sh\n", 0, "sets 'SHELL", false);
 	check("export PATH := /opt:$(PATH)\n", 0, "sets 'PATH", false);
 	check("KBUILD_EXTRA_SYMBOLS := /var/x/Module.symvers\n", 0, "sets", false);

@@ -158,4 +158,8 @@ struct kp_pkgdb_ops {
 	/* Optional (NULL): absolute paths of the files by which this manager locks, up to NULL.
 	 * Builds do not see them: who can open one can keep the manager from working. */
 	const char *const *lock_files;
+
+	/* Optional (NULL): absolute paths, up to NULL, of files and directories of which at least one has
+	 * another stat whenever owner() may have another answer. With these, its answers are remembered. */
+	const char *const *database_files;
 };

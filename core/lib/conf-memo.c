@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What bash made of a conf, remembered: <state_dir>/confs/MODULE/VERSION/KERNEL-ARCH.json.
+ *
+ * Only directives are kept, as they are after the second expansion. They hold as long as the key
+ * does (the variables given, the conf and its overrides by stat, the caller's word for the source and
+ * the headers, the running kernel) and what the conf names by an absolute path looks as it did.
+ * Root's process writes it; who may not, evaluates.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/hash.h"
+#include "base/str.h"
+#include "lib/conf-parts.h"
+#include "lib/jsonfile.h"
+#include "lib/kernel.h"
+
+#define CONF_MAX (1024 * 1024)
+/* A file that changed this short ago may change again without a new time stamp. */
+#define RACY_S 2
+#define PATH_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+-"
+
+static char *memo_dir(const struct kp_ctx *ctx, const char *module, const char *version)
+{
+	return kp_strf("%s/confs/%s/%s", ctx->state_dir, module, version);
+}
+
+/* NULL: nothing is remembered for this one. To be freed. */
+static char *memo_path(const struct kp_ctx *ctx, const struct kp_conf_env *env)
+{
+	_cleanup_free_ char *dir = NULL;
+
+	if (!env->basis || !env->kernelver || !env->version || !kp_name_ok(env->module) ||
+	    !kp_name_ok(env->version) || !kp_name_ok(env->kernelver))
+		return NULL;
+	dir = memo_dir(ctx, env->module, env->version);
+	return kp_strf("%s/%s-%s.json", dir, env->kernelver,
+		       env->arch ? env->arch : ctx->arch);
+}
+
+/* "-" for what is not there; to be freed. *RET_FRESH is set for what just changed. */
+static char *look_at(const struct kp_ctx *ctx, const char *path, bool *ret_fresh)
+{
+	struct stat st;
+
+	if (kp_stat_in(ctx->root_fd, path, &st) < 0)
+		return kp_strdup("-");
+	*ret_fresh |= st.st_ctim.tv_sec + RACY_S >= time(NULL);
+	return kp_strf("%o %jd %ju %jd.%09ld %jd.%09ld", st.st_mode, (intmax_t)st.st_size,
+		       (uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
+		       st.st_mtim.tv_nsec, (intmax_t)st.st_ctim.tv_sec,
+		       st.st_ctim.tv_nsec);
+}
+
+static void add_looks(const struct kp_ctx *ctx, struct kp_hash *h, const char *path,
+		      bool *ret_fresh)
+{
+	_cleanup_free_ char *looks = look_at(ctx, path, ret_fresh);
+
+	kp_hash_field(h, path, looks);
+}
+
+static void make_key(const struct kp_ctx *ctx, const struct kp_conf_env *env,
+		     char *const *files, const struct kp_vars *given, bool *ret_fresh,
+		     char ret[KP_HASH_HEX])
+{
+	struct utsname uts = { 0 };
+	struct kp_hash h;
+
+	uname(&uts);
+	kp_hash_init(&h);
+	kp_hash_field(&h, "memo", "1");
+	kp_hash_field(&h, "basis", env->basis);
+	kp_hash_field(&h, "running", uts.release);
+	for (size_t i = 0; i < given->n_vars; i++)
+		kp_hash_field(&h, given->vars[i].name, given->vars[i].elems[0].value);
+	kp_strv_foreach(p, files)
+		add_looks(ctx, &h, *p, ret_fresh);
+	/* A configuration that somebody edited, whoever owns it. */
+	if (env->kernel_config)
+		add_looks(ctx, &h, env->kernel_config, ret_fresh);
+	kp_hash_hex(&h, ret);
+}
+
+/* ---- reading */
+
+static bool paths_hold(const struct kp_ctx *ctx, json_t *paths)
+{
+	const char *path;
+	json_t *value;
+
+	json_object_foreach(paths, path, value)
+	{
+		bool fresh = false;
+		_cleanup_free_ char *looks = look_at(ctx, path, &fresh);
+
+		if (!kp_str_eq(looks, json_string_value(value)))
+			return false;
+	}
+	return true;
+}
+
+static int read_vars(json_t *object, struct kp_vars *vars)
+{
+	const char *name;
+	json_t *elems, *elem;
+	size_t i;
+
+	json_object_foreach(object, name, elems)
+	{
+		if (!kp_conf_is_directive(name))
+			return -EINVAL;
+		json_array_foreach(elems, i, elem)
+		{
+			const char *value;
+			int index;
+
+			if (json_unpack(elem, "[i, s!]", &index, &value) || index < 0)
+				return -EINVAL;
+			kp_vars_set(vars, name, (unsigned int)index, value);
+		}
+	}
+	return 0;
+}
+
+bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *const *files,
+		    const struct kp_vars *given, struct kp_vars **ret)
+{
+	_cleanup_free_ char *path = memo_path(ctx, env);
+	_cleanup_(kp_vars_freep) struct kp_vars *vars = NULL;
+	_cleanup_json_ json_t *object = NULL;
+	json_t *paths, *directives;
+	char key[KP_HASH_HEX];
+	const char *its_key;
+	bool fresh = false;
+	int schema;
+
+	/* Whatever is wrong with it: it is made again. */
+	if (!path || kp_json_load(ctx->root_fd, path, &object, NULL) < 0 ||
+	    kp_json_unpack(object, path, NULL, "{s:i, s:s, s:o, s:o}", "schema", &schema,
+			   "key", &its_key, "paths", &paths, "directives",
+			   &directives) < 0)
+		return false;
+	make_key(ctx, env, files, given, &fresh, key);
+	if (strcmp(its_key, key) != 0 || !json_is_object(paths) ||
+	    !json_is_object(directives) || !paths_hold(ctx, paths))
+		return false;
+	vars = kp_vars_dup(given);
+	if (read_vars(directives, vars) < 0)
+		return false;
+	kp_vars_free(*ret);
+	*ret = kp_steal(&vars);
+	return true;
+}
+
+/* ---- writing */
+
+/* Absolute paths that the text has literally. */
+static void add_paths(const struct kp_ctx *ctx, const char *text, json_t *paths,
+		      bool *ret_fresh)
+{
+	for (const char *p = text; (p = strchr(p, '/')); p += strspn(p, PATH_CHARS)) {
+		_cleanup_free_ char *path = kp_strndup(p, strspn(p, PATH_CHARS));
+		_cleanup_free_ char *looks = NULL;
+
+		/* The rest of "${dkms_tree}/x" is not one. */
+		if (!path[1] || (p > text && strchr("})" PATH_CHARS, p[-1])))
+			continue;
+		looks = look_at(ctx, path, ret_fresh);
+		json_object_set_new(paths, path, json_string(looks));
+	}
+}
+
+static json_t *write_vars(const struct kp_vars *vars)
+{
+	json_t *object = json_object();
+
+	for (size_t i = 0; kp_conf_directives[i]; i++) {
+		const struct kp_var *var = kp_vars_find(vars, kp_conf_directives[i]);
+		json_t *elems = var ? json_array() : NULL;
+
+		for (size_t j = 0; var && j < var->n_elems; j++)
+			json_array_append_new(elems, json_pack("[i, s]",
+							       (int)var->elems[j].index,
+							       var->elems[j].value));
+		/* Less than all of it: text that is no UTF-8. */
+		if (var && json_array_size(elems) != var->n_elems) {
+			json_decref(elems);
+			json_decref(object);
+			return NULL;
+		}
+		if (var)
+			json_object_set_new(object, var->name, elems);
+	}
+	return object;
+}
+
+/* Kernels that are not there any more. */
+static void sweep(struct kp_ctx *ctx, const char *dir)
+{
+	_cleanup_strv_ char **names = NULL;
+
+	(void)kp_list_in(ctx->root_fd, dir, &names);
+	kp_strv_foreach(name, names) {
+		_cleanup_free_ char *release = NULL, *path = kp_path_join(dir, *name);
+		const char *dash = strrchr(*name, '-');
+
+		release = dash ? kp_strndup(*name, (size_t)(dash - *name)) : NULL;
+		if (!release || !kp_kernel_is_present(ctx, release))
+			(void)kp_unlink_in(ctx->root_fd, path);
+	}
+}
+
+void kp_conf_remember(struct kp_ctx *ctx, const struct kp_conf_env *env,
+		      char *const *files, const struct kp_vars *given,
+		      const struct kp_vars *vars)
+{
+	_cleanup_free_ char *path = memo_path(ctx, env), *dir = NULL;
+	_cleanup_json_ json_t *object = NULL;
+	json_t *paths, *directives;
+	char key[KP_HASH_HEX];
+	bool fresh = false;
+
+	if (!path || geteuid() != 0)
+		return;
+	directives = write_vars(vars);
+	if (!directives)
+		return;
+	paths = json_object();
+	make_key(ctx, env, files, given, &fresh, key);
+	kp_strv_foreach(p, files) {
+		_cleanup_free_ char *text = NULL;
+		size_t len;
+
+		if (kp_read_in(ctx->root_fd, *p, CONF_MAX, &text, &len) < 0)
+			fresh = true;
+		else
+			add_paths(ctx, text, paths, &fresh);
+	}
+	object = json_pack("{s:s, s:o, s:o}", "key", key, "paths", paths, "directives",
+			   directives);
+	if (fresh || !object)
+		return;
+	dir = memo_dir(ctx, env->module, env->version);
+	if (kp_mkdir_in(ctx->root_fd, dir, 0755, NULL) < 0)
+		return; /* a read-only system */
+	sweep(ctx, dir);
+	(void)kp_json_save(ctx->root_fd, path, object, NULL);
+}
+
+void kp_conf_forget(struct kp_ctx *ctx, const char *module, const char *version)
+{
+	_cleanup_free_ char *dir = memo_dir(ctx, module, version);
+	_cleanup_free_ char *parent = kp_path_dir(dir);
+
+	(void)kp_rm_rf_in(ctx->root_fd, dir, NULL);
+	(void)kp_rmdir_in(ctx->root_fd, parent);
+}
