@@ -334,8 +334,7 @@ check-unit check-e2e check-faults fuzz:
 	+@$(CHECK) $@
 
 bench: all
-	O='$(O)' tests/bench/run
-	O='$(O)' tests/bench/run rpm
+	O='$(O)' tests/bench/run small tiny large kernels status idle
 
 demo:
 	+@tests/install-deps

@@ -531,7 +531,7 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 		if (rc < 0 && rc != -EINTR)
 			note_failure(w, rec, rc, err);
 		if (w->fronts && rc != -EINTR)
-			kp_probe_learn(w->ctx, w->fronts, w->slot);
+			kp_probe_learn(w->ctx, w->fronts, w->slot, w->deadline);
 	}
 	clean_up(w, !rc);
 	if (rc == -EINTR)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <kmodpkg/log.h>
@@ -30,7 +31,10 @@
  * gone, or nothing that kbuild asked. */
 #define ANSWERS_MAX (2 << 20)
 
-#define ASK_SECONDS 60
+/* A compiler answers in a moment; what it does not was made up by the build. All of it together is
+ * to hold up nobody: what is not learnt now is next time. */
+#define ASK_SECONDS 10
+#define LEARN_SECONDS 20
 #define MESSAGES_MAX 65536
 
 /* Of both, because an answer counts for what the build would have had. */
@@ -96,6 +100,8 @@ struct learner {
 	char *scratch; /* directory in it, named as kbuild names it */
 	char *out;     /* the output that a question names */
 	size_t left;   /* how many may still be asked */
+	int64_t until; /* monotonic seconds: when the last one has to be answered */
+	bool over;     /* no more are asked */
 };
 
 struct asked {
@@ -107,7 +113,7 @@ struct asked {
 };
 
 /* An empty scratch directory that the compiler may write to. */
-static int make_room(const struct learner *l)
+static int make_room(struct learner *l)
 {
 	int root = l->ctx->root_fd, rc;
 	uid_t uid = kp_sandbox_uid(l->slot);
@@ -138,16 +144,26 @@ static int memory_file(const char *bytes, size_t len)
 	return lseek(fd, 0, SEEK_SET) ? -errno : kp_steal_fd(&fd);
 }
 
+static int64_t now_s(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec;
+}
+
 /* Run a compiler where nothing but the system is to be seen. *ret_said (to be freed): what it
- * printed. */
-static int run(const struct learner *l, char *const *argv, const struct asked *a,
+ * printed. Where it could not be asked, or had not answered in time, no more are. */
+static int run(struct learner *l, char *const *argv, const struct asked *a,
 	       struct kp_proc_end *end, char **ret_said)
 {
+	const int64_t seconds = l->until - now_s();
 	const struct kp_sandbox_bind bind = { l->room, l->room, true };
 	const struct kp_sandbox sb = { .slot = l->slot,
 				       .binds = &bind,
 				       .n_binds = 1,
-				       .timeout_s = ASK_SECONDS,
+				       .timeout_s = seconds < ASK_SECONDS ? (int)seconds
+									  : ASK_SECONDS,
 				       .max_output = MESSAGES_MAX };
 	_cleanup_close_ int in = memory_file(a ? a->input : NULL, a ? a->input_len : 0);
 	_cleanup_close_ int said = memory_file(NULL, 0);
@@ -162,12 +178,14 @@ static int run(const struct learner *l, char *const *argv, const struct asked *a
 	struct kp_err err;
 	int rc;
 
-	if (in < 0 || said < 0)
-		return -ENOMEM;
 	*end = (struct kp_proc_end){ -1, 0 };
-	rc = kp_sandbox_run(l->ctx, &sb, &proc, end, &err);
-	if (rc && rc != -ECHILD)
+	rc = in < 0 || said < 0 ? -ENOMEM
+	     : seconds <= 0	? -ETIME
+				: kp_sandbox_run(l->ctx, &sb, &proc, end, &err);
+	if (rc && rc != -ECHILD) {
+		l->over = true;
 		return rc;
+	}
 	if (lseek(said, 0, SEEK_SET))
 		return -errno;
 	return kp_read_fd(said, MESSAGES_MAX + 4096, ret_said, NULL);
@@ -176,7 +194,7 @@ static int run(const struct learner *l, char *const *argv, const struct asked *a
 /* ---- what the compiler is ---- */
 
 /* Where COMPILER has what it calls WHAT ("-print-prog-name=as"). To be freed; NULL: unknown. */
-static char *part_of(const struct learner *l, const char *compiler, const char *what)
+static char *part_of(struct learner *l, const char *compiler, const char *what)
 {
 	char *const argv[] = { (char *)compiler, (char *)what, NULL };
 	_cleanup_free_ char *said = NULL;
@@ -203,7 +221,7 @@ static bool is_elf(const struct kp_ctx *ctx, const char *path)
 
 /* All that decides what COMPILER answers, as lines: itself, the programs that it starts, a file
  * "specs" that an administrator may put beside its library. To be freed; NULL: unknown. */
-static char *identify(const struct learner *l, const char *compiler)
+static char *identify(struct learner *l, const char *compiler)
 {
 	static const char *const parts[] = { "-print-prog-name=cc1",
 					     "-print-prog-name=as",
@@ -236,7 +254,7 @@ struct tool {
 	bool is_new;  /* something was added */
 };
 
-static void tool_load(const struct learner *l, const char *compiler, struct tool *t)
+static void tool_load(struct learner *l, const char *compiler, struct tool *t)
 {
 	_cleanup_free_ char *all = kp_probe_answers(l->ctx), *text = NULL,
 			    *identity = NULL;
@@ -259,7 +277,7 @@ static void tool_load(const struct learner *l, const char *compiler, struct tool
 }
 
 /* The compiler that was asked may have been replaced meanwhile: then nothing counts. */
-static void tool_save(const struct learner *l, struct tool *t)
+static void tool_save(struct learner *l, struct tool *t)
 {
 	if (t->is_new && kp_answers_begin(t->text.s, t->text.len, t->compiler))
 		kp_write_in(l->ctx->root_fd, t->path, t->text.s, t->text.len, 0644, NULL);
@@ -272,7 +290,7 @@ static void tool_save(const struct learner *l, struct tool *t)
 /* ---- one question ---- */
 
 /* What a note says, as it would be asked from our own directory; a->argv to be freed. */
-static bool parse(const struct learner *l, const char *key, size_t len, struct asked *a)
+static bool parse(struct learner *l, const char *key, size_t len, struct asked *a)
 {
 	const char *p = key, *end = key + len;
 	size_t n = 0;
@@ -294,7 +312,7 @@ static bool parse(const struct learner *l, const char *key, size_t len, struct a
 }
 
 /* Is it a question of the front's kind to one of the system's compilers? */
-static bool is_valid(const struct learner *l, const struct asked *a)
+static bool is_valid(struct learner *l, const struct asked *a)
 {
 	_cleanup_free_ char *key = kp_malloc(KP_QUESTION_KEY_MAX);
 	const char *compiler = a->argv[0];
@@ -309,7 +327,7 @@ static bool is_valid(const struct learner *l, const struct asked *a)
 }
 
 /* Ask it. The answer is added to TEXT. False: it is none to rely on. */
-static bool ask(const struct learner *l, const struct asked *a, struct kp_buf *text)
+static bool ask(struct learner *l, const struct asked *a, struct kp_buf *text)
 {
 	_cleanup_free_ char *said = NULL, *output = NULL;
 	struct kp_proc_end end;
@@ -360,7 +378,7 @@ static void learn(struct learner *l, const char *notes, size_t len)
 	const char *p = notes, *end = notes + len;
 	struct tool tool = { .text = KP_BUF_INIT };
 
-	while (p < end && l->left) {
+	while (p < end && l->left && !l->over) {
 		_cleanup_strv_ char **argv = NULL;
 		struct asked a;
 		char *key;
@@ -384,9 +402,13 @@ static void learn(struct learner *l, const char *notes, size_t len)
 	tool_save(l, &tool);
 }
 
-void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot)
+void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot,
+		    int64_t deadline)
 {
-	struct learner l = { .ctx = ctx, .slot = slot, .left = LEARN_MAX };
+	struct learner l = { .ctx = ctx,
+			     .slot = slot,
+			     .left = LEARN_MAX,
+			     .until = now_s() + LEARN_SECONDS };
 	_cleanup_free_ char *path = kp_path_join(dir, KP_QUESTION_NOTES);
 	_cleanup_free_ char *lock_path = kp_path_join(ctx->run_dir, "probes.lock");
 	_cleanup_free_ char *notes = kp_malloc(NOTES_MAX + 1);
@@ -399,6 +421,8 @@ void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot)
 				     KP_LOCK_TRY, &lock, NULL) < 0)
 		return;
 	notes[len] = '\0';
+	if (deadline && deadline < l.until)
+		l.until = deadline;
 	l.room = kp_path_join(dir, "room");
 	l.scratch = kp_path_join(l.room, ".tmp_1");
 	l.out = kp_path_join(l.scratch, "tmp");

@@ -12,6 +12,8 @@
  */
 #pragma once
 
+#include <stdint.h>
+
 #include "lib/ctx.h"
 
 /* The directory of answers, which a build has to see; to be freed. */
@@ -21,5 +23,8 @@ char *kp_probe_answers(const struct kp_ctx *ctx);
  * of a build of SLOT. False: no front is to be had here, or the configuration has none. */
 bool kp_probe_offer(struct kp_ctx *ctx, const char *dir, unsigned int slot);
 
-/* When nothing of the build is alive any more: learn what it asked, with SLOT for the sandbox. */
-void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot);
+/* When nothing of the build is alive any more: learn what it asked, with SLOT for the sandbox. Takes
+ * some seconds at most, and ends at DEADLINE (monotonic seconds; 0: none) and when a signal ends
+ * the sandbox. */
+void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot,
+		    int64_t deadline);

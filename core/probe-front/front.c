@@ -182,11 +182,13 @@ static void remove_dir(char **argv)
 {
 	struct dirent *e;
 	DIR *dir;
+	int fd;
 
 	if (!argv[1] || strcmp(argv[1], "-rf") != 0 || !argv[2] ||
 	    !is_scratch_dir(argv[2]) || argv[3])
 		return;
-	dir = opendir(argv[2]);
+	fd = open(argv[2], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	dir = fd < 0 ? NULL : fdopendir(fd);
 	/* What is a directory, or cannot be removed, is left for the real one. */
 	while (dir && (e = readdir(dir)))
 		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)

@@ -99,10 +99,25 @@ static bool is_a_option(const char *w)
 	       (starts(w, "-m") && is_m_option(w + 2));
 }
 
-/* -Dx, -Dx=anything; it can only matter to an input, which is part of the question. */
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
+
+/* Dx, Dx=WORD, Dx="WORD", Ux. Not more than one token, as all of kbuild's are: macros that each
+ * name the next one twice would take a compiler for ever. */
 static bool is_macro(const char *w)
 {
-	return isalpha((unsigned char)*w) || *w == '_';
+	size_t n = strspn(w + 1, LETTERS);
+	const char *value = w + 1 + n;
+
+	if (!n || isdigit((unsigned char)w[1]))
+		return false;
+	if (!*value)
+		return true;
+	if (w[0] != 'D' || *value++ != '=')
+		return false;
+	if (*value != '"')
+		return !value[strspn(value, LETTERS)];
+	value++;
+	return !strcmp(value + strspn(value, LETTERS "-."), "\"");
 }
 
 static bool is_option(const char *w)
@@ -125,7 +140,7 @@ static bool is_option(const char *w)
 		return !w[2] || (made_of(w + 2, "") && !w[3]);
 	case 'D':
 	case 'U':
-		return is_macro(w + 2);
+		return is_macro(w + 1);
 	case 's':
 		return starts(w, "-std=") && made_of(w + 5, "+:");
 	case '-':

@@ -93,6 +93,21 @@ static int search_all(struct search *s, const struct kp_local *local, struct kp_
 	return 0;
 }
 
+/* Is this entry of ours one that a commit which was killed, or failed, left half written? The next
+ * commit replaces it, and it must not be in its way. */
+static bool is_half(const struct kp_local *local, const struct kp_local_pkg *pkg)
+{
+	struct kp_alpm_identity identity;
+	int rc;
+
+	if (!kp_str_starts(pkg->name, "kmod-"))
+		return false;
+	rc = kp_alpm_identity_load(local, pkg, &identity, NULL);
+	if (rc == 0)
+		kp_alpm_identity_clear(&identity);
+	return rc == -EBADMSG;
+}
+
 int kp_local_owner(struct kp_pkgdb *db, const struct kp_local *local,
 		   const char *const *paths, size_t n, struct kp_owner *ret,
 		   struct kp_err *err)
@@ -117,7 +132,7 @@ int kp_local_owner(struct kp_pkgdb *db, const struct kp_local *local,
 		return rc;
 	for (size_t i = 0; i < n; i++) {
 		ret[i] = (struct kp_owner){ 0 };
-		if (!s.found[i])
+		if (!s.found[i] || is_half(local, s.found[i]))
 			continue;
 		ret[i].package = kp_strdup(s.found[i]->name);
 		ret[i].version = kp_strdup(s.found[i]->version);

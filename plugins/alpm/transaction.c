@@ -145,6 +145,13 @@ static int take_lock(struct kp_pkgdb *db, struct alpm_handle *h, bool nested,
 				  alpm.strerror(code));
 	}
 	lockfile = alpm.get_lockfile(h);
+	/* There is no pacman above anybody now: one of ours was killed below one. */
+	if (!nested && lockfile && kp_str_ends(lockfile, LOCK)) {
+		_cleanup_free_ char *left = kp_strdup(lockfile);
+
+		memcpy(left + strlen(left) - strlen(LOCK), NESTED_LOCK, strlen(LOCK));
+		(void)unlink(left);
+	}
 	if (nested && (!kp_str_ends(lockfile, NESTED_LOCK) || access(lockfile, F_OK) < 0))
 		return kp_err_set(err, -EOPNOTSUPP,
 				  "this libalpm does not take a lock of our own");

@@ -133,11 +133,16 @@ static void test_broken_entries(void **state)
 	put_package(r, "linux", "6.1-1", "kernel", KERNEL_FILES);
 	/* as a killed pacman leaves them */
 	put(r, LOCAL "kmod-x-linux-1-1/mtree", "");
+	put(r, LOCAL "kmod-x-linux-1-1/files",
+	    "%FILES%\nusr/\nusr/lib/modules/" KERNEL "/updates/x.ko\n\n");
 	put(r, LOCAL "bash-5-1/desc", "");
 	put(r, LOCAL "nonsense", "");
 	put(r, LOCAL "-1-1/desc", "");
 	assert_int_equal(count(r), 0);
 	assert_owner(r, MODULES KERNEL "/vmlinuz", "linux", MODULES KERNEL "/vmlinuz");
+
+	/* what a half entry of ours has is nobody's, or it could not be made whole */
+	assert_owner(r, MODULES KERNEL "/updates/x.ko", NULL, NULL);
 
 	/* without its list it is there, and stale */
 	put_package(r, "kmod-hello-linux", "1.0_6.1-1", OURS, OUR_FILES);
@@ -146,6 +151,7 @@ static void test_broken_entries(void **state)
 	assert_int_equal(n, 1);
 	assert_string_equal(list[0].id.key, "");
 	assert_null(list[0].files);
+	assert_null(kp_pkg_fault(&list[0].id, list[0].files));
 	kp_pkg_installed_clear(&list[0]);
 	free(list);
 }

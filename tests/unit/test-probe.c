@@ -5,6 +5,8 @@
  */
 #include "test.h"
 
+#include <time.h>
+
 #include <kmodpkg/proc.h>
 
 #include "lib/probe.h"
@@ -21,6 +23,7 @@ static char *front; /* the program */
 struct fixture {
 	struct kp_ctx ctx;
 	char dir[32], *fronts, *scratch, *out, *answers;
+	int64_t deadline; /* of a build */
 };
 
 static void put(struct fixture *f, const char *path, const void *bytes, size_t len)
@@ -109,7 +112,7 @@ static void learn(struct fixture *f, const void *notes, size_t len)
 	_cleanup_free_ char *path = kp_strf("%s/" KP_QUESTION_NOTES, f->fronts);
 
 	put(f, path, notes, len);
-	kp_probe_learn(&f->ctx, f->fronts, 1);
+	kp_probe_learn(&f->ctx, f->fronts, 1, f->deadline);
 	put(f, path, "", 0);
 }
 
@@ -300,6 +303,28 @@ static void test_forged_notes(void **state)
 	assert_int_equal(access(trap, F_OK), -1);
 }
 
+/* A build that has had its time does not get more, whatever it asks. */
+static void test_deadline(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct kp_buf notes = KP_BUF_INIT;
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	f->deadline = now.tv_sec;
+	learn_one(f, KNOWN, "");
+	assert_int_equal(access(f->answers, F_OK), -1);
+	/* What has no answer is the last that is asked. */
+	add_note(f, &notes, GCC, FROM_INPUT, ".rept 99999\n.rept 99999\n.endr\n.endr\n");
+	add_note(f, &notes, GCC, KNOWN, "");
+	f->deadline = now.tv_sec + 5;
+	learn(f, notes.s, notes.len);
+	assert_int_equal(access(f->answers, F_OK), -1);
+	f->deadline = 0;
+	learn_one(f, KNOWN, "");
+	assert_int_equal(access(f->answers, F_OK), 0);
+}
+
 /* A compiler that is another one now is asked itself, and what was known is forgotten. */
 static void test_other_compiler(void **state)
 {
@@ -345,6 +370,7 @@ static void test_scratch(void **state)
 		"mkdir -p a/.tmp_2; test -d a/.tmp_2; mkdir -p b/c; test -d b/c\n"
 		"touch .tmp_1/tmp .tmp_1/.x; mkdir .tmp_1/sub; ln -s ../a .tmp_1/link\n"
 		"rm -rf .tmp_1; ! test -e .tmp_1; test -d a; rm -rf .tmp_1\n"
+		"mkdir c; touch c/x; ln -s c .tmp_4; rm -rf .tmp_4; test -e c/x; ! test -L .tmp_4\n"
 		"touch .tmp_3; rm -rf .tmp_3; ! test -e .tmp_3; rm -rf a b; ! test -e a\n"
 		"! mkdir b/c 2>err; grep -q '^mkdir: cannot create directory' err\n"
 		"test $(mkdir --version | wc -l) -gt 1\n",
@@ -361,6 +387,7 @@ int main(int argc, char **argv)
 		TEST(test_remembered),	 TEST(test_refused), TEST(test_input),
 		TEST(test_passed_on),	 TEST(test_scratch), TEST(test_output_is_read),
 		TEST(test_forged_notes), TEST(test_added),   TEST(test_other_compiler),
+		TEST(test_deadline),
 	};
 	_cleanup_free_ char *self = NULL, *dir = NULL, *up = NULL, *top = NULL;
 

@@ -43,7 +43,7 @@ static void test_questions(void **state)
 		"-c -x c /dev/null -o .tmp_5/tmp",
 		"-c -x c /dev/null -o /build/.4711.tmp",
 		"-S -x c /dev/null -o /dev/null",
-		"-DX -DY=a\"b/c -UZ -c -x c - -o " OUT,
+		"-DX -DY=3 -DA=\"armv8.5-a\" -DB= -UZ -c -x c - -o " OUT,
 	};
 
 	(void)state;
@@ -94,6 +94,15 @@ static void test_no_questions(void **state)
 		"--sysroot=/build",
 		"-imacros x",
 		"-D",
+		"-D3",
+		"-DA=x+x",
+		"-DA=x.x",
+		"-DA=x/x",
+		"-DA(x)=x",
+		"-DA=\"a/b\"",
+		"-DA=\"x",
+		"-DA=\"x\"\"x\"",
+		"-UA=x",
 		"-o " OUT,
 		"-c",
 		"/dev/null",

@@ -5,12 +5,15 @@
 # Sources of Debian's module packages, without the packages. Prints NAME/VERSION of each.
 unpack_sources()
 {
-	local package dir conf
+	local package dir source name
 	for package; do
 		dir=$(mktemp -d)
 		dpkg-deb -x "$(find /var/cache/apt/archives -name "${package}_*.deb")" "$dir"
-		find "$dir/usr/src" -maxdepth 2 -name dkms.conf | while read -r conf; do
-			sed -nE 's/^PACKAGE_(NAME|VERSION)="?([^"]*)"?$/\2/p' "$conf" | paste -sd /
+		for source in "$dir"/usr/src/*/dkms.conf; do
+			source=$(basename "$(dirname "$source")")
+			# A version begins with a digit and may have hyphens.
+			name=${source%%-[0-9]*}
+			echo "$name/${source#"$name"-}"
 		done
 		cp -r "$dir/usr/src/." /usr/src/
 		rm -r "$dir"

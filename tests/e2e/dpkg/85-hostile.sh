@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=bash
+# Module sources that try what they must not.
+
+# hostile ATTACK: have one built that tries that.
+hostile()
+{
+	local tree=/usr/src/kmodpkg-hostile-$1
+	cp -r /run/e2e/modules/kmodpkg-hostile "$tree"
+	sed -i "s/@VERSION@/$1/" "$tree/dkms.conf"
+	run kmodpkg add "kmodpkg-hostile/$1"
+	kmodpkg build "kmodpkg-hostile/$1" -k "$K1" >/tmp/out 2>&1
+}
+
+# hostile_fails ATTACK WORDS: its build fails, with these words; nothing of it is left.
+hostile_fails()
+{
+	! hostile "$1" || fail "$1: the build did not fail"
+	grep -q ' failed: ' /tmp/out || fail "$1: not said to have failed: $(cat /tmp/out)"
+	grep -qE "$2" /tmp/out || fail "$1: no '$2' in: $(cat /tmp/out)"
+	assert_nothing_left "$1"
+}
+
+assert_nothing_left()
+{
+	fail_on "$1: processes are left" \
+		"$(find /proc -maxdepth 1 -name '[0-9]*' -uid +60000 ! -uid 65534 \
+			! -name "$other_victim")"
+	fail_on "$1: private directories are left" "$(ls -A /var/lib/kmodpkg/work 2>/dev/null)"
+	kill -0 "$victim" "$other_victim" || fail "$1: a process of somebody else's was killed"
+	[ "$(stat -c %a:%U /etc/shadow)" = "$shadow" ] || fail "$1: /etc/shadow is another"
+}
+
+# What they are after.
+bait()
+{
+	umask 022
+	shadow=$(stat -c %a:%U /etc/shadow)
+	mkdir -p /srv/open /root /home /var/lib/dkms
+	echo 'sign = no' >/etc/kmodpkg/kmodpkg.conf.d/hostile.conf # the key is none
+	chmod 755 /root
+	echo secret | tee /root/secret /home/secret /run/secret /var/lib/kmodpkg/secret \
+		/var/lib/dkms/mok.key >/srv/open/file
+	chmod -R a+rwX /srv/open
+	chmod 644 /var/lib/dpkg/lock /var/lib/dpkg/lock-frontend
+	sleep 10000 &
+	victim=$!
+	# As of another build, whose uid is near.
+	setpriv --reuid 2100000007 --clear-groups sleep 10000 &
+	other_victim=$!
+	printf '%s\n' "$victim" "$other_victim" >/usr/src/hostile-victims
+	coproc LISTENER {
+		perl -MIO::Socket::UNIX -e 'umask 0;
+			my $s = IO::Socket::UNIX->new(Local => "/srv/open/socket", Listen => 5);
+			$| = 1; print "ready\n"; <STDIN>'
+	}
+	read -r -t 60 _ <&"${LISTENER[0]}" || fail "nobody listens"
+	perl -MIO::Socket::UNIX -e 'exit !IO::Socket::UNIX->new(Peer => "/srv/open/socket")' ||
+		fail "the socket cannot be reached by anybody"
+}
+
+# A module comes out of it, since nothing that it tries is of any use; or of harm.
+scenario hostile_tries_everything kernel
+hostile_tries_everything()
+{
+	bait
+	hostile everything || fail "the build failed: $(cat /tmp/out; kmodpkg log kmodpkg-hostile)"
+	run kmodpkg log kmodpkg-hostile -k "$K1"
+	assert_output '^tried 4[0-9] things'
+	assert_no_output 'ESCAPED'
+	assert_nothing_left everything
+	! grep -q x /srv/open/file || fail "a file of everybody's was changed"
+	fail_on "written" "$(find / -xdev -name hostile-was-here 2>/dev/null)"
+	rm /var/lib/dkms/mok.key
+}
+
+scenario hostile_products kernel
+hostile_products()
+{
+	bait
+	hostile_fails symlink 'reached by a symbolic link'
+	hostile_fails hardlink 'hard links'
+	hostile_fails fifo 'not a regular file'
+	hostile_fails directory 'not a regular file'
+	hostile_fails other-machine 'machine'
+	hostile_fails not-elf 'file format not recognized|ELF'
+	hostile_fails kill 'killed'
+	rm /var/lib/dkms/mok.key
+}
+
+scenario hostile_takes_all kernel
+hostile_takes_all()
+{
+	bait
+	cat >/etc/kmodpkg/kmodpkg.conf.d/limits.conf <<-END
+		limit_processes = 64
+		limit_memory = 300M
+		limit_disk = 50M
+	END
+	hostile_fails disk 'more than 50 MiB .limit_disk'
+	hostile_fails file 'make failed'
+	hostile_fails forks 'no more processes|make failed'
+	hostile_fails memory 'make failed|limit_memory'
+	hostile_fails memories 'more than 300 MiB of memory .limit_memory'
+	rm /var/lib/dkms/mok.key
+}
+
+scenario hostile_never_ends kernel long
+hostile_never_ends()
+{
+	bait
+	echo 'timeout = 1' >/etc/kmodpkg/kmodpkg.conf.d/limits.conf
+	hostile_fails endless 'did not end within 1 minutes'
+	rm /var/lib/dkms/mok.key
+}
