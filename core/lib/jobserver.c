@@ -35,9 +35,12 @@ static int open_pipe(struct kp_jobserver *js, const char *dir)
 	if (mkfifo(path, 0600))
 		return -errno;
 	js->poll_fd = open_end(path, O_RDWR | O_NONBLOCK);
-	js->read_fd = open_end(path, O_RDONLY);
-	js->write_fd = open_end(path, O_WRONLY);
-	if (js->poll_fd < 0 || js->read_fd < 0 || js->write_fd < 0)
+	/* Without that one, each of these waits for ever for somebody at the other end. */
+	if (js->poll_fd >= 0)
+		js->read_fd = open_end(path, O_RDONLY);
+	if (js->read_fd >= 0)
+		js->write_fd = open_end(path, O_WRONLY);
+	if (js->write_fd < 0)
 		rc = -EMFILE;
 	unlink(path);
 	return rc;

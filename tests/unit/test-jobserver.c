@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -321,13 +322,29 @@ static void test_no_make(void **state)
 	assert_int_equal(end.exit_code, 127);
 }
 
+/* Where there are no descriptors to be had, that is an error, and no wait. */
+static void test_no_descriptors(void **state)
+{
+	struct rlimit files, few;
+	struct kp_jobserver js;
+	int r;
+
+	(void)state;
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &files), 0);
+	few = (struct rlimit){ 32, files.rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+	r = kp_jobserver_open(&js, "/tmp", 2, NULL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	assert_int_equal(r, -EMFILE);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = strrchr(argv[0], '/');
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_limit),  TEST(test_explicit), TEST(test_tokens),
-		TEST(test_filter), TEST(test_no_make),
+		TEST(test_filter), TEST(test_no_make),	TEST(test_no_descriptors),
 	};
 
 	if (kp_str_eq(name ? name + 1 : argv[0], "make"))
