@@ -469,6 +469,7 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 	rec->reason = kp_strdup(kp_err_text(err, rc));
 	/* What is not the recipe's doing is ours or the machine's. */
 	rec->machine = !w->recipe || kp_recipe_machine_fault(last);
+	kp_record_set_limits(rec, &w->ctx->config, rc);
 }
 
 /* Where DKMS leaves the log of a build that failed, until the next one. A view: what goes wrong

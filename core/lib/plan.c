@@ -285,7 +285,7 @@ static void plan_wanted(struct planner *p, size_t index)
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
 		row->action = KP_ACTION_INSTALL;
-	} else if (!x->requested && !x->failed_machine &&
+	} else if (!x->requested && !x->failed_otherwise &&
 		   kp_str_eq(x->failed_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_FAILED;
 		set_note(row, kp_strdup(x->failed_reason));

@@ -45,12 +45,12 @@ struct kp_plan_pair {
 	const char *key;	    /* without dependencies; NULL: cannot be known */
 	const char *const *depends; /* BUILD_DEPENDS, module names, NULL-terminated */
 	enum kp_intent_kind intent;
-	bool headers_only; /* PIN: made while the kernel was not there */
+	bool headers_only;	   /* PIN: made while the kernel was not there */
 	const char *built_key;	   /* key of the published build, NULL: none */
 	const char *built_content; /* hash over its files, NULL: none */
 	const char *failed_key;	   /* key of the last failure, NULL: none */
 	const char *failed_reason;
-	bool failed_machine;
+	bool failed_otherwise; /* it may not fail again: it was the machine, or a limit */
 	bool requested; /* a person asked for this pair now: retry, no autoinstall needed */
 };
 

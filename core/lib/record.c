@@ -99,22 +99,62 @@ static int parse_file(json_t *object, const char *file, struct kp_record_file *f
 	return 0;
 }
 
+/* ---- limits ---- */
+
+enum { MINUTES, PROCESSES, MEMORY, DISK };
+
+static void limits_of(const struct kp_config *config, int64_t ret[KP_RECORD_LIMITS])
+{
+	ret[MINUTES] = config->timeout_minutes;
+	ret[PROCESSES] = config->limits.processes;
+	ret[MEMORY] = (int64_t)(config->limits.memory >> 20);
+	ret[DISK] = (int64_t)(config->limits.disk >> 20);
+}
+
+void kp_record_set_limits(struct kp_record *rec, const struct kp_config *config, int code)
+{
+	int64_t now[KP_RECORD_LIMITS];
+
+	limits_of(config, now);
+	for (int i = 0; i < KP_RECORD_LIMITS; i++)
+		rec->limits[i] = code == (i == MINUTES ? -ETIME : -EDQUOT) ? now[i] : 0;
+}
+
+bool kp_record_limits_raised(const struct kp_record *rec, const struct kp_config *config)
+{
+	int64_t now[KP_RECORD_LIMITS];
+
+	limits_of(config, now);
+	for (int i = 0; i < KP_RECORD_LIMITS; i++) {
+		/* A share of all memory differs a little from kernel to kernel. */
+		int64_t more = i == MEMORY ? rec->limits[i] / 32 : 0;
+
+		if (rec->limits[i] && (!now[i] || now[i] - more > rec->limits[i]))
+			return true;
+	}
+	return false;
+}
+
+/* ---- JSON ---- */
+
 static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 			struct kp_err *err)
 {
 	const char *result, *key, *reason = NULL, *log = NULL, *content = NULL;
 	int schema, machine = 0, is_signed = 0, cached = 0, exit_code = 0, r;
 	json_int_t when, elapsed;
+	json_int_t limits[KP_RECORD_LIMITS] = { 0 };
 	json_t *files = NULL;
 	size_t i;
 
 	r = kp_json_unpack(
 		object, file, err,
-		"{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?b, s?b, s?o}",
+		"{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?b, s?b, s?[IIII], s?o}",
 		"schema", &schema, "result", &result, "key", &key, "reason", &reason,
 		"machine", &machine, "exit_code", &exit_code, "log", &log, "time", &when,
 		"elapsed_ms", &elapsed, "content", &content, "signed", &is_signed,
-		"cached", &cached, "files", &files);
+		"cached", &cached, "limits", &limits[MINUTES], &limits[PROCESSES],
+		&limits[MEMORY], &limits[DISK], "files", &files);
 	if (r < 0)
 		return r;
 	for (i = 0; i < KP_ARRAY_SIZE(result_names); i++)
@@ -134,6 +174,8 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 	rec->content = kp_strdup(content);
 	rec->is_signed = is_signed;
 	rec->cached = cached;
+	for (i = 0; i < KP_RECORD_LIMITS; i++)
+		rec->limits[i] = limits[i];
 	rec->files = kp_calloc(json_array_size(files), sizeof(*rec->files));
 	for (i = 0; i < json_array_size(files); i++) {
 		r = parse_file(json_array_get(files, i), file, &rec->files[i], err);
@@ -187,12 +229,14 @@ static json_t *to_json(const struct kp_record *rec)
 		json_array_append_new(files, item);
 	}
 	return json_pack(
-		"{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:b, s:b, s:O}",
+		"{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:b, s:b, s:[IIII], s:O}",
 		"result", result_names[rec->result], "key", rec->key, "reason",
 		kp_json_text(rec->reason), "machine", (int)rec->machine, "exit_code",
 		rec->exit_code, "log", rec->log, "time", (json_int_t)rec->time,
 		"elapsed_ms", (json_int_t)rec->elapsed_ms, "content", rec->content,
-		"signed", (int)rec->is_signed, "cached", (int)rec->cached, "files",
+		"signed", (int)rec->is_signed, "cached", (int)rec->cached, "limits",
+		(json_int_t)rec->limits[MINUTES], (json_int_t)rec->limits[PROCESSES],
+		(json_int_t)rec->limits[MEMORY], (json_int_t)rec->limits[DISK], "files",
 		files);
 }
 

@@ -26,14 +26,19 @@ struct kp_record_file {
 	uint64_t size;
 };
 
+/* Of the configuration, as a record keeps them: minutes, processes, MiB of memory, MiB of disk. */
+#define KP_RECORD_LIMITS 4
+
 struct kp_record {
 	enum kp_build_result result;
 	char *key;     /* stale key it was built from */
 	char *reason;  /* FAILED: one line */
 	bool machine;  /* FAILED: the machine's fault (full disk, killed, no toolchain) */
 	int exit_code; /* FAILED: as DKMS has it (10 make, 7 missing .ko, 6 patch...) */
-	char *log;     /* absolute path of the log */
-	int64_t time;  /* seconds since the epoch, end of the build */
+	/* FAILED: limits that it can have run into; 0: not into that one. */
+	int64_t limits[KP_RECORD_LIMITS];
+	char *log;    /* absolute path of the log */
+	int64_t time; /* seconds since the epoch, end of the build */
 	int64_t elapsed_ms;
 	char *content;	/* OK: hash over dest and sha256 of all files */
 	bool is_signed; /* OK: every file carries a signature */
@@ -51,6 +56,11 @@ int kp_record_parse(const char *text, size_t len, const char *file,
 /* -EINVAL: a member is not what the file may hold (the reason is made fit instead). */
 int kp_record_save(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, const struct kp_record *rec, struct kp_err *err);
+/* Fill rec->limits if CODE, by which it failed, is that of one (-ETIME, -EDQUOT). */
+void kp_record_set_limits(struct kp_record *rec, const struct kp_config *config,
+			  int code);
+/* Is one of those higher now, so that it may succeed? */
+bool kp_record_limits_raised(const struct kp_record *rec, const struct kp_config *config);
 /* Make rec->content of its files. */
 void kp_record_set_content(struct kp_record *rec);
 /* Drop the record and the published files of the pair; with the empty directories. */

@@ -205,7 +205,8 @@ static void load_record(struct loader *l, const struct kp_source *s,
 	} else if (rec->result == KP_BUILD_FAILED) {
 		x->failed_key = rec->key;
 		x->failed_reason = rec->reason;
-		x->failed_machine = rec->machine;
+		x->failed_otherwise =
+			rec->machine || kp_record_limits_raised(rec, &l->ctx->config);
 	}
 }
 

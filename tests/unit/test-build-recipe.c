@@ -112,6 +112,22 @@ static void test_failures(void **state)
 	}
 }
 
+/* Its own fault, as long as the limit is that. */
+static void test_limit(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	f->ctx.config.limits.disk = 8 << 20;
+	f->confs[0].make =
+		(char *)"for i in {1..200}; do head -c 1000000 /dev/zero >$i; done; sleep 1000";
+	build(f);
+	assert_failed(job, KP_EXIT_OTHER, false, "limit_disk");
+	assert_false(kp_record_limits_raised(job->record, &f->ctx.config));
+	f->ctx.config.limits.disk = 9 << 20;
+	assert_true(kp_record_limits_raised(job->record, &f->ctx.config));
+}
+
 /* A symbol that the recipe's other directory exports is no undefined one. */
 static void test_symvers(void **state)
 {
@@ -297,12 +313,19 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_patches),	      TEST(test_scripts),
-		TEST(test_failures),	      TEST(test_symvers),
-		TEST(test_no_source),	      TEST(test_excluded),
-		TEST(test_make_line),	      TEST(test_log_excerpt),
-		TEST(test_log_excerpt_error), TEST(test_headers_unreadable),
-		TEST(test_works_on_source),   TEST(test_debug_info),
+		TEST(test_patches),
+		TEST(test_scripts),
+		TEST(test_failures),
+		TEST(test_symvers),
+		TEST(test_no_source),
+		TEST(test_excluded),
+		TEST(test_make_line),
+		TEST(test_log_excerpt),
+		TEST(test_log_excerpt_error),
+		TEST(test_headers_unreadable),
+		TEST(test_works_on_source),
+		TEST(test_debug_info),
+		TEST(test_limit),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))

@@ -97,7 +97,7 @@ static void add_pair(struct fixture *f, char **w)
 		.headers_only = option(f, w, "headers-only") != NULL,
 		.built_key = option(f, w, "built"),
 		.built_content = option(f, w, "content"),
-		.failed_machine = option(f, w, "machine") != NULL,
+		.failed_otherwise = option(f, w, "machine") != NULL,
 		.requested = option(f, w, "requested") != NULL,
 	};
 

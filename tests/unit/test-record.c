@@ -127,6 +127,49 @@ static void failure_comes_back_on_one_line(void **state)
 	kp_record_free(rec);
 }
 
+static bool raised(struct fixture *f, int minutes, int processes, uint64_t memory_mib,
+		   uint64_t disk_mib)
+{
+	const struct kp_config config = { .timeout_minutes = minutes,
+					  .limits = { .processes = processes,
+						      .memory = memory_mib << 20,
+						      .disk = disk_mib << 20 } };
+	_cleanup_(kp_record_freep) struct kp_record *rec = NULL;
+
+	assert_int_equal(kp_record_load(f->ctx, "hello", "1.0", "6.1.0-1", &rec, NULL),
+			 0);
+	return kp_record_limits_raised(rec, &config);
+}
+
+/* A failure by a limit counts for as long as the limit is not higher. */
+static void limits(void **state)
+{
+	const struct kp_config config = {
+		.timeout_minutes = 120,
+		.limits = { .processes = 100, .memory = 3200ULL << 20, .disk = 7 << 20 }
+	};
+	struct kp_record saved = { .result = KP_BUILD_FAILED, .key = (char *)KEY };
+	struct fixture *f = *state;
+
+	kp_record_set_limits(&saved, &config, -ETIME);
+	save(f, &saved);
+	assert_false(raised(f, 120, 100, 3200, 7));
+	assert_false(raised(f, 119, 200, 0, 8));
+	assert_true(raised(f, 121, 100, 3200, 7));
+	assert_true(raised(f, 0, 100, 3200, 7));
+	kp_record_set_limits(&saved, &config, -EDQUOT);
+	save(f, &saved);
+	assert_false(raised(f, 500, 100, 3200, 7));
+	assert_false(raised(f, 120, 100, 3300, 7)); /* the same share of another total */
+	assert_true(raised(f, 120, 100, 3301, 7));
+	assert_true(raised(f, 120, 101, 3200, 7));
+	assert_true(raised(f, 120, 100, 3200, 8));
+	assert_true(raised(f, 120, 100, 3200, 0));
+	kp_record_set_limits(&saved, &config, -ECHILD);
+	save(f, &saved);
+	assert_false(raised(f, 0, 0, 0, 0));
+}
+
 static void what_could_not_be_read_is_not_written(void **state)
 {
 	struct kp_record_file file = { (char *)"../x.ko", (char *)"x.ko", (char *)HASH,
@@ -292,6 +335,7 @@ int main(void)
 		TEST(nothing_recorded),
 		TEST(good_build_comes_back),
 		TEST(failure_comes_back_on_one_line),
+		TEST(limits),
 		TEST(what_could_not_be_read_is_not_written),
 		TEST(hostile_records_count_as_absent),
 		TEST(directory_in_its_place_counts_as_absent),

@@ -137,6 +137,26 @@ static void failures_of_the_machine_are_not(void **state)
 	test_assert_absent(s, "hello", K2);
 }
 
+static void limits_that_were_raised(void **state)
+{
+	struct test_system *s = test_system(state);
+	_cleanup_(kp_record_freep) struct kp_record *rec = NULL;
+	struct kp_config *config = &s->ctx->config;
+
+	test_register(s, "hello", "1.0", NULL);
+	test_fail(s, "hello", "1.0", K1, "used more than 64 MiB (limit_memory)", false);
+	TEST_TRY(kp_record_load(s->ctx, "hello", "1.0", K1, &rec, err));
+	config->limits.memory = 64 << 20;
+	kp_record_set_limits(rec, config, -EDQUOT);
+	TEST_TRY(kp_record_save(s->ctx, "hello", "1.0", K1, rec, err));
+	SYNC(s, .kernels = (char *[]){ (char *)K1, NULL });
+	assert_int_equal(started, 0);
+	assert_int_equal(s->result.remembered, 1);
+	config->limits.memory = 0;
+	SYNC(s, .kernels = (char *[]){ (char *)K1, NULL });
+	test_assert_installed(s, "hello", "1.0", K1);
+}
+
 static void optional_modules_fail_quietly(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -349,6 +369,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(build_only),
 		SYSTEM_TEST(failures_are_remembered),
 		SYSTEM_TEST(failures_of_the_machine_are_not),
+		SYSTEM_TEST(limits_that_were_raised),
 		SYSTEM_TEST(optional_modules_fail_quietly),
 		SYSTEM_TEST(dependencies),
 		SYSTEM_TEST(no_autoinstall_and_on_request),
