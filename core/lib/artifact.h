@@ -68,8 +68,9 @@ int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel 
  * was made yet. */
 int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,
 		struct kp_err *err);
-/* Add what of all that is for root alone to *PATHS. */
-void kp_sign_secrets(const struct kp_ctx *ctx, char ***paths);
+/* Add what of all that is for root alone to *PATHS. RELEASE: the kernel whose key it is, where the
+ * configuration has one for each; NULL: of none. */
+void kp_sign_secrets(const struct kp_ctx *ctx, const char *release, char ***paths);
 /* Does the file (not compressed) end in the kernel's signature marker? A file that cannot be
  * read has none. */
 bool kp_artifact_is_signed(struct kp_ctx *ctx, const char *ko);

@@ -32,7 +32,7 @@ static void add(char ***v, const char *path)
 		kp_strv_take(v, kp_steal(&real));
 }
 
-char **kp_secrets(const struct kp_ctx *ctx)
+char **kp_secrets(const struct kp_ctx *ctx, const char *release)
 {
 	const struct kp_backend *backend = ctx->backend;
 	const char *const *locks = backend ? backend->ops->lock_files : NULL;
@@ -42,7 +42,7 @@ char **kp_secrets(const struct kp_ctx *ctx)
 		add(&v, places[i]);
 	add(&v, ctx->state_dir);
 	add(&v, ctx->run_dir);
-	kp_sign_secrets(ctx, &v);
+	kp_sign_secrets(ctx, release, &v);
 	for (; locks && *locks; locks++)
 		add(&v, *locks);
 	for (size_t i = 0; !kp_means()->uid && i < KP_ARRAY_SIZE(of_root); i++)

@@ -6,5 +6,6 @@
 
 #include "lib/ctx.h"
 
-/* Absolute paths without links, of directories and files that are there; to be freed. */
-char **kp_secrets(const struct kp_ctx *ctx);
+/* Absolute paths without links, of directories and files that are there; to be freed. RELEASE: of the
+ * kernel that the sandbox is about, NULL: of none. */
+char **kp_secrets(const struct kp_ctx *ctx, const char *release);

@@ -364,7 +364,7 @@ static int run_inside(const struct kp_ctx *ctx, const struct kp_sandbox *sb,
 		      const struct kp_proc *proc, struct run *run, struct result *res,
 		      struct kp_err *err)
 {
-	_cleanup_strv_ char **secrets = kp_secrets(ctx);
+	_cleanup_strv_ char **secrets = kp_secrets(ctx, sb->release);
 	struct kp_proc inner = *proc;
 	bool both = proc->err_fd == proc->out_fd;
 	pid_t pid;

@@ -15,3 +15,6 @@ struct kp_signer {
  * anybody at, and a limited time. */
 int kp_signer_run(struct kp_ctx *ctx, const struct kp_signer *s, const char *hash,
 		  const char *ko, int log_fd, struct kp_err *err);
+
+/* The file (absolute) that a pkcs11: URI names in pin-source (RFC 7512); to be freed. NULL: none. */
+char *kp_sign_pin_source(const char *uri);

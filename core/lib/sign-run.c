@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -15,6 +16,7 @@
 #include "base/str.h"
 #include "lib/sign-parts.h"
 
+#define PIN_SOURCE "pin-source="
 #define PIN_MAX 4096
 #define KEY_MAX (1024 * 1024)
 /* Tokens in the network are slow; one that never answers is not to hold up a transaction. */
@@ -29,7 +31,33 @@ static bool is_token(const struct kp_signer *s)
 /* Does the URI itself say what the PIN is, or where? */
 static bool names_pin(const char *uri)
 {
-	return strstr(uri, "pin-source=") || strstr(uri, "pin-value=");
+	return strstr(uri, PIN_SOURCE) || strstr(uri, "pin-value=");
+}
+
+static int hex_digit(char c)
+{
+	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
+}
+
+char *kp_sign_pin_source(const char *uri)
+{
+	const char *p = kp_str_starts(uri, "pkcs11:") ? strstr(uri, PIN_SOURCE) : NULL;
+	_cleanup_buf_ struct kp_buf path = KP_BUF_INIT;
+
+	if (!p)
+		return NULL;
+	p += strlen(PIN_SOURCE);
+	if (kp_str_starts(p, "file:"))
+		p += kp_str_starts(p, "file:///") ? 7 : 5;
+	for (; *p && !strchr("&;?", *p); p++) {
+		bool coded = *p == '%' && isxdigit((unsigned char)p[1]) &&
+			     isxdigit((unsigned char)p[2]);
+
+		kp_buf_addc(&path,
+			    coded ? (char)(hex_digit(p[1]) * 16 + hex_digit(p[2])) : *p);
+		p += coded ? 2 : 0;
+	}
+	return path.len && path.s[0] == '/' ? kp_buf_steal(&path) : NULL;
 }
 
 /* PKCS#8's or OpenSSL's older form of PEM. */
@@ -111,7 +139,7 @@ static int setup(void *data)
 
 static int run(const struct kp_signer *s, const char *hash, const char *key,
 	       const char *pin, int pin_fd, const char *ko, int log_fd,
-	       struct kp_err *err)
+	       struct kp_proc_end *end, struct kp_err *err)
 {
 	const char *argv[] = { s->tool, hash, key, s->cert, ko, NULL };
 	_cleanup_strv_ char **env = kp_strv_dup((char *const *)kp_proc_default_env());
@@ -128,7 +156,7 @@ static int run(const struct kp_signer *s, const char *hash, const char *key,
 	if (pin)
 		kp_strv_addf(&env, "KBUILD_SIGN_PIN=%s", pin);
 	proc.env = (const char *const *)env;
-	return kp_proc_run(&proc, NULL, err);
+	return kp_proc_run(&proc, end, err);
 }
 
 static const char *where_from(const struct kp_ctx *ctx, const struct kp_signer *s,
@@ -166,6 +194,24 @@ static int explain(const struct kp_ctx *ctx, const struct kp_signer *s, bool has
 	return code;
 }
 
+/* Key and PIN, wherever that is, as one word. */
+static void identify(const struct kp_ctx *ctx, const struct kp_signer *s, const char *pin,
+		     char ret[KP_HASH_HEX])
+{
+	_cleanup_free_ char *file = kp_sign_pin_source(s->key), *text = NULL;
+	struct kp_hash h;
+
+	if (file)
+		(void)kp_read_in(ctx->root_fd, file, PIN_MAX, &text, NULL);
+	kp_hash_init(&h);
+	kp_hash_field(&h, "key", s->key);
+	kp_hash_field(&h, "pin", pin);
+	kp_hash_field(&h, "file", text);
+	kp_hash_hex(&h, ret);
+	if (text)
+		explicit_bzero(text, strlen(text));
+}
+
 /* PIN NULL: the URI has one. Many tokens lock themselves after a few wrong PINs, and there is a module to be signed for every
  * kernel, at every sync: a PIN that failed is not tried again. */
 static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const char *pin,
@@ -176,14 +222,11 @@ static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const c
 	_cleanup_free_ char *failed = kp_path_join(ctx->run_dir, "token-failed");
 	_cleanup_free_ char *before = NULL, *uri = NULL, *key = name_key(s);
 	_cleanup_close_ int lock_fd = -1, pin_fd = -1;
-	struct kp_hash h;
+	struct kp_proc_end end = { -1, 0 };
 	char id[KP_HASH_HEX];
 	int r;
 
-	kp_hash_init(&h);
-	kp_hash_field(&h, "key", s->key);
-	kp_hash_field(&h, "pin", pin);
-	kp_hash_hex(&h, id);
+	identify(ctx, s, pin, id);
 	r = kp_lock_take(ctx->root_fd, lock, "signs with a token", LOCK_WAIT_MS, &lock_fd,
 			 err);
 	if (r < 0)
@@ -199,10 +242,11 @@ static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const c
 		r = add_pin(s->key, pin, &pin_fd, &uri, err);
 	if (r < 0)
 		return r;
-	r = run(s, hash, uri ? uri : s->key, pin, pin_fd, ko, log_fd, err);
-	if (r < 0)
+	r = run(s, hash, uri ? uri : s->key, pin, pin_fd, ko, log_fd, &end, err);
+	/* One that did not end by itself says nothing about the PIN. */
+	if (r == -ECHILD && !end.signal)
 		(void)kp_write_in(ctx->root_fd, failed, id, strlen(id), 0600, NULL);
-	else
+	else if (!r)
 		(void)kp_unlink_in(ctx->root_fd, failed);
 	return r;
 }
@@ -224,7 +268,7 @@ int kp_signer_run(struct kp_ctx *ctx, const struct kp_signer *s, const char *has
 	if (is_token(s) && (pin || names_pin(s->key)))
 		r = run_with_token(ctx, s, pin, hash, ko, log_fd, err);
 	else
-		r = run(s, hash, s->key, pin, -1, ko, log_fd, err);
+		r = run(s, hash, s->key, pin, -1, ko, log_fd, NULL, err);
 	if (r == -ECHILD)
 		r = explain(ctx, s, pin, r, err);
 	if (pin)

@@ -135,13 +135,18 @@ int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **
 	return 0;
 }
 
-void kp_sign_secrets(const struct kp_ctx *ctx, char ***paths)
+void kp_sign_secrets(const struct kp_ctx *ctx, const char *release, char ***paths)
 {
+	char *key = kp_framework_path(ctx->config.sign_key, release ?: "");
+	char *pin = key ? kp_sign_pin_source(key) : NULL;
+
 	if (ctx->dkms_tree)
 		kp_strv_take(paths, kp_path_join(ctx->dkms_tree, "mok.key"));
 	kp_strv_add(paths, shim_key);
-	if (ctx->config.sign_key)
-		kp_strv_add(paths, ctx->config.sign_key);
+	if (key)
+		kp_strv_take(paths, key);
+	if (pin)
+		kp_strv_take(paths, pin);
 	if (ctx->config.sign_pin_file)
 		kp_strv_add(paths, ctx->config.sign_pin_file);
 }

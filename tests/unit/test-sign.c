@@ -354,6 +354,56 @@ static void token(void **state)
 		NULL;
 }
 
+/* Another PIN is another one wherever it is written; and what says nothing about a PIN is not held
+ * against it. */
+static void token_again(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *cert = art_path(a, "my.pub"), *pin = art_path(a, "pin");
+	_cleanup_free_ char *uri = kp_strf("pkcs11:token=a?pin-source=file:%s", pin);
+
+	a->ctx.config.sign_key = uri;
+	a->ctx.config.sign_cert = cert;
+	test_put(&a->root, "/my.pub", "x");
+	test_put(&a->root, "/pin", "999");
+	put_tool(a, "headers/scripts/sign-file", "#!/nonexistent\n");
+	assert_fails(a, -ENOENT, "sign-file");
+	put_tool(a, "headers/scripts/sign-file", "#!/bin/sh\nkill -ALRM $$\n");
+	assert_fails(a, -ECHILD, "was killed by signal 14");
+	put_tool(a, "headers/scripts/sign-file", TOKEN);
+	assert_fails(a, -ECHILD, "exit code 5");
+	assert_fails(a, -EACCES, "failed with this PIN (of sign_key)");
+	test_put(&a->root, "/pin", "1234");
+	assert_signs(a);
+	a->ctx.config.sign_key = a->ctx.config.sign_cert = NULL;
+}
+
+static void assert_secret(struct art *a, const char *key, const char *path)
+{
+	_cleanup_strv_ char **paths = NULL;
+
+	a->ctx.config.sign_key = (char *)key;
+	kp_sign_secrets(&a->ctx, "6.1-kp", &paths);
+	if (!kp_strv_has(paths, path))
+		fail_msg("%s: %s is not secret", key, path);
+	a->ctx.config.sign_key = NULL;
+}
+
+static void secrets(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *own = art_path(a, "dkms/mok.key");
+
+	assert_secret(a, NULL, own);
+	assert_secret(a, "/etc/my.key", "/etc/my.key");
+	/* As $kernelver of DKMS's configuration is kept. */
+	assert_secret(a, "/etc/keys/\nkernelver\n.key", "/etc/keys/6.1-kp.key");
+	assert_secret(a, "pkcs11:token=a?pin-source=file:/etc/pin", "/etc/pin");
+	assert_secret(a, "pkcs11:token=a?pin-source=/etc/pin&x=y", "/etc/pin");
+	assert_secret(a, "pkcs11:token=a?x=y&pin-source=file:///etc/my%20pin",
+		      "/etc/my pin");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,6 +418,8 @@ int main(void)
 		TEST(pin_of_the_key),
 		TEST(encrypted_key),
 		TEST(token),
+		TEST(token_again),
+		TEST(secrets),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
