@@ -24,6 +24,8 @@
 
 #define DEPTH_MAX 64
 #define MIB (1ULL << 20)
+/* What a tree counts that is too deep to be counted: more than any limit. */
+#define TOO_DEEP (1ULL << 60)
 
 struct place {
 	const char *path;
@@ -79,6 +81,14 @@ struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limit
 	return w;
 }
 
+void kp_watch_free(struct kp_watch *w)
+{
+	for (size_t i = 0; i < w->n; i++)
+		close(w->places[i].fd);
+	free(w->places);
+	free(w);
+}
+
 /* ---- disk */
 
 /* Takes FD. */
@@ -93,16 +103,17 @@ static uint64_t tree_size(int fd, int depth)
 		close(fd);
 		return 0;
 	}
-	while ((e = readdir(dir))) {
+	while (size < TOO_DEEP && (e = readdir(dir))) {
 		int sub;
 
 		if (kp_str_eq(e->d_name, "..") ||
 		    fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
 		size += (uint64_t)st.st_blocks * 512;
-		if (!S_ISDIR(st.st_mode) || kp_str_eq(e->d_name, ".") ||
-		    depth == DEPTH_MAX)
+		if (!S_ISDIR(st.st_mode) || kp_str_eq(e->d_name, "."))
 			continue;
+		if (depth == DEPTH_MAX)
+			return TOO_DEEP;
 		sub = openat(dirfd(dir), e->d_name,
 			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (sub >= 0)
@@ -115,7 +126,7 @@ static uint64_t size_of_all(const struct kp_watch *w)
 {
 	uint64_t size = 0;
 
-	for (size_t i = 0; i < w->n; i++) {
+	for (size_t i = 0; size < TOO_DEEP && i < w->n; i++) {
 		int fd = openat(w->places[i].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 		if (fd >= 0)

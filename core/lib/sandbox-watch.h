@@ -22,6 +22,7 @@ struct kp_watch;
  * stay the caller's. The writable directories of SB are opened, and what is free there noted. */
 struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limits *limits,
 			      uid_t uid, bool all);
-/* -EDQUOT: they use more memory, disk or processes than they may; -ENOSPC: too little is left on a
- * disk. With words for a person. */
+void kp_watch_free(struct kp_watch *w);
+/* -EDQUOT: they use more memory, disk or processes than they may, or made directories too deep to
+ * be counted; -ENOSPC: too little is left on a disk. With words for a person. */
 int kp_watch_look(struct kp_watch *w, struct kp_err *err);

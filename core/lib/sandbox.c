@@ -229,7 +229,7 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	be_first_to_go();
 
 	/* Nothing tells those inside from others. */
-	if (!alone && !drop.change)
+	if (!drop.change && !(alone && kp_means()->parts & KP_VIEW_PROC))
 		seen.memory = seen.processes = 0;
 
 	inner.setup = drop_privileges;
@@ -244,6 +244,7 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 		res.rc = err.code;
 		res.err = err;
 	}
+	kp_watch_free(watch);
 	kp_write_all(result_fd, &res, sizeof(res));
 	/* As process 1 this ends all others; we are not waitable before they are gone. */
 	_exit(0);

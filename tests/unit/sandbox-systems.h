@@ -96,6 +96,12 @@ static bool one_user(void)
 	       write_proc("/proc/self/gid_map", "0 0 1");
 }
 
+/* A container that hides a part of /proc, so that no other one can be mounted. */
+static bool no_proc(void)
+{
+	return !mount("tmpfs", "/proc/sys", "tmpfs", 0, NULL) && one_user();
+}
+
 /* As mock and debootstrap have it: a plain directory, with the system's mounts below. */
 static bool in_chroot(void)
 {
@@ -139,6 +145,7 @@ static const struct system {
 	{ "without namespaces", no_namespaces, "no private mounts" },
 	{ "without CAP_SYS_ADMIN", no_mounts, "no private mounts (builds in" },
 	{ "with one user", one_user, "no user of its own" },
+	{ "with one user and no /proc", no_proc, "no private /proc" },
 	{ "in a chroot", in_chroot, NULL },
 };
 

@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+#include "lib/sandbox-watch.h"
+
 #include "sandbox-fixture.h"
 #include "sandbox-systems.h"
 
@@ -36,6 +38,14 @@ static void assert_words(const struct kp_err *err, const char *what)
 		fail_msg("'%s' does not say '%s'", err->text, what);
 }
 
+/* Does something tell those inside from others? */
+static bool can_count(void)
+{
+	const char *missing = kp_sandbox_missing();
+
+	return own_uid() || (kp_sandbox_has_mounts() && !strstr(missing, "/proc"));
+}
+
 /* No one takes too much, all together do. */
 static void test_memory(void **state)
 {
@@ -44,7 +54,7 @@ static void test_memory(void **state)
 	struct kp_proc_end end;
 
 	f->ctx.config.limits.memory = 100 << 20;
-	if (!own_uid() && !kp_sandbox_has_mounts())
+	if (!can_count())
 		skip();
 	assert_int_equal(run_self(f, "--take", "4", "40", &end, &err), -EDQUOT);
 	assert_words(&err, "more than 100 MiB of memory (limit_memory");
@@ -64,7 +74,7 @@ static void test_processes(void **state)
 	int rc;
 
 	f->ctx.config.limits.processes = 64;
-	if (!own_uid() && !kp_sandbox_has_mounts())
+	if (!can_count())
 		skip();
 	rc = run_self(f, "--take", "200", "0", &end, &err);
 	if (own_uid()) {
@@ -73,6 +83,28 @@ static void test_processes(void **state)
 	} else {
 		assert_int_equal(rc, -EDQUOT);
 		assert_words(&err, "more than 64 processes (limit_processes");
+	}
+}
+
+/* What others have is theirs. */
+static void test_others(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err = KP_ERR_INIT;
+	pid_t others[8];
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++) {
+		others[i] = fork();
+		if (others[i] == 0)
+			_exit(pause());
+		assert_true(others[i] > 0);
+	}
+	f->ctx.config.limits.processes = KP_ARRAY_SIZE(others) / 2;
+	f->sb.timeout_s = 2;
+	assert_int_equal(run_end(f, "sleep 1000", NULL, &err), -ETIME);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++) {
+		assert_int_equal(kill(others[i], SIGKILL), 0);
+		assert_int_equal(waitpid(others[i], NULL, 0), others[i]);
 	}
 }
 
@@ -91,19 +123,53 @@ static void test_disk(void **state)
 	assert_words(&err, "written more than 8 MiB (limit_disk");
 }
 
-/* On a disk of its own. */
-static void test_keep_free(void **state)
+/* Nor is it of use to hide it far down. */
+static void test_disk_deep(void **state)
 {
 	struct fixture *f = *state;
 	struct kp_err err = KP_ERR_INIT;
 
+	f->ctx.config.limits.disk = 8 << 20;
+	f->sb.timeout_s = 20;
+	assert_int_equal(run_end(f,
+				 "d=$(printf 'd/%.0s' {1..100}); mkdir -p $d; cd $d;"
+				 "for i in {1..40}; do head -c 1000000 /dev/zero >f$i; "
+				 "done; sleep 1000",
+				 NULL, &err),
+			 -EDQUOT);
+	assert_words(&err, "limit_disk");
+}
+
+static void write_zeros(const char *dir, const char *name, size_t n)
+{
+	_cleanup_free_ char *path = kp_path_join(dir, name), *zeros = kp_calloc(1, n);
+	_cleanup_close_ int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	assert_int_equal(kp_write_all(fd, zeros, n), 0);
+}
+
+/* On a disk of its own. */
+static void test_keep_free(void **state)
+{
+	struct fixture *f = *state;
+	const struct kp_sandbox_bind bind = { f->out, f->out, true };
+	const struct kp_sandbox sb = { .binds = &bind, .n_binds = 1 };
+	const struct kp_limits limits = { .keep_free = 1ULL << 30 };
+	struct kp_err err = KP_ERR_INIT;
+	struct kp_watch *watch;
+
 	if (!kp_sandbox_has_mounts() ||
 	    mount("tmpfs", f->out, "tmpfs", 0, "mode=0777,size=8m"))
 		skip();
-	f->ctx.config.limits.keep_free = 1ULL << 30;
 	/* As small as the disk is, half of it may be had. */
-	assert_int_equal(run(f, "head -c 3000000 /dev/zero >f; sleep 0.7"), 0);
-	assert_int_equal(run_end(f, "head -c 4000000 /dev/zero >g; sleep 1000", NULL,
+	watch = kp_watch_new(&sb, &limits, 0, true);
+	write_zeros(f->out, "f", 3000000);
+	assert_int_equal(kp_watch_look(watch, &err), 0);
+	write_zeros(f->out, "g", 2000000);
+	assert_int_equal(kp_watch_look(watch, &err), -ENOSPC);
+	kp_watch_free(watch);
+	f->ctx.config.limits = limits;
+	assert_int_equal(run_end(f, "head -c 2000000 /dev/zero >h; sleep 1000", NULL,
 				 &err),
 			 -ENOSPC);
 	assert_words(&err, "MiB and");
@@ -115,10 +181,8 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_memory),
-		TEST(test_processes),
-		TEST(test_disk),
-		TEST(test_keep_free),
+		TEST(test_memory), TEST(test_processes), TEST(test_others),
+		TEST(test_disk),   TEST(test_disk_deep), TEST(test_keep_free),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);
