@@ -191,7 +191,7 @@ test_add_of_a_packages_tree_goes_with_it()
 	expect_status 0
 	run_in sync
 	run status
-	expect_line out 'hello   1.0      6.1.0-2-test  added       -'
+	expect_line out "hello   1.0      6.1.0-2-test  failed      -        'make' is not installed: install the package make"
 	: >"$root"/var/lib/fakedb/owned
 	rm -r "$root"/usr/src/hello-1.0
 	run_in sync
