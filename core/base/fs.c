@@ -383,3 +383,21 @@ bool kp_path_ok(const char *path)
 {
 	return path && *path == '/' && kp_relpath_ok(path + 1);
 }
+
+bool kp_link_stays(unsigned int levels, const char *text)
+{
+	_cleanup_strv_ char **steps = kp_strv_split(text, "/");
+	bool down = false;
+
+	if (*text == '/' || !*text)
+		return false;
+	/* Steps up come first, or they would start where another link leads. */
+	kp_strv_foreach(step, steps) {
+		bool up = !strcmp(*step, "..");
+
+		if (up && (down || !levels--))
+			return false;
+		down |= !up && strcmp(*step, ".") != 0;
+	}
+	return true;
+}

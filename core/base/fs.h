@@ -107,3 +107,6 @@ bool kp_name_ok(const char *name);
 bool kp_relpath_ok(const char *path);
 /* Is PATH absolute, and the like below its first slash? NULL and "/" are not. */
 bool kp_path_ok(const char *path);
+/* Does a symbolic link with this text, in a directory so many LEVELS below a top, stay below that,
+ * whatever other such links it meets? */
+bool kp_link_stays(unsigned int levels, const char *text);

@@ -68,26 +68,14 @@ static char *member_path(const char *name)
 	return kp_strf("/%s", clean);
 }
 
-/* Does a link at AT ("/a/b") with this text stay below the top? Steps up come first, or they
- * would start where another link leads. */
+/* Does a link at AT ("/a/b") with this text stay below the top? */
 static bool link_stays(const char *at, const char *text)
 {
-	_cleanup_strv_ char **steps = kp_strv_split(text, "/");
-	bool down = false;
-	int depth = -1; /* of the directory that holds the link */
+	unsigned int slashes = 0;
 
-	if (*text == '/' || !*text)
-		return false;
 	for (; *at; at++)
-		depth += *at == '/';
-	kp_strv_foreach(step, steps) {
-		bool up = !strcmp(*step, "..");
-
-		if (up && (down || --depth < 0))
-			return false;
-		down |= !up && strcmp(*step, ".") != 0;
-	}
-	return true;
+		slashes += *at == '/';
+	return slashes && kp_link_stays(slashes - 1, text);
 }
 
 /* Do only directories lie above PATH, or nothing yet? What an archive has below a link has

@@ -3,8 +3,8 @@
  * The sequence of one build, with DKMS's order: collected is what make left, before POST_BUILD
  * (which may clean up).
  *
- * SIGINT and SIGTERM are blocked here, as the parent left them: the sandbox ends when one is
- * pending, each stage looks before it begins, and the way out cleans up.
+ * SIGINT and SIGTERM are blocked here, as the parent left them: the sandbox ends when one is pending, each
+ * stage looks before it begins, and the way out cleans up.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -65,20 +65,29 @@ static bool to_end(void)
 	return sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM);
 }
 
-int kp_build_stage(struct kp_build_work *w, const char *name, struct kp_err *err)
-{
-	if (to_end())
-		return kp_err_set(err, -EINTR, "interrupted");
-	kp_build_send(w, KP_MSG_STAGE, 0, name);
-	return 0;
-}
-
 static int64_t now_ms(void)
 {
 	struct timespec ts;
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+int kp_build_go_on(const struct kp_build_work *w, struct kp_err *err)
+{
+	if (to_end())
+		return kp_err_set(err, -EINTR, "interrupted");
+	if (!w->deadline || now_ms() / 1000 < w->deadline)
+		return 0;
+	return kp_err_set(err, -ETIME, "no time is left");
+}
+
+int kp_build_stage(struct kp_build_work *w, const char *name, struct kp_err *err)
+{
+	if (to_end())
+		return kp_err_set(err, -EINTR, "interrupted");
+	kp_build_send(w, KP_MSG_STAGE, 0, name);
+	return 0;
 }
 
 /* ---- locks ---- */
@@ -120,10 +129,10 @@ static int take_locks(struct kp_build_work *w, bool *ret_waited, struct kp_err *
 	}
 	if (rc < 0 || *ret_waited)
 		rc = wait_lock(w, pair, what, &w->locks[0], err);
+	if (rc < 0 || kp_sandbox_has_mounts())
+		return rc;
 	/* At the real path there is one build directory per source. */
-	if (!rc && !kp_sandbox_has_mounts())
-		rc = wait_lock(w, source, what, &w->locks[1], err);
-	return rc;
+	return wait_lock(w, source, what, &w->locks[1], err);
 }
 
 static int take_slot(struct kp_build_work *w, struct kp_err *err)
@@ -180,8 +189,7 @@ static int make_empty(struct kp_build_work *w, const char *dir, struct kp_err *e
 {
 	int rc = kp_rm_rf_in(w->ctx->root_fd, dir, err);
 
-	if (!rc)
-		rc = kp_mkdir_in(w->ctx->root_fd, dir, 0755, err);
+	rc = rc ?: kp_mkdir_in(w->ctx->root_fd, dir, 0755, err);
 	return rc ?: give_to_slot(w, dir, err);
 }
 

@@ -4,7 +4,8 @@
  *
  * build-job.c is the sequence, build-recipe.c runs what the recipe brings (patches, scripts,
  * make), build-collect.c takes files out of the build directory, build-publish.c turns them
- * into what is published and recorded, build-cache.c knows what was built before.
+ * into what is published and recorded, build-cache.c knows what was built before, by what build-reads.c
+ * finds that it read.
  */
 #pragma once
 
@@ -90,6 +91,8 @@ int kp_build_job_main(struct kp_build_work *w);
 
 /* Tell the parent which stage begins. -EINTR when the build is to end. */
 int kp_build_stage(struct kp_build_work *w, const char *name, struct kp_err *err);
+/* For what may take long: -EINTR: it is to end; -ETIME: its time is over. */
+int kp_build_go_on(const struct kp_build_work *w, struct kp_err *err);
 void kp_build_send(struct kp_build_work *w, enum kp_build_msg_kind kind, int code,
 		   const char *text);
 
@@ -118,6 +121,13 @@ int kp_collect_extra(struct kp_build_work *w, struct kp_err *err);
 int kp_kept_take(struct kp_build_work *w, struct kp_err *err);
 /* Keep what is in stage, if it can be; the log says why not. */
 void kp_kept_put(struct kp_build_work *w, int64_t elapsed_ms);
+
+/* build-reads.c */
+/* When make is done: the files of the system that the build read, absolute, each once; *ret is a string
+ * vector to be freed. -EOPNOTSUPP: not all of them can be known, or they cannot be looked at again.
+ * *ret_running: the recipe asks for the running kernel's release. */
+int kp_reads_find(struct kp_build_work *w, char ***ret, bool *ret_running,
+		  struct kp_err *err);
 
 /* build-publish.c */
 int kp_publish_check(struct kp_build_work *w, struct kp_err *err);  /* strip, check */

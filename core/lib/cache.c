@@ -25,6 +25,7 @@
 /* What is not complete after that is of a process that died. */
 #define NEW_MAX_S (60 * 60)
 #define DEPTH_MAX 8
+#define INPUT_MAX (1 << 30)
 
 void kp_cache_entry_clear(struct kp_cache_entry *e)
 {
@@ -97,16 +98,21 @@ static char *stat_text(const struct stat *st, time_t now)
 static int hash_input(struct kp_ctx *ctx, const char *path, char sha256[KP_HASH_HEX],
 		      char **ret_stat, struct stat *ret_st, struct kp_err *err)
 {
-	_cleanup_close_ int fd =
-		kp_open_in(ctx->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-	int r;
+	_cleanup_close_ int fd = -1;
+	int r = kp_stat_in(ctx->root_fd, path, ret_st);
 
+	/* Of a device already the opening may do something. */
+	if (r < 0)
+		return kp_err_sys(err, r, "stat '%s'", path);
+	if (!S_ISREG(ret_st->st_mode))
+		return kp_err_set(err, -EINVAL, "'%s' is not a regular file", path);
+	if (ret_st->st_size > INPUT_MAX)
+		return kp_err_set(err, -EFBIG, "'%s' is too large", path);
+	fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd < 0)
 		return kp_err_sys(err, fd, "open '%s'", path);
 	if (fstat(fd, ret_st))
 		return kp_err_sys(err, -errno, "stat '%s'", path);
-	if (!S_ISREG(ret_st->st_mode))
-		return kp_err_set(err, -EINVAL, "'%s' is not a regular file", path);
 	*ret_stat = stat_text(ret_st, time(NULL));
 	r = kp_hash_fd(fd, sha256, err);
 	if (r < 0)

@@ -211,19 +211,24 @@ static int add_overrides(struct kp_ctx *ctx, struct kp_hash *h,
 	return 0;
 }
 
-/* What the administrator lays over a build: /etc/dkms/MODULE/, patches and scripts. */
+int kp_key_overlay(struct kp_ctx *ctx, const char *module, char ret[KP_HASH_HEX],
+		   struct kp_err *err)
+{
+	_cleanup_free_ char *dir = kp_path_join("/etc/dkms", module);
+
+	if (!kp_is_dir_in(ctx->root_fd, dir))
+		return -ENOENT;
+	return kp_key_tree(ctx, dir, ret, err);
+}
+
 static int add_overlay(struct kp_ctx *ctx, struct kp_hash *h, const char *module,
 		       struct kp_err *err)
 {
-	_cleanup_free_ char *dir = kp_path_join("/etc/dkms", module);
 	char hex[KP_HASH_HEX];
-	int r;
+	int r = kp_key_overlay(ctx, module, hex, err);
 
-	if (!kp_is_dir_in(ctx->root_fd, dir))
-		return 0;
-	r = kp_key_tree(ctx, dir, hex, err);
 	if (r < 0)
-		return r;
+		return r == -ENOENT ? 0 : r;
 	kp_hash_field(h, "overlay", hex);
 	return 0;
 }

@@ -24,6 +24,10 @@ int kp_key_kernels(struct kp_ctx *ctx, struct kp_kernels *kernels, struct kp_err
  * <state_dir>/trees/ where that can be written. Links count by their text. */
 int kp_key_tree(struct kp_ctx *ctx, const char *dir, char ret[KP_HASH_HEX],
 		struct kp_err *err);
+/* The same of /etc/dkms/MODULE/, what the administrator lays over a build (patches, scripts).
+ * -ENOENT: there is nothing. */
+int kp_key_overlay(struct kp_ctx *ctx, const char *module, char ret[KP_HASH_HEX],
+		   struct kp_err *err);
 /* Drop what is remembered of DIR. */
 void kp_key_tree_forget(struct kp_ctx *ctx, const char *dir);
 /* Fill tree_key of all sources that are there, so that kp_key_pair() need not walk a tree

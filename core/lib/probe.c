@@ -210,6 +210,23 @@ static char *part_of(struct learner *l, const char *compiler, const char *what)
 	return kp_name_ok(line) ? kp_tool_find(l->ctx, line) : NULL;
 }
 
+char *kp_probe_part(struct kp_ctx *ctx, unsigned int slot, const char *room,
+		    const char *compiler, const char *what)
+{
+	struct learner l = { .ctx = ctx,
+			     .slot = slot,
+			     .room = kp_strdup(room),
+			     .until = now_s() + ASK_SECONDS };
+	char *part;
+
+	l.scratch = kp_path_join(room, ".tmp_1");
+	part = part_of(&l, compiler, what);
+	kp_rm_rf_in(ctx->root_fd, room, NULL);
+	free(l.room);
+	free(l.scratch);
+	return part;
+}
+
 static bool is_elf(const struct kp_ctx *ctx, const char *path)
 {
 	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY, 0);

@@ -212,8 +212,8 @@ static void assert_built(struct fixture *f, const struct kp_build_job *job)
 				     job->kernel->release, job->record));
 }
 
-static void assert_failed(const struct kp_build_job *job, int exit_code, bool machine,
-			  const char *words)
+static inline void assert_failed(const struct kp_build_job *job, int exit_code,
+				 bool machine, const char *words)
 {
 	assert_true(job->rc < 0);
 	assert_non_null(job->record);
@@ -226,7 +226,7 @@ static void assert_failed(const struct kp_build_job *job, int exit_code, bool ma
 }
 
 /* Nothing is left of private directories and temporary names, but the log of what failed. */
-static void assert_clean(struct fixture *f)
+static inline void assert_clean(struct fixture *f)
 {
 	_cleanup_strv_ char **work = NULL;
 

@@ -14,139 +14,12 @@
 
 #include <kmodpkg/log.h>
 
-#include "build-fixture.h"
-#include "lib/cache.h"
-#include "lib/key.h"
-
-/* A kbuild that says what its compiler read: a header of its own, and the module's. */
-static const char makefile[] =
-	"all: $(patsubst %.c,%.ko,$(wildcard $(M)/*.c))\n"
-	"\techo 'symbols of' $(M) >$(M)/Module.symvers\n"
-	"%.ko: %.c\n"
-	"\tgcc $(KCFLAGS) -I. -c -DRELEASE='\"$(KERNELRELEASE)\"' -include k.h -o $@ $<\n"
-	"\t{ echo 'savedcmd_$@ := gcc -Wp,-MMD,x -c'; echo; echo 'source_$@ := $<'; echo; \\\n"
-	"\techo 'deps_$@ := \\'; echo '    $$(wildcard include/config/X) \\'; \\\n"
-	"\techo '  k.h \\'; echo '  $< \\'; echo; } >$(dir $@).$(notdir $@).cmd\n";
-
-#define BUILD "modules/6.6.1-kp/build/"
-
-static int setup_cache(void **state)
-{
-	struct fixture *f;
-
-	setup(state);
-	f = *state;
-	f->ctx.cache_dir = below(f, "cache");
-	f->ctx.config.cache_mib = 1;
-	for (size_t i = 0; i < 2; i++) {
-		_cleanup_free_ char *make =
-			kp_strf("modules/%s/build/Makefile", f->kernels[i].release);
-		_cleanup_free_ char *header =
-			kp_strf("modules/%s/build/k.h", f->kernels[i].release);
-
-		write_file(f, make, makefile);
-		write_file(f, header, "#define K 1\n");
-	}
-	return 0;
-}
-
-static int teardown_cache(void **state)
-{
-	struct fixture *f = *state;
-
-	free(f->ctx.cache_dir);
-	for (size_t i = 0; i < f->n; i++)
-		free(f->sources[i].tree_key);
-	return teardown(state);
-}
-
-/* As a sync makes its key: what is not the source's content is ours to choose. */
-static struct kp_build_job *add_keyed(struct fixture *f, const char *name, size_t k)
-{
-	struct kp_build_job *job = add(f, name, k);
-	char hex[KP_HASH_HEX];
-
-	assert_int_equal(kp_key_tree(&f->ctx, job->source->dir, hex, NULL), 0);
-	f->sources[f->n - 1].tree_key = kp_strdup(hex);
-	return job;
-}
-
-/* What changed in the tick of the clock in which a build begins may have changed after it did, and
- * is not kept: wait for the next one. */
-static void let_tick(void)
-{
-	const struct timespec step = { 0, 1000000 };
-	struct timespec since, now;
-
-	clock_gettime(CLOCK_REALTIME_COARSE, &since);
-	do {
-		nanosleep(&step, NULL);
-		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec == since.tv_sec && now.tv_nsec == since.tv_nsec);
-}
-
-/* As after an erased package: nothing of the build is left. */
-static void forget(struct fixture *f, const struct kp_build_job *job)
-{
-	assert_int_equal(kp_record_drop(&f->ctx, job->source->module, "1",
-					job->kernel->release, NULL),
-			 0);
-}
-
-static void build_again(struct fixture *f)
-{
-	let_tick();
-	for (size_t i = 0; i < f->n; i++)
-		forget(f, &f->jobs[i]);
-	build(f);
-	for (size_t i = 0; i < f->n; i++)
-		assert_built(f, &f->jobs[i]);
-}
-
-static size_t entries(struct fixture *f)
-{
-	uint64_t bytes;
-	size_t n = 0;
-
-	(void)kp_cache_usage(&f->ctx, &n, &bytes);
-	return n;
-}
-
-/* The only entry's directory. */
-static char *entry(struct fixture *f)
-{
-	_cleanup_strv_ char **names = NULL;
-
-	assert_int_equal(kp_list_in(f->ctx.root_fd, f->ctx.cache_dir, &names), 0);
-	assert_int_equal(kp_strv_len(names), 1);
-	return kp_path_join(f->ctx.cache_dir, names[0]);
-}
-
-static void assert_kept(struct fixture *f, const struct kp_build_job *job, bool cached)
-{
-	_cleanup_free_ char *log = log_of(f, job);
-
-	if (job->record->cached != cached)
-		fail_msg("cached: %d\n%s", job->record->cached, log);
-	assert_int_equal(strstr(log, "\nfrom the cache: ") != NULL, cached);
-	assert_int_equal(strstr(log, "\nBuilding module(s)\n") != NULL, !cached);
-}
-
-static void assert_not_kept(struct fixture *f, const char *why)
-{
-	_cleanup_free_ char *log = NULL;
-
-	build_again(f);
-	log = log_of(f, &f->jobs[0]);
-	if (!strstr(log, why))
-		fail_msg("'%s' is not in\n%s", why, log);
-	assert_int_equal(entries(f), 0);
-}
+#include "cache-fixture.h"
 
 static void test_hit(void **state)
 {
 	struct fixture *f = *state;
-	struct kp_build_job *a = add_keyed(f, "hello", 0), *b = add_keyed(f, "hello", 1);
+	struct kp_build_job *a = add(f, "hello", 0), *b = add(f, "hello", 1);
 	_cleanup_free_ char *symvers = NULL, *again = NULL, *content = NULL;
 	struct stat st;
 
@@ -178,7 +51,7 @@ static void test_hit(void **state)
 static void test_miss(void **state)
 {
 	struct fixture *f = *state;
-	struct kp_build_job *job = add_keyed(f, "hello", 0);
+	struct kp_build_job *job = add(f, "hello", 0);
 	_cleanup_free_ char *table = below(f, "x.symvers"),
 			    *header = below(f, BUILD "k.h");
 	struct timespec times[2];
@@ -186,6 +59,9 @@ static void test_miss(void **state)
 	char *list[] = { table, NULL };
 
 	build_again(f);
+	write_file(f, "src/hello-1/hello.h", ""); /* the planner has not seen it yet */
+	build_again(f);
+	assert_kept(f, job, false);
 	job->key = "another"; /* conf, patches, version of the headers */
 	build_again(f);
 	assert_kept(f, job, false);
@@ -230,7 +106,7 @@ static void test_miss(void **state)
 static void test_reinstalled(void **state)
 {
 	struct fixture *f = *state;
-	struct kp_build_job *job = add_keyed(f, "hello", 0);
+	struct kp_build_job *job = add(f, "hello", 0);
 
 	build_again(f);
 	write_file(f, BUILD "k.h", "#define K 1\n");
@@ -239,53 +115,33 @@ static void test_reinstalled(void **state)
 	assert_kept(f, job, true);
 }
 
-static void test_open_recipe(void **state)
+/* What it depends on is built anew while it is built itself. */
+static void test_key_changes(void **state)
 {
 	struct fixture *f = *state;
-	struct kp_conf *conf = &f->confs[0];
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *table = below(f, "x.symvers"), *pipe = below(f, "pipe");
+	_cleanup_free_ char *wait = kp_strf("\tcat %s\n\techo 'symbols", pipe);
+	char *list[] = { table, NULL };
+	int status;
+	pid_t pid;
 
-	add_keyed(f, "hello", 0);
-	conf->make = "make -C $kernel_source_dir M=$PWD; :";
-	assert_not_kept(f,
-			"not kept in the cache: its MAKE is more than a call of make\n");
-	conf->make = "make -C $kernel_source_dir M=$PWD";
-	conf->scripts[KP_SCRIPT_PRE_BUILD] = "pre.sh";
-	assert_not_kept(f, "not kept in the cache: it has PRE_BUILD or POST_BUILD\n");
-	conf->scripts[KP_SCRIPT_PRE_BUILD] = NULL;
-	write_file(f, "src/hello-1/sub/Makefile", "X := $(shell pkg-config x)\n");
-	free(f->sources[0].tree_key);
-	f->sources[0].tree_key = NULL;
-	assert_not_kept(f, "not kept in the cache: its source changed meanwhile\n");
-	char hex[KP_HASH_HEX];
+	write_file(f, "x.symvers", "0x00000001\tx\ty\tEXPORT_SYMBOL\t\n");
+	job->symvers = list;
+	assert_int_equal(mkfifo(pipe, 0644), 0);
+	pid = fork();
+	if (!pid) {
+		/* As soon as the build reads. */
+		int fd = open(pipe, O_WRONLY | O_CLOEXEC);
 
-	assert_int_equal(kp_key_tree(&f->ctx, f->sources[0].dir, hex, NULL), 0);
-	f->sources[0].tree_key = kp_strdup(hex);
-	assert_not_kept(f, "not kept in the cache: its Makefile runs 'pkg-config'\n");
-	conf->make = "make -C $kernel_source_dir other";
-	forget(f, &f->jobs[0]);
-	build(f);
-	assert_failed(&f->jobs[0], KP_EXIT_MAKE, false, "exit code 2");
-	assert_int_equal(entries(f), 0);
-}
-
-/* What the compiler read, by its own word. */
-static void test_reads(void **state)
-{
-	struct fixture *f = *state;
-	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
-	const char *at = strstr(makefile, "  k.h");
-
-	add_keyed(f, "hello", 0);
-	kp_buf_add(&b, makefile, (size_t)(at - makefile));
-	kp_buf_adds(&b, "  /etc/passwd");
-	kp_buf_adds(&b, at + strlen("  k.h"));
-	write_file(f, BUILD "Makefile", b.s);
-	assert_not_kept(f, "not kept in the cache: it reads '/etc/passwd'\n");
-	/* A module that somebody else made. */
-	write_file(f, BUILD "Makefile",
-		   "all: ; gcc -DRELEASE='\"$(KERNELRELEASE)\"' -c $(M)/hello.c "
-		   "-o $(M)/hello.ko\n");
-	assert_not_kept(f, "not kept in the cache: kbuild did not make hello.ko\n");
+		write_file(f, "x.symvers", "0x00000002\tx\ty\tEXPORT_SYMBOL\t\n");
+		close(fd);
+		_exit(0);
+	}
+	put_kbuild(f, "\techo 'symbols", wait);
+	assert_not_kept(f, "what it was built of or with changed meanwhile\n");
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 /* A file that changed since the build began is not what it read, perhaps. */
@@ -313,7 +169,7 @@ static void test_changes_meanwhile(void **state)
 static void test_damaged(void **state)
 {
 	struct fixture *f = *state;
-	struct kp_build_job *job = add_keyed(f, "hello", 0);
+	struct kp_build_job *job = add(f, "hello", 0);
 	_cleanup_free_ char *content = NULL;
 	static const struct {
 		const char *file;
@@ -357,7 +213,7 @@ static void test_hidden(void **state)
 	struct fixture *f = *state;
 	_cleanup_free_ char *make = NULL, *dir = NULL, *module = NULL, *result = NULL;
 
-	add_keyed(f, "hello", 0);
+	add(f, "hello", 0);
 	build_again(f);
 	dir = entry(f);
 	module = kp_path_join(dir, "module/hello.ko");
@@ -377,7 +233,7 @@ static void test_hidden(void **state)
 static void test_off(void **state)
 {
 	struct fixture *f = *state;
-	struct kp_build_job *job = add_keyed(f, "hello", 0);
+	struct kp_build_job *job = add(f, "hello", 0);
 
 	f->ctx.config.cache_mib = 0;
 	build_again(f);
@@ -476,11 +332,11 @@ static void test_together(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup_cache, teardown_cache)
-		TEST(test_hit),		TEST(test_miss),     TEST(test_reinstalled),
-		TEST(test_open_recipe), TEST(test_reads),    TEST(test_changes_meanwhile),
-		TEST(test_damaged),	TEST(test_hidden),   TEST(test_off),
-		TEST(test_evict),	TEST(test_together),
+		TEST(test_hit),		TEST(test_miss),
+		TEST(test_reinstalled), TEST(test_changes_meanwhile),
+		TEST(test_damaged),	TEST(test_hidden),
+		TEST(test_off),		TEST(test_evict),
+		TEST(test_together),	TEST(test_key_changes),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
