@@ -25,7 +25,7 @@
 #include "probe-front/question.h"
 
 #define DEPTH_MAX 16
-#define MAKEFILE_MAX (1024 * 1024)
+#define MAKEFILE_MAX (256 * 1024)
 #define CMD_MAX (16 * 1024 * 1024)
 #define PATHS_MAX 20000
 /* Each object names its headers again: when that many are noted, duplicates go. */
@@ -248,8 +248,11 @@ static void read_cmd(struct reads *rd, char *text)
 static void read_makefile(struct reads *rd, const char *name, const char *text,
 			  unsigned int levels)
 {
+	/* Which any make file may include, so that it may count from the top. */
+	bool part = kp_str_ends(name, ".mk") || kp_str_ends(name, ".mak");
 	bool running = false;
-	_cleanup_free_ char *why = kp_scan_makefile(text, levels, &running);
+	_cleanup_free_ char *why = kp_scan_makefile(text, part ? 0 : levels,
+						    rd->w->job->conf->make, &running);
 
 	if (why)
 		refuse(rd, kp_strf("its %s %s", name, why));

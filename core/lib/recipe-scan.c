@@ -4,282 +4,35 @@
 
 #include "base/alloc.h"
 #include "base/str.h"
+#include "lib/recipe-parts.h"
 #include "lib/recipe-scan.h"
 
-#define BLANK " \t"
-#define DEPTH_MAX 8 /* of commands within commands */
-
-struct scan {
-	char *why; /* the first thing that is not closed */
-	bool running;
-	unsigned int levels; /* the make file's directory below the top of the build */
-	int depth;
-};
-
-static void check_functions(struct scan *s, const char *line);
-static void check_commands(struct scan *s, const char *line);
-
-static void refuse(struct scan *s, const char *what, const char *text)
-{
-	if (!s->why)
-		s->why = kp_strf("%s '%.60s'", what, text);
-}
-
-/* ---- words */
-
-/* The end of what opens at P, "(...)" or "{...}", nested; the end of the text without one. */
-static const char *skip_group(const char *p)
-{
-	char open = *p, close = open == '(' ? ')' : '}';
-	int depth = 0;
-
-	for (; *p; p++) {
-		depth += (*p == open) - (*p == close);
-		if (!depth)
-			return p + 1;
-	}
-	return p;
-}
-
-/* The end of the word at P, as a shell and make together see it. */
-static const char *skip_word(const char *p, const char *ends)
-{
-	char quote = '\0';
-
-	while (*p && (quote || !strchr(ends, *p))) {
-		if (*p == '$' && (p[1] == '(' || p[1] == '{')) {
-			p = skip_group(p + 1);
-			continue;
-		}
-		if (*p == '`' && quote != '\'' && strchr(p + 1, '`'))
-			p = strchr(p + 1, '`');
-		if (*p == '\\' && quote != '\'' && p[1])
-			p++;
-		else if (quote ? *p == quote : *p == '"' || *p == '\'')
-			quote = quote ? '\0' : *p;
-		p++;
-	}
-	return p;
-}
-
-static bool is_one_of(const char *word, const char *const *list, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!strcmp(word, list[i]))
-			return true;
-	return false;
-}
-
-#define ONE_OF(word, list) is_one_of(word, list, KP_ARRAY_SIZE(list))
-
-static unsigned int count_climbs(const char *path)
-{
-	unsigned int n = 0;
-
-	for (; (path = strstr(path, "..")); path += 2)
-		n++;
-	return n;
-}
-
-/* Is WORD, without quotes, surely no path out of the build directory? */
-static bool stays_inside(const struct scan *s, const char *word)
-{
-	static const char *const inside[] = { "src", "obj", "M", "PWD", "CURDIR",
-					      "@D",  "<D",  "*", "@F",	"<F" };
-	const char *name;
-	size_t n;
-
-	if (*word == '/' || *word == '~')
-		return !strcmp(word, "/dev/null");
-	if (count_climbs(word))
-		return kp_str_starts(word, "$(src)/") && count_climbs(word) <= s->levels;
-	if (*word != '$')
-		return true;
-	if (word[1] && strchr("@<^*+?", word[1]))
-		return true;
-	if (word[1] != '(' && word[1] != '{')
-		return false;
-	name = word + 2;
-	n = strcspn(name, ")}");
-	for (size_t i = 0; i < KP_ARRAY_SIZE(inside); i++)
-		if (strlen(inside[i]) == n && !strncmp(name, inside[i], n))
-			return true;
-	return false;
-}
-
-static char *unquote(const char *word, size_t n)
-{
-	char *copy = kp_strndup(word, n), *out = copy;
-
-	for (const char *in = copy; *in; in++)
-		if (*in != '"' && *in != '\'')
-			*out++ = *in;
-	*out = '\0';
-	return copy;
-}
-
-/* ---- commands */
-
-/* What reads no file that a build would use, whatever its arguments. */
-static const char *const harmless[] = {
-	"$(MAKE)",   "${MAKE}",	  "make",     "echo",	"printf", "uname", "pwd",
-	"/bin/pwd",  "true",	  "false",    ":",	"exit",	  "set",   "rm",
-	"$(RM)",     "rmdir",	  "mkdir",    "mv",	"chmod",  "touch", "strip",
-	"$(STRIP)",  "depmod",	  "modprobe", "insmod", "rmmod",  "sync",  "help2man",
-	"basename",  "dirname",	  "expr",     "fi",	"done",	  "esac",  "}",
-	"/bin/true", "/bin/echo", "/bin/rm",
-};
-
-/* What reads the files that its arguments name, and no others. */
-static const char *const readers[] = {
-	"cat",	"sed", "awk", "grep", "egrep", "head", "tail", "cut", "tr",
-	"sort", "cp",  "ln",  "wc",   "test",  "[",    "cd",   "for", "install",
-};
-
-/* Words in front of a command. */
-static const char *const prefixes[] = { "if",	 "then",  "else", "elif", "do",
-					"while", "until", "!",	  "{",	  "$(Q)",
-					"${Q}",	 "$(V)",  "@",	  "-",	  "+" };
-
-static bool is_assignment(const char *word)
-{
-	size_t n = strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				"0123456789_");
-
-	return n && word[n] == '=';
-}
-
-/* One simple command, in words. */
-static void check_words(struct scan *s, char *const *words)
-{
-	const char *command;
-	bool reads;
-
-	while (words && *words && (ONE_OF(*words, prefixes) || is_assignment(*words)))
-		words++;
-	if (!words || !*words)
-		return;
-	command = *words++;
-	reads = ONE_OF(command, readers);
-	if (!reads && !ONE_OF(command, harmless)) {
-		refuse(s, "runs", command);
-		return;
-	}
-	if (!strcmp(command, "uname"))
-		kp_strv_foreach(p, words) {
-			s->running |= strchr(*p, 'r') != NULL;
-			if (strpbrk(*p, "va"))
-				refuse(s, "asks uname for", *p);
-		}
-	kp_strv_foreach(p, reads ? words : NULL)
-		if (!stays_inside(s, *p))
-			refuse(s, "reads", *p);
-}
-
-/* Commands of the shell within a word: `...` and $$(...); what they print is not looked at. */
-static void check_inner(struct scan *s, const char *word, size_t n)
-{
-	_cleanup_free_ char *copy = kp_strndup(word, n);
-	char *p = copy;
-
-	while ((p = strchr(p, '`'))) {
-		char *end = strchr(p + 1, '`');
-
-		if (!end) {
-			refuse(s, "has an open", p);
-			return;
-		}
-		*end = '\0';
-		check_commands(s, p + 1);
-		p = end + 1;
-	}
-	free(copy);
-	copy = kp_strndup(word, n);
-	for (p = copy; (p = strstr(p, "$$(")); p += 3) {
-		_cleanup_free_ char *inner = NULL;
-		const char *end = skip_group(p + 2);
-
-		inner = kp_strndup(p + 3, (size_t)(end - p - 3));
-		if (*inner)
-			inner[strlen(inner) - 1] = '\0';
-		check_commands(s, inner);
-	}
-}
-
-/* A line of the shell: commands between ; & | and brackets. */
-static void check_commands(struct scan *s, const char *line)
-{
-	_cleanup_strv_ char **words = NULL;
-	const char *p = line;
-
-	if (++s->depth > DEPTH_MAX)
-		refuse(s, "is nested too deeply", line);
-	while (*p && !s->why) {
-		const char *start = p, *end;
-		_cleanup_free_ char *word = NULL;
-
-		if (strchr(BLANK "\n", *p)) {
-			p++;
-			continue;
-		}
-		if (strchr(";&|()", *p)) {
-			check_words(s, words);
-			kp_strv_free(kp_steal(&words));
-			p++;
-			continue;
-		}
-		if (*p == '<' || *p == '>') {
-			bool in = *p == '<';
-
-			p += strspn(p, "<>&");
-			p += strspn(p, BLANK);
-			end = skip_word(p, BLANK "\n;&|()<>");
-			word = unquote(p, (size_t)(end - p));
-			if (in && !stays_inside(s, word))
-				refuse(s, "reads", word);
-			p = end;
-			continue;
-		}
-		/* make's own marks in front of a command */
-		if (!words && strchr("@-+", *p)) {
-			p++;
-			continue;
-		}
-		end = skip_word(p, BLANK "\n;&|()<>");
-		check_inner(s, start, (size_t)(end - start));
-		word = unquote(start, (size_t)(end - start));
-		/* 2>file */
-		if (!(*end == '>' && word[strspn(word, "0123456789")] == '\0'))
-			kp_strv_take(&words, kp_steal(&word));
-		p = end;
-	}
-	check_words(s, words);
-	s->depth--;
-}
+#define MENTIONED_MAX 1000
+#define ROUNDS_MAX 5
 
 /* ---- make */
 
-static void check_wildcard(struct scan *s, const char *patterns)
+static void check_wildcard(struct kp_scan *s, const char *patterns)
 {
 	_cleanup_strv_ char **words = kp_strv_split(patterns, BLANK);
 
 	kp_strv_foreach(p, words)
-		if (!stays_inside(s, *p))
-			refuse(s, "looks for", *p);
+		if (!kp_scan_stays(s, *p))
+			kp_scan_refuse(s, "looks for", *p);
 }
 
-static void check_function(struct scan *s, const char *name, const char *args)
+static void check_function(struct kp_scan *s, const char *name, const char *args)
 {
 	if (!strcmp(name, "shell"))
-		check_commands(s, args);
-	else if (!strcmp(name, "wildcard"))
+		kp_scan_commands(s, args);
+	else if (!strcmp(name, "wildcard") || !strcmp(name, "realpath"))
 		check_wildcard(s, args);
-	else if (!strcmp(name, "file") || !strcmp(name, "guile"))
-		refuse(s, "uses the function", name);
+	else if (!strcmp(name, "file") || !strcmp(name, "guile") || !strcmp(name, "eval"))
+		kp_scan_refuse(s, "uses the function", name);
 }
 
 /* Calls of make's functions, at any depth: each "$(" is looked at. */
-static void check_functions(struct scan *s, const char *line)
+static void check_functions(struct kp_scan *s, const char *line)
 {
 	for (const char *p = line; !s->why && (p = strchr(p, '$')); p++) {
 		_cleanup_free_ char *name = NULL, *args = NULL;
@@ -292,7 +45,7 @@ static void check_functions(struct scan *s, const char *line)
 		if (!n || !strchr(BLANK, p[2 + n]))
 			continue;
 		name = kp_strndup(p + 2, n);
-		end = skip_group(p + 1);
+		end = kp_scan_group(p + 1);
 		args = kp_strndup(p + 2 + n, (size_t)(end - p - 2) - n);
 		if (*args)
 			args[strlen(args) - 1] = '\0';
@@ -300,36 +53,85 @@ static void check_functions(struct scan *s, const char *line)
 	}
 }
 
-/* Is there such a word in the target's name? Its commands would fail in the sandbox, or make no
- * module: they are no part of a build. */
+/* Is there such a word in the target's name, or that of the variable which has them? Its commands would
+ * fail in the sandbox, or make no module: they are no part of a build, unless something says so. */
 static bool is_aside(const char *target)
 {
 	static const char *const parts[] = {
-		"install", "uninstall", "load",	  "unload", "reload", "insmod",
-		"rmmod",   "modprobe",	"depmod", "dkms",   "dist",
+		"install", "uninstall", "load",	     "unload",	 "reload",
+		"insmod",  "rmmod",	"modprobe",  "depmod",	 "dkms",
+		"dist",	   "clean",	"distclean", "mrproper",
 	};
 	_cleanup_strv_ char **words = kp_strv_split(target, "-_");
+	size_t n = strlen(target);
 
 	if (kp_str_eq(target, ".PHONY"))
 		return true;
+	/* A page of a manual. */
+	if (n > 2 && target[n - 2] == '.' && target[n - 1] >= '1' && target[n - 1] <= '8')
+		return !strpbrk(target, "$%");
+	if (kp_str_starts(target, "$("))
+		return target[2 + strspn(target + 2, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_")] ==
+			       ')' &&
+		       (strstr(target, "CLEAN") || strstr(target, "INSTALL") ||
+			strstr(target, "LOAD"));
 	kp_strv_foreach(p, strpbrk(target, "./%$") ? NULL : words)
 		if (ONE_OF(*p, parts))
 			return true;
 	return false;
 }
 
-static bool all_aside(char *const *targets)
+/* Is this the name of no file, but of something to do? */
+static bool is_task(const char *target)
+{
+	return !strpbrk(target, "./%$");
+}
+
+/* A variable by its name. */
+static bool is_mentioned(const struct kp_scan *s, const char *target)
+{
+	_cleanup_free_ char *name = kp_strdup(target + (*target == '$' ? 2 : 0));
+
+	name[strcspn(name, ")")] = '\0';
+	return kp_strv_has(s->mentioned, name);
+}
+
+static bool all_aside(const struct kp_scan *s, char *const *targets)
 {
 	kp_strv_foreach(p, targets)
-		if (!is_aside(*p))
+		if (!is_aside(*p) || is_mentioned(s, *p))
 			return false;
 	return targets != NULL;
+}
+
+/* Is nothing said of these targets, as far as is known, that makes them part of a build? */
+static bool is_left(const struct kp_scan *s, char *const *targets)
+{
+	kp_strv_foreach(p, targets)
+		if (!(is_task(*p) || is_aside(*p)) || is_mentioned(s, *p))
+			return false;
+	return targets != NULL;
+}
+
+/* Whatever in TEXT may be a target that is not to be passed over. */
+static void add_mentioned(struct kp_scan *s, const char *text)
+{
+	_cleanup_strv_ char **words = kp_strv_split(text, BLANK ":;,=\"'()\n");
+
+	kp_strv_foreach(p, words) {
+		if (!(is_task(*p) || is_aside(*p)) || kp_strv_has(s->mentioned, *p))
+			continue;
+		if (kp_strv_len(s->mentioned) >= MENTIONED_MAX)
+			kp_scan_refuse(s, "has too many targets like", *p);
+		else
+			kp_strv_add(&s->mentioned, *p);
+	}
 }
 
 /* The ':' that ends the targets of a rule, or NULL: an assignment, or nothing of the kind. */
 static const char *find_colon(const char *line)
 {
-	const char *p = skip_word(line, ":=");
+	const char *p = kp_scan_word(line, ":=");
 
 	if (*p != ':')
 		return NULL;
@@ -338,46 +140,178 @@ static const char *find_colon(const char *line)
 	return p[1] == '=' ? NULL : p;
 }
 
-static void check_include(struct scan *s, const char *args)
+static void check_include(struct kp_scan *s, const char *args)
 {
 	_cleanup_strv_ char **files = kp_strv_split(args, BLANK);
 
 	kp_strv_foreach(p, files) {
 		const char *slash = strrchr(*p, '/');
+		const char *file = slash ? slash + 1 : *p;
+		bool part = kp_str_ends(*p, ".mk") || kp_str_ends(*p, ".mak");
 
-		if (!stays_inside(s, *p) || !kp_scan_is_makefile(slash ? slash + 1 : *p))
-			refuse(s, "includes", *p);
+		/* Another directory's make file would count from this one. */
+		if (!kp_scan_stays(s, *p) || !kp_scan_is_makefile(file) ||
+		    (!part && slash && strncmp(*p, "./", 2) != 0 &&
+		     strncmp(*p, "$(src)/", 7) != 0) ||
+		    (!part && slash && strchr(*p, '/') != slash))
+			kp_scan_refuse(s, "includes", *p);
 	}
 }
 
-/* What changes what commands mean, or names a file that a program of the kernel's reads. */
-static void check_assignment(struct scan *s, const char *line)
+/* The operator of an assignment at P, behind blanks: *ret_value is behind it. */
+static bool is_operator(const char *p, const char **ret_value)
 {
-	static const char *const names[] = { "SHELL", ".SHELLFLAGS", "PATH",
-					     "KBUILD_EXTRA_SYMBOLS", "MAKEFILES" };
-	size_t n = strcspn(line, BLANK ":=+?!");
-	_cleanup_free_ char *name = kp_strndup(line, n);
-	const char *p = line + n + strspn(line + n, BLANK);
+	p += strspn(p, BLANK);
+	p += *p == ':' ? strspn(p, ":") : strspn(p, "+?!");
+	*ret_value = p + 1 + strspn(p + (*p != '\0'), BLANK);
+	return *p == '=';
+}
 
-	if (*p == '!') {
-		check_commands(s, p + 1 + (p[1] == '='));
-		return;
+/* What changes what commands mean, or names files that programs read: anywhere in a line, since there
+ * are variables of targets, of a command, and arguments of make. */
+static void check_names(struct kp_scan *s, const char *line, bool command)
+{
+	static const char *const names[] = {
+		"SHELL",
+		".SHELLFLAGS",
+		"PATH",
+		"MAKEFILES",
+		"MAKEFLAGS",
+		"GNUMAKEFLAGS",
+		"MFLAGS",
+		"MAKE",
+		"MAKEOVERRIDES",
+		"VPATH",
+		"KBUILD_OUTPUT",
+		"O",
+		"srctree",
+		"objtree",
+		"LD",
+		"AS",
+		"AR",
+		"NM",
+		"OBJCOPY",
+		"STRIP",
+		"RM",
+		"HOSTCC",
+		"PAHOLE",
+		"CONFIG_SHELL",
+		"PERL",
+		"PYTHON3",
+		"AWK",
+		"COMPILER_PATH",
+		"GCC_EXEC_PREFIX",
+		"LIBRARY_PATH",
+		"LD_LIBRARY_PATH",
+		"LD_PRELOAD",
+		"BASH_ENV",
+		"ENV",
+		"CDPATH",
+		"KBUILD_EXTRA_SYMBOLS",
+	};
+	static const char *const dirs[] = { "M", "src", "obj", "PWD", "CURDIR" };
+	static const char *const flags[] = { "-fplugin",   "-specs", "-wrapper",
+					     "-fprofile-", "-B/",    "-B$" };
+	static const char letters[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+		"0123456789_.";
+	size_t n;
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(flags); i++)
+		if (strstr(line, flags[i]))
+			kp_scan_refuse(s, "has", flags[i]);
+	for (const char *p = line; *p && !s->why; p += n + !n) {
+		_cleanup_free_ char *name = NULL, *word = NULL;
+		const char *value;
+
+		n = strspn(p, letters);
+		if (!n || !is_operator(p + n, &value))
+			continue;
+		name = kp_strndup(p, n);
+		word = kp_scan_unquote(
+			value, (size_t)(kp_scan_word(value, BLANK ";&|") - value));
+		if (ONE_OF(name, names))
+			kp_scan_refuse(s, "sets", p);
+		else if (kp_str_eq(name, "Q") && value[strspn(value, "@ \t")])
+			kp_scan_refuse(s, "sets", p);
+		else if (ONE_OF(name, dirs) && !kp_scan_is_here(word) &&
+			 (!command || !kp_scan_stays(s, word) || *word == '.'))
+			kp_scan_refuse(s, "sets", p);
 	}
-	p += strspn(p, ":+?");
-	if (*p != '=' || !ONE_OF(name, names))
-		return;
-	p += 1 + strspn(p + 1, BLANK);
-	if (!kp_str_eq(name, "KBUILD_EXTRA_SYMBOLS") || !stays_inside(s, p))
-		refuse(s, "sets", line);
+}
+
+/* Are all words of VALUE files of the source? */
+static bool all_stay(const struct kp_scan *s, const char *value)
+{
+	_cleanup_strv_ char **words = kp_strv_split(value, BLANK);
+
+	kp_strv_foreach(p, words)
+		if (!kp_scan_stays(s, *p))
+			return false;
+	return true;
+}
+
+/* An assignment as a line of its own. False: the line has to be looked at as any other. */
+static bool check_assignment(struct kp_scan *s, const char *line, bool exported)
+{
+	const char *symbols = "KBUILD_EXTRA_SYMBOLS";
+	size_t n = (size_t)(kp_scan_word(line, BLANK ":=+?!") - line);
+	_cleanup_free_ char *name = kp_strndup(line, n);
+	_cleanup_strv_ char **words = NULL;
+	const char *value, *op = line + n + strspn(line + n, BLANK);
+
+	if (!n || !is_operator(line + n, &value)) {
+		if (exported)
+			kp_scan_refuse(s, "exports", line);
+		return false;
+	}
+	if (*op == '!')
+		kp_scan_commands(s, value);
+	/* A name that is put together is none of those that matter when a '-' is in it. */
+	if (strchr(name, '$') && !strchr(name, '-') && !kp_str_starts(name, "CFLAGS_"))
+		kp_scan_refuse(s, "sets", line);
+	words = kp_strv_split(value, BLANK);
+	kp_strv_foreach(p, words)
+		if (strchr("/~", **p) && strpbrk(*p, "*?["))
+			kp_scan_refuse(s, "looks for", *p);
+	if (exported && strpbrk(value, "/$`") && !kp_scan_is_kernel(s, value) &&
+	    !kp_scan_is_here(value) && !all_stay(s, value) && !kp_str_eq(name, symbols))
+		kp_scan_refuse(s, "exports", line);
+	return kp_str_eq(name, symbols) && all_stay(s, value);
+}
+
+static bool names_stay(const struct kp_scan *s, const char *rule)
+{
+	_cleanup_free_ char *text = kp_scan_expand(s, rule), *end = strchr(text, ';');
+	_cleanup_strv_ char **words = NULL;
+
+	end = end ? kp_strndup(text, (size_t)(end - text)) : kp_strdup(text);
+	words = kp_strv_split(end, BLANK ":|");
+	kp_strv_foreach(p, words)
+		if (!kp_scan_stays(s, *p))
+			return false;
+	return true;
+}
+
+/* Steps up, in whatever a line is for. */
+static void check_climbs(struct kp_scan *s, const char *line)
+{
+	_cleanup_strv_ char **words = kp_strv_split(line, BLANK);
+
+	kp_strv_foreach(p, words)
+		if ((strstr(*p, "../") || strstr(*p, "/..")) &&
+		    kp_scan_climbs(*p) > s->levels)
+			kp_scan_refuse(s, "climbs out with", *p);
 }
 
 /* A line that is no command. Returns the targets of a rule. */
-static char **check_line(struct scan *s, char *line, bool *ret_rule)
+static char **check_line(struct kp_scan *s, char *line, bool *ret_rule)
 {
 	static const char *const conditions[] = { "ifeq",   "ifneq", "ifdef",
 						  "ifndef", "else",  "endif" };
 	_cleanup_free_ char *first = NULL, *names = NULL;
 	const char *colon, *semicolon;
+	bool exported = false;
 	char **targets;
 
 	line = kp_str_strip(line);
@@ -385,40 +319,45 @@ static char **check_line(struct scan *s, char *line, bool *ret_rule)
 		return NULL;
 	check_functions(s, line);
 	if (strchr(line, '`'))
-		check_inner(s, line, strlen(line));
+		kp_scan_inner(s, line, strlen(line));
 	first = kp_strndup(line, strcspn(line, BLANK "("));
 	if (ONE_OF(first, conditions))
 		return NULL;
 	*ret_rule = false;
 	while (kp_str_eq(first, "export") || kp_str_eq(first, "override") ||
 	       kp_str_eq(first, "unexport")) {
+		exported |= kp_str_eq(first, "export");
 		line += strlen(first);
 		line += strspn(line, BLANK);
 		free(first);
 		first = kp_strndup(line, strcspn(line, BLANK "("));
 	}
 	if (kp_str_eq(first, "define") || kp_str_eq(first, "load") ||
-	    kp_str_eq(first, "-load"))
-		refuse(s, "has", line);
+	    kp_str_eq(first, "-load") || kp_str_eq(first, "vpath") ||
+	    kp_str_eq(first, ".EXPORT_ALL_VARIABLES"))
+		kp_scan_refuse(s, "has", line);
 	if (kp_str_eq(first, "include") || kp_str_eq(first, "-include") ||
 	    kp_str_eq(first, "sinclude"))
 		check_include(s, line + strlen(first));
-	check_assignment(s, line);
+	check_climbs(s, line);
+	if (!check_assignment(s, line, exported))
+		check_names(s, line, false);
 	colon = find_colon(line);
 	if (!colon)
 		return NULL;
 	*ret_rule = true;
+	s->names_inside = names_stay(s, line);
 	names = kp_strndup(line, (size_t)(colon - line));
 	targets = kp_strv_split(names, BLANK ":");
-	semicolon = skip_word(colon, ";");
-	if (*semicolon && !all_aside(targets))
-		check_commands(s, semicolon + 1);
+	semicolon = kp_scan_word(colon, ";");
+	if (*semicolon && !all_aside(s, targets))
+		kp_scan_commands(s, semicolon + 1);
 	return targets;
 }
 
 /* Up to the end of a line that is not continued; the text moves on. Line breaks within become
- * blanks; to be freed. */
-static char *next_line(const char **text)
+ * JOIN; to be freed. */
+static char *next_line(const char **text, char join)
 {
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
 	const char *p = *text;
@@ -432,19 +371,23 @@ static char *next_line(const char **text)
 		p += n + (p[n] == '\n');
 		if (!more)
 			break;
-		kp_buf_addc(&b, ' ');
+		kp_buf_addc(&b, join);
 	}
 	*text = p;
 	return kp_buf_steal(&b);
 }
 
+/* As make does, which knows no quotes. */
 static void cut_comment(char *line)
 {
-	for (char *p = line; (p = strchr(p, '#')); p++)
-		if (p == line || strchr(BLANK, p[-1])) {
-			*p = '\0';
-			return;
-		}
+	char *p = line;
+
+	while (*p && *p != '#')
+		if (*p == '$' && (p[1] == '(' || p[1] == '{'))
+			p = line + (kp_scan_group(p + 1) - line);
+		else
+			p += 1 + (*p == '\\' && p[1]);
+	*p = '\0';
 }
 
 bool kp_scan_is_makefile(const char *file)
@@ -456,42 +399,158 @@ bool kp_scan_is_makefile(const char *file)
 	       kp_str_ends(file, ".mak");
 }
 
-char *kp_scan_makefile(const char *text, unsigned int levels, bool *ret_running)
+/* The variables of a make file, and which targets are mentioned by what may be part of a build. */
+static void look_ahead(struct kp_scan *s, const char *text, bool variables)
 {
-	struct scan s = { .levels = levels };
-	bool rule = false, aside = false;
+	bool rule = false, first = true, left = false;
 
+	while (*text && !s->why) {
+		bool command = *text == '\t' && rule;
+		_cleanup_free_ char *raw = next_line(&text, ' '), *names = NULL;
+		_cleanup_strv_ char **targets = NULL;
+		const char *line, *colon, *value;
+		size_t n;
+
+		if (command) {
+			/* Goals of a further make. */
+			if (!left && (strstr(raw, "make") || strstr(raw, "MAKE")))
+				add_mentioned(s, raw);
+			continue;
+		}
+		cut_comment(raw);
+		line = kp_str_strip(raw);
+		/* Either branch may have the first rule. */
+		first |= kp_str_starts(line, "if") || kp_str_starts(line, "else");
+		if (kp_str_starts(line, "if") || kp_str_starts(line, "else"))
+			continue;
+		while (kp_str_starts(line, "export ") || kp_str_starts(line, "override "))
+			line += strcspn(line, " ") + 1;
+		n = strcspn(line, BLANK ":=+?!");
+		if (n && is_operator(line + n, &value)) {
+			if (variables && !memchr(line, '-', n))
+				kp_scan_add_var(s, line, n, value);
+			if (kp_str_starts(line, ".DEFAULT_GOAL"))
+				add_mentioned(s, value);
+			continue;
+		}
+		colon = find_colon(line);
+		if (!colon)
+			continue;
+		rule = true;
+		names = kp_strndup(line, (size_t)(colon - line));
+		targets = kp_strv_split(names, BLANK ":");
+		if (first && *line != '.')
+			add_mentioned(s, names);
+		first &= *line == '.';
+		left = kp_str_starts(line, ".PHONY") || is_left(s, targets);
+		if (!left) {
+			_cleanup_free_ char *needs = kp_scan_expand(s, colon);
+
+			add_mentioned(s, colon);
+			add_mentioned(s, needs);
+		}
+	}
+}
+
+static void scan_clear(struct kp_scan *s)
+{
+	for (size_t i = 0; i < s->n_vars; i++) {
+		free(s->vars[i].name);
+		free(s->vars[i].value);
+	}
+	free(s->vars);
+	kp_strv_free(s->set);
+	kp_strv_free(s->mentioned);
+}
+
+/* What a MAKE line asks for, and what it sets. */
+static void scan_begin(struct kp_scan *s, const char *make)
+{
+	_cleanup_strv_ char **words = make ? kp_strv_split(make, BLANK "'\"") : NULL;
+
+	kp_strv_add(&s->set, "KERNELRELEASE");
+	for (size_t i = 0; kp_scan_goals[i]; i++)
+		kp_strv_add(&s->mentioned, kp_scan_goals[i]);
+	kp_strv_foreach(p, words)
+		if (kp_scan_is_assignment(*p))
+			kp_strv_take(&s->set, kp_strndup(*p, strcspn(*p, "=")));
+		else
+			add_mentioned(s, *p);
+}
+
+char *kp_scan_makefile(const char *text, unsigned int levels, const char *make,
+		       bool *ret_running)
+{
+	_cleanup_(scan_clear) struct kp_scan s = { .levels = levels };
+	bool rule = false, aside = false;
+	size_t n = 0;
+
+	scan_begin(&s, make);
+	look_ahead(&s, text, true);
+	for (int i = 0; i < ROUNDS_MAX && n != kp_strv_len(s.mentioned); i++) {
+		n = kp_strv_len(s.mentioned);
+		look_ahead(&s, text, false);
+	}
+	if (n != kp_strv_len(s.mentioned))
+		kp_scan_refuse(&s, "has a long chain of targets that begins with",
+			       s.mentioned[0]);
 	while (*text && !s.why) {
 		bool command = *text == '\t' && rule;
 		_cleanup_strv_ char **targets = NULL;
-		_cleanup_free_ char *line = next_line(&text);
+		_cleanup_free_ char *line = next_line(&text, command ? '\n' : ' ');
 
-		cut_comment(line);
 		if (!command) {
+			cut_comment(line);
 			targets = check_line(&s, line, &rule);
 			if (targets)
-				aside = all_aside(targets);
+				aside = all_aside(&s, targets);
 		} else if (!aside) {
 			check_functions(&s, line);
-			check_commands(&s, line + 1);
+			check_names(&s, line, true);
+			kp_scan_commands(&s, line + 1);
 		}
 	}
 	*ret_running |= s.running;
 	return s.why;
 }
 
-/* Where make may be sent with -C. */
-static bool is_known_dir(const char *dir, const char *seen, const char *const *headers)
+static bool is_at(const char *path, const char *dir)
 {
-	if (count_climbs(dir))
+	size_t n = strlen(dir);
+
+	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
+}
+
+/* A directory or a value that a MAKE line may have: of the build, of the kernel, or no path. */
+static bool is_known(const char *value, const char *seen, const char *const *headers)
+{
+	static const char *const plain[] = { "$kernel_source_dir",
+					     "${kernel_source_dir}",
+					     "$kernelver",
+					     "${kernelver}",
+					     "$PWD",
+					     "${PWD}",
+					     "$arch",
+					     "${arch}" };
+	_cleanup_free_ char *dir = kp_strf("/%s/build", value);
+
+	if (kp_scan_climbs(value))
 		return false;
-	if (*dir != '/')
-		return *dir != '$' || kp_str_eq(dir, "$kernel_source_dir") ||
-		       kp_str_eq(dir, "${kernel_source_dir}");
-	if (kp_str_starts(dir, seen))
+	if (*value == '/') {
+		if (is_at(value, seen))
+			return true;
+		for (; *headers; headers++)
+			if (is_at(value, *headers))
+				return true;
+		return false;
+	}
+	if (strchr(value, '$'))
+		return ONE_OF(value, plain);
+	/* A release is that of the kernel. */
+	if (value[0] < '0' || value[0] > '9' || !strchr(value, '.'))
 		return true;
 	for (; *headers; headers++)
-		if (kp_str_starts(dir, *headers))
+		if (kp_str_ends(*headers, dir))
 			return true;
 	return false;
 }
@@ -499,22 +558,32 @@ static bool is_known_dir(const char *dir, const char *seen, const char *const *h
 char *kp_scan_make_line(const char *line, const char *seen, const char *const *headers)
 {
 	static const char *const options[] = { "-s", "-k", "-w", "-B", "-i", "-C", "--" };
+	static const char *const dirs[] = { "M", "SUBDIRS", "src", "obj", "PWD" };
 	_cleanup_strv_ char **words = kp_strv_split(line, BLANK);
+	_cleanup_(scan_clear) struct kp_scan s = { .levels = 0 };
 
 	if (strpbrk(line, ";&|<>()`*?[]#\\\n~") || !words)
 		return kp_strdup("its MAKE is more than a call of make");
 	for (char **p = words; *p; p++) {
-		_cleanup_free_ char *word = unquote(*p, strlen(*p));
+		_cleanup_free_ char *word = kp_scan_unquote(*p, strlen(*p));
+		_cleanup_free_ char *name = kp_strndup(word, strcspn(word, "="));
+		const char *value = word + strlen(name) + 1;
+		bool assigns = kp_scan_is_assignment(word);
 
 		if (p == words ? !kp_str_eq(word, "make")
 			       : *word == '-' && !ONE_OF(word, options) &&
 					 !kp_str_starts(word, "-j"))
 			return kp_strf("its MAKE has '%.60s'", word);
-		if (kp_str_starts(word, "KBUILD_EXTRA_SYMBOLS=") ||
-		    kp_str_starts(word, "SHELL="))
+		if (assigns && !ONE_OF(name, dirs))
+			check_names(&s, word, true);
+		if (s.why || (assigns && (!is_known(value, seen, headers) ||
+					  (ONE_OF(name, dirs) && !is_at(value, seen) &&
+					   !kp_str_eq(value, "$PWD") &&
+					   !kp_str_eq(value, "${PWD}"))))) {
+			free(s.why);
 			return kp_strf("its MAKE sets '%.60s'", word);
-		if (kp_str_eq(word, "-C") &&
-		    (!p[1] || !is_known_dir(*++p, seen, headers)))
+		}
+		if (kp_str_eq(word, "-C") && (!p[1] || !is_known(*++p, seen, headers)))
 			return kp_strf("its MAKE enters '%.60s'", *p ? *p : "");
 	}
 	return NULL;

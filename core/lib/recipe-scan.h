@@ -9,7 +9,7 @@
  * a list, the rest is refused. Pure; fuzzed.
  *
  * Commands of targets that by their names cannot be part of a build are passed over: "install", "load"
- * and the like would fail in the sandbox.
+ * and the like would fail in the sandbox; unless the MAKE line or another rule asks for them.
  */
 #pragma once
 
@@ -18,9 +18,11 @@
 
 /* Is FILE, the last component of a path, one that make reads of a module's source? */
 bool kp_scan_is_makefile(const char *file);
-/* The text of a make file whose directory is so many levels below the top of the build. NULL: closed; else what is not, in a few words, to be freed. *ret_running is
- * set when it asks for the running kernel's release, and left alone otherwise. */
-char *kp_scan_makefile(const char *text, unsigned int levels, bool *ret_running);
+/* The text of a make file whose directory is so many levels below the top of the build, for the MAKE
+ * line MAKE (NULL: the default one). NULL: closed; else what is not, in a few words, to be freed.
+ * *ret_running is set when it asks for the running kernel's release, and left alone otherwise. */
+char *kp_scan_makefile(const char *text, unsigned int levels, const char *make,
+		       bool *ret_running);
 /* A MAKE line: one call of make, for the build directory SEEN or the headers HEADERS, or another path
  * of theirs, with plain arguments. NULL or words as above. */
 char *kp_scan_make_line(const char *line, const char *seen, const char *const *headers);

@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char *text = kp_strndup((const char *)data, size);
 	bool running = false;
 
-	free(kp_scan_makefile(text, 1, &running));
+	free(kp_scan_makefile(text, 1, text, &running));
 	free(kp_scan_make_line(text, "/b", headers));
 	free(text);
 	return 0;

@@ -10,12 +10,15 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/str.h"
 #include "lib/recipe-scan.h"
+
+static const char *make_line; /* NULL: the default one */
 
 static void check(const char *text, unsigned int levels, const char *words, bool running)
 {
 	bool asks = false;
-	_cleanup_free_ char *why = kp_scan_makefile(text, levels, &asks);
+	_cleanup_free_ char *why = kp_scan_makefile(text, levels, make_line, &asks);
 
 	if (!words && why)
 		fail_msg("%s\n%s", text, why);
@@ -38,19 +41,20 @@ static void test_closed(void **state)
 	      0, NULL, true);
 	check("all:\n\t@make -C /lib/modules/`uname -r`/build M=`pwd` modules\n", 0, NULL,
 	      true);
-	check("V := $(shell uname -r | cut -d. -f1)\nM := $(shell uname -m)\n", 0, NULL,
+	check("V := $(shell uname -r | cut -d. -f1)\nA := $(shell uname -m)\n", 0, NULL,
 	      true);
-	check("M := $(shell uname -m | sed -e s/i.86/i386/)\n", 0, NULL, false);
+	check("A := $(shell uname -m | sed -e s/i.86/i386/)\n", 0, NULL, false);
 	check("V = $(shell cat VERSION)\nx.h: x.h.in\n\tsed \"s/@V@/$(V)/\" $^ > $@\n", 0,
 	      NULL, false);
 	check("include $(src)/common.mk\n-include ./conf.mk\n", 0, NULL, false);
 	check("KBUILD_EXTRA_SYMBOLS := $(src)/../core/Module.symvers\n", 1, NULL, false);
 	/* What is not part of a build. */
-	check("install: all\n\tif test -e $(CONF); then dracut --force; fi\n"
+	check("all:\ninstall: all\n\tif test -e $(CONF); then dracut --force; fi\n"
 	      "dracut_uninstall:\n\tdracut --force\n",
 	      0, NULL, false);
-	check(".PHONY: all install\nall: ; $(MAKE) -C $(KDIR) M=$(CURDIR)\n", 0, NULL,
-	      false);
+	check(".PHONY: all install\nKDIR = /lib/modules/$(KERNELRELEASE)/build\n"
+	      "all: ; $(MAKE) -C $(KDIR) M=$(CURDIR)\n",
+	      0, NULL, false);
 	/* kbuild asks its compiler; that is in the key. */
 	check("ccflags-y += $(call cc-option,-Wno-x)\n", 0, NULL, false);
 	check("S := $(wildcard $(src)/*.c) $(wildcard *.h)\n", 0, NULL, false);
@@ -82,18 +86,128 @@ static void test_open(void **state)
 	check("x.h: ; ./gen\n", 0, "runs './gen'", false);
 	check("x.o: x.c\n\t$(CC) -c $<\n", 0, "runs '$(CC)'", false);
 	check("all:\n\techo a \\\n\t  && ./gen\n", 0, "runs './gen'", false);
+	check("all: x.1\nx.1:\n\thelp2man x >$@\n", 0, "runs 'help2man'", false);
 	check("ifdef X\nall:\n\techo\nelse\n\t./gen\nendif\n", 0, "runs './gen'", false);
 	check("install.h:\n\t./gen\n", 0, "runs './gen'", false);
 	check("payload:\n\t./gen\n", 0, "runs './gen'", false);
 	check("V := $(shell uname -v)\n", 0, "asks uname for '-v'", false);
 	check("SHELL := /opt/sh\n", 0, "sets 'SHELL", false);
-	check("export PATH := /opt:$(PATH)\n", 0, "sets 'PATH", false);
+	check("export PATH := /opt:$(PATH)\n", 0, "exports 'PATH", false);
 	check("KBUILD_EXTRA_SYMBOLS := /var/x/Module.symvers\n", 0, "sets", false);
-	check("KBUILD_EXTRA_SYMBOLS := $(src)/../core/Module.symvers\n", 0, "sets",
+	check("KBUILD_EXTRA_SYMBOLS := $(src)/../core/Module.symvers\n", 0, "climbs out",
 	      false);
+	check("KBUILD_EXTRA_SYMBOLS := $(src)/x /var/x/Module.symvers\n", 0, "sets",
+	      false);
+	check("all: KBUILD_EXTRA_SYMBOLS := /var/x\n", 0, "sets", false);
+	check("export MAKEFLAGS += -I/x\n", 0, "exports 'MAKEFLAGS", false);
+	check("export KDIR := /usr/src/other\n", 0, "exports", false);
+	check("export\n", 0, "exports", false);
+	check("vpath %.c /usr/src/x\n", 0, "has 'vpath", false);
+	check("X := $(realpath /usr/src/x.h)\n", 0, "looks for '/usr/src/x.h'", false);
+	check("M := /usr/src/dep\n", 0, "sets 'M", false);
+	check("src := /usr/src/dep\n", 0, "sets 'src", false);
+	check("PWD := $(shell pwd)\nsrc ?= $(PWD)\nM = /usr\n", 0, "sets 'M", false);
+	check("x:\n\techo \"x # y\" ; ./gen\n", 0, "runs './gen'", false);
+	check("x:\n\techo x # y \\\n\t./gen\n", 0, "runs './gen'", false);
+	check("X := $(shell echo \"x # y\"; ./gen)\n", 0, "runs './gen'", false);
+	check("X := $(shell echo /usr/src/foo-*)\n", 0, "reads '/usr/src/foo-*'", false);
+	check("X := /usr/src/foo-*\n", 0, "looks for '/usr/src/foo-*'", false);
+	check("x.h: /usr/src/x.h\n\tcp $< $@\n", 0, "reads '$", false);
+	check("x.h:\n\tgrep -f/etc/x y\n", 0, "reads '-f/etc/x'", false);
+	check("x.h:\n\tsed 'r /etc/x' y\n", 0, "has a program", false);
+	check("x.h:\n\tawk '{ getline <\"/etc/x\" }' y\n", 0, "has a program", false);
+	check("x.h:\n\tsed 's/a/b/e;s/c/d/' y\n", 0, "has a program", false);
+	check("x.h:\n\tsed -f prog y\n", 0, "has a program", false);
+	check("MAKEFLAGS += -I/x\n", 0, "sets 'MAKEFLAGS", false);
+	check("x.h:\n\tmv /etc/x .\n", 0, "reads '/etc/x'", false);
+	check("x.h:\n\tcat .git/HEAD\n", 0, "reads '.git/HEAD'", false);
+	check("x-objs := ../../y.o\n", 1, "climbs out with '../../y.o'", false);
+	check("ccflags-y += -fplugin=/x.so\n", 0, "has '-fplugin'", false);
+	check("include sub/Makefile\n", 0, "includes 'sub/Makefile'", false);
+	check("$(A)TH := /x\n", 0, "sets", false);
+	check("X := $(eval A)\n", 0, "uses the function 'eval'", false);
 	check("X := $(file </etc/x)\n", 0, "uses the function 'file'", false);
 	check("define gen\n./gen\nendef\n", 0, "has 'define gen'", false);
 	check("X := `\n", 0, "has an open", false);
+}
+
+#define KDIR "KDIR ?= /lib/modules/$(shell uname -r)/build\n"
+
+/* Calls of make, whose arguments can say anything. */
+static void test_calls_of_make(void **state)
+{
+	static const char *const good[] = {
+		"$(MAKE) -C $(KDIR) M=$(PWD) $@",
+		"$(MAKE) -C sub",
+		"$(MAKE) -C sub all",
+		"$(MAKE) X=y other",
+		"$(MAKE) -j4 --no-print-directory -C $(KDIR)/ M=`pwd` modules_install",
+		"KCFLAGS=-DX $(MAKE) EXTRA_CFLAGS=-DX -C $(KDIR) M=\"$(PWD)\" modules",
+		"$(MAKE) -C /lib/modules/`uname -r`/build M=$(PWD)/sub KDIR=$(KDIR)",
+	};
+	static const char *const bad[] = {
+		"$(MAKE) KBUILD_EXTRA_SYMBOLS=/usr/src/dep-1/Module.symvers",
+		"KBUILD_EXTRA_SYMBOLS=/usr/src/dep-1/Module.symvers $(MAKE)",
+		"$(MAKE) SHELL=/x",
+		"$(MAKE) MAKEFILES=/x",
+		"$(MAKE) -C $(KDIR) M=$(PWD) LD=/opt/ld",
+		"$(MAKE) -f Makefile.linux",
+		"make -C /usr/src/other",
+		"make -C $(OTHER)",
+		"make -C ../other",
+		"$(MAKE) --eval=x:",
+		"$(MAKE) -I/x",
+		"$(MAKE) $(GOAL)",
+		"$(MAKE) -C sub dkms",
+		"$(MAKE) -C $(KDIR) M=/usr/src/other",
+		"$(MAKE) -C $(KDIR) M=$(OTHER)",
+		"$(MAKE) OTHER=/usr/src/other",
+		"$(MAKE) -C /lib/modules/5.10.0/build M=$(PWD)",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
+		_cleanup_free_ char *text = kp_strf(KDIR "all:\n\t%s\n", good[i]);
+
+		check(text, 0, NULL, true);
+	}
+	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
+		_cleanup_free_ char *text = kp_strf(KDIR "all:\n\t%s\n", bad[i]);
+
+		check(text, 0, " '", false);
+	}
+	check("KDIR := /usr/src/other\nall:\n\t$(MAKE) -C $(KDIR) M=$(PWD)\n", 0,
+	      "enters '$(KDIR)'", false);
+	check("K := $(L)/$(shell uname -r)\nL = /lib/modules\nall:\n"
+	      "\tmake -C \"$(K)/build\" M=$(PWD)\n",
+	      0, NULL, true);
+}
+
+/* What a build does depends on what is asked for, and not only on names. */
+static void test_passed_over(void **state)
+{
+	static const char gen[] = "all: x.o\ndkms:\n\tpkg-config foo >flags.mk\n";
+
+	(void)state;
+	check(gen, 0, NULL, false);
+	make_line = "make dkms";
+	check(gen, 0, "runs 'pkg-config'", false);
+	make_line = NULL;
+	check("all: dkms-conf\ndkms-conf:\n\tpkg-config foo >x\n", 0, "runs 'pkg-config'",
+	      false);
+	check("dkms-conf:\n\tpkg-config foo >x\nall:\n", 0, "runs 'pkg-config'", false);
+	check("all: a\na: b-load\nb-load:\n\tpkg-config foo >x\n", 0, "runs 'pkg-config'",
+	      false);
+	check("all:\n\t$(MAKE) dkms\ndkms:\n\tpkg-config foo >x\n", 0,
+	      "runs 'pkg-config'", false);
+	check("T := dkms\nall: $(T)\ndkms:\n\tpkg-config foo >x\n", 0,
+	      "runs 'pkg-config'", false);
+	check("all: x.1\nx.1:\n\thelp2man x >$@\n", 0, "runs 'help2man'", false);
+	check("ifdef X\nall:\nelse\ndkms:\n\tpkg-config foo >x\nendif\n", 0,
+	      "runs 'pkg-config'", false);
+	/* Nobody asks for "dev". */
+	check("all:\ndev: dkms-add\ndkms-add:\n\tdkms add .\n", 0, NULL, false);
+	check("all:\ninstall-man: x.1\nx.1: x\n\thelp2man x >$@\n", 0, NULL, false);
 }
 
 static void test_make_line(void **state)
@@ -119,6 +233,13 @@ static void test_make_line(void **state)
 		"make X=$(pkg-config x)",
 		"make KBUILD_EXTRA_SYMBOLS=/x",
 		"make SHELL=/x",
+		"make M=/usr/src/other",
+		"make KDIR=/usr/src/other",
+		"make KVER=5.10.0",
+		"make MAKEFILES=/x",
+		"make MAKEFLAGS=-I/x",
+		"make LD=/opt/ld",
+		"make -C /lib/modules/6.1/build-2",
 		"",
 	};
 
@@ -142,8 +263,8 @@ static void test_make_line(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_closed),
-		cmocka_unit_test(test_open),
+		cmocka_unit_test(test_closed),	      cmocka_unit_test(test_open),
+		cmocka_unit_test(test_calls_of_make), cmocka_unit_test(test_passed_over),
 		cmocka_unit_test(test_make_line),
 	};
 
