@@ -208,20 +208,16 @@ void kp_kept_put(struct kp_build_work *w, int64_t elapsed_ms)
 									    elapsed_ms };
 	_cleanup_strv_ char **paths = NULL;
 	struct kp_err err = KP_ERR_INIT;
-	bool running = false;
 	int r;
 
 	if (!w->can_keep)
 		return;
-	r = kp_reads_find(w, &paths, &running, &err);
+	r = kp_reads_find(w, &paths, &err);
 	if (!r)
 		r = add_inputs(w, paths, &e, &err);
 	if (!r)
 		r = check_key(w, &err);
 	e.time = time(NULL);
-	/* Our own uname (core/uname-front) names the kernel that is built for. */
-	if (!r && running && !kp_exists_in(w->ctx->root_fd, KP_LIBEXEC_DIR "/uname"))
-		kp_cache_note_running(&e);
 	if (!r)
 		r = kp_cache_put(w->ctx, w->cache_key, w->stage, &e, &err);
 	if (r < 0)

@@ -253,12 +253,9 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 		rc = remove_stale_stages(w, kernel_dir, err);
 	if (!rc && !kp_sandbox_has_mounts())
 		rc = put_aside(w, err);
-	if (!rc)
-		rc = kp_mkdir_in(root, w->ctx->work_dir, mode, err);
-	if (!rc)
-		rc = kp_rm_rf_in(root, w->private, err);
-	if (!rc)
-		rc = kp_mkdir_in(root, w->private, mode, err);
+	rc = rc ?: kp_mkdir_in(root, w->ctx->work_dir, mode, err);
+	rc = rc ?: kp_rm_rf_in(root, w->private, err);
+	rc = rc ?: kp_mkdir_in(root, w->private, mode, err);
 	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(dirs); i++)
 		rc = dirs[i] ? make_empty(w, dirs[i], err) : 0;
 	if (rc < 0)

@@ -124,10 +124,8 @@ void kp_kept_put(struct kp_build_work *w, int64_t elapsed_ms);
 
 /* build-reads.c */
 /* When make is done: the files of the system that the build read, absolute, each once; *ret is a string
- * vector to be freed. -EOPNOTSUPP: not all of them can be known, or they cannot be looked at again.
- * *ret_running: the recipe asks for the running kernel's release. */
-int kp_reads_find(struct kp_build_work *w, char ***ret, bool *ret_running,
-		  struct kp_err *err);
+ * vector to be freed. -EOPNOTSUPP: not all of them can be known, or they cannot be looked at again. */
+int kp_reads_find(struct kp_build_work *w, char ***ret, struct kp_err *err);
 
 /* build-publish.c */
 int kp_publish_check(struct kp_build_work *w, struct kp_err *err);  /* strip, check */

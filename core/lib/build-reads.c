@@ -36,8 +36,7 @@ struct reads {
 	char **list; /* as they were named, with duplicates */
 	size_t n, alloc;
 	char **compilers; /* absolute, each once */
-	bool running;
-	char *why; /* it cannot be kept */
+	char *why;	  /* it cannot be kept */
 };
 
 static void reads_clear(struct reads *rd)
@@ -245,13 +244,17 @@ static void read_cmd(struct reads *rd, char *text)
 	}
 }
 
+/* Our own uname names the kernel that is built for. */
 static void read_makefile(struct reads *rd, const char *name, const char *text,
 			  unsigned int levels)
 {
-	_cleanup_free_ char *why = kp_scan_makefile(text, levels, &rd->running);
+	bool running = false;
+	_cleanup_free_ char *why = kp_scan_makefile(text, levels, &running);
 
 	if (why)
 		refuse(rd, kp_strf("its %s %s", name, why));
+	else if (running && !kp_tool_is(rd->w->ctx, KP_LIBEXEC_DIR "/uname"))
+		refuse(rd, kp_strf("its %s asks for the running kernel", name));
 }
 
 static void read_file(struct reads *rd, int dir_fd, const char *name, unsigned int levels)
@@ -465,8 +468,7 @@ static void collect(struct reads *rd, char ***ret)
 	}
 }
 
-int kp_reads_find(struct kp_build_work *w, char ***ret, bool *ret_running,
-		  struct kp_err *err)
+int kp_reads_find(struct kp_build_work *w, char ***ret, struct kp_err *err)
 {
 	_cleanup_(reads_clear) struct reads rd = { .w = w };
 	int fd = kp_open_in(w->ctx->root_fd, w->build,
@@ -485,6 +487,5 @@ int kp_reads_find(struct kp_build_work *w, char ***ret, bool *ret_running,
 			add_kbuild(&rd, *tree);
 		collect(&rd, ret);
 	}
-	*ret_running = rd.running;
 	return rd.why ? kp_err_set(err, -EOPNOTSUPP, "%s", rd.why) : 0;
 }

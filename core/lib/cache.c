@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,17 +33,7 @@ void kp_cache_entry_clear(struct kp_cache_entry *e)
 		free(e->inputs[i].stat);
 	}
 	free(e->inputs);
-	free(e->running);
 	*e = (struct kp_cache_entry){ 0 };
-}
-
-void kp_cache_note_running(struct kp_cache_entry *e)
-{
-	struct utsname uts = { 0 };
-
-	uname(&uts);
-	free(e->running);
-	e->running = kp_strdup(uts.release);
 }
 
 /* Nobody but us may have put anything there. */
@@ -204,9 +193,9 @@ static int save(struct kp_ctx *ctx, const char *dir, const char *key,
 	for (size_t i = 0; i < f->n; i++)
 		json_array_append_new(files, json_pack("[s, s]", f->list[i].path,
 						       f->list[i].sha256));
-	object = json_pack("{s:s, s:s*, s:I, s:I, s:o, s:o}", "key", key, "running",
-			   e->running, "time", (json_int_t)e->time, "elapsed_ms",
-			   (json_int_t)e->elapsed_ms, "inputs", inputs, "files", files);
+	object = json_pack("{s:s, s:I, s:I, s:o, s:o}", "key", key, "time",
+			   (json_int_t)e->time, "elapsed_ms", (json_int_t)e->elapsed_ms,
+			   "inputs", inputs, "files", files);
 	if (!object || json_array_size(inputs) != e->n_inputs ||
 	    json_array_size(files) != f->n)
 		return kp_err_set(err, -EINVAL, "%s: a name is no UTF-8", path);
@@ -259,25 +248,23 @@ static int load(struct kp_ctx *ctx, const char *dir, const char *key,
 {
 	_cleanup_free_ char *path = kp_path_join(dir, ENTRY);
 	_cleanup_json_ json_t *object = NULL;
-	const char *its_key, *running = NULL;
+	const char *its_key;
 	json_int_t when, elapsed;
 	json_t *inputs, *files;
 	int schema, r;
 
 	r = kp_json_load(ctx->root_fd, path, &object, NULL);
 	if (!r)
-		r = kp_json_unpack(object, path, NULL,
-				   "{s:i, s:s, s?s, s:I, s:I, s:o, s:o}", "schema",
-				   &schema, "key", &its_key, "running", &running, "time",
-				   &when, "elapsed_ms", &elapsed, "inputs", &inputs,
-				   "files", &files);
+		r = kp_json_unpack(object, path, NULL, "{s:i, s:s, s:I, s:I, s:o, s:o}",
+				   "schema", &schema, "key", &its_key, "time", &when,
+				   "elapsed_ms", &elapsed, "inputs", &inputs, "files",
+				   &files);
 	if (r < 0)
 		return r == -ENOENT && !kp_exists_in(ctx->root_fd, dir) ? -ENOENT
 									: -EINVAL;
 	if (strcmp(its_key, key) != 0 || !parse_inputs(inputs, e) ||
 	    !parse_files(files, f))
 		return -EINVAL;
-	e->running = kp_strdup(running);
 	e->time = when;
 	e->elapsed_ms = elapsed;
 	return 0;
@@ -323,17 +310,12 @@ int kp_cache_get(struct kp_ctx *ctx, const char *key, const char *dir,
 	_cleanup_(kp_cache_entry_clear) struct kp_cache_entry e = { 0 };
 	_cleanup_(files_clear) struct files f = { 0 };
 	_cleanup_free_ char *from = entry_dir(ctx, key);
-	struct utsname uts = { 0 };
 	bool read = false;
 	int r = load(ctx, from, key, &e, &f);
 
 	if (r < 0) {
 		if (r != -ENOENT)
 			drop(ctx, from, "it cannot be read");
-		return 0;
-	}
-	if (e.running && (uname(&uts) < 0 || strcmp(e.running, uts.release) != 0)) {
-		kp_debug("%s was built below the kernel %s", from, e.running);
 		return 0;
 	}
 	for (size_t i = 0; i < e.n_inputs; i++)

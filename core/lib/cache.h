@@ -28,7 +28,6 @@ struct kp_cache_input {
 };
 
 struct kp_cache_entry {
-	char *running; /* release of the running kernel that the recipe asked for, NULL */
 	struct kp_cache_input *inputs;
 	size_t n_inputs, alloc;
 	int64_t time;	    /* seconds since the epoch, end of the build */
@@ -48,8 +47,6 @@ int kp_cache_put(struct kp_ctx *ctx, const char *key, const char *dir,
 /* Add a file as it is now. -ESTALE: it changed at SINCE (CLOCK_REALTIME_COARSE) or later. */
 int kp_cache_add_input(struct kp_ctx *ctx, struct kp_cache_entry *entry, const char *path,
 		       const struct timespec *since, struct kp_err *err);
-/* The recipe asked for the running kernel's release. */
-void kp_cache_note_running(struct kp_cache_entry *entry);
 void kp_cache_entry_clear(struct kp_cache_entry *entry);
 /* Entries, and bytes in all of them. -ENOENT: there is no cache; -EACCES: it may not be looked at. */
 int kp_cache_usage(struct kp_ctx *ctx, size_t *ret_n, uint64_t *ret_bytes);

@@ -43,6 +43,10 @@ static void test_open_recipe(void **state)
 	conf->scripts[KP_SCRIPT_PRE_BUILD] = NULL;
 	write_file(f, "src/hello-1/sub/Makefile", "X := $(shell pkg-config x)\n");
 	assert_not_kept(f, "not kept in the cache: its Makefile runs 'pkg-config'\n");
+	/* Where our uname is not installed. */
+	write_file(f, "src/hello-1/sub/Makefile", "X := $(shell uname -r)\n");
+	if (access(KP_LIBEXEC_DIR "/uname", X_OK))
+		assert_not_kept(f, "its Makefile asks for the running kernel\n");
 	conf->make = "make -C $kernel_source_dir other";
 	forget(f, &f->jobs[0]);
 	build(f);
