@@ -477,21 +477,6 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 	kp_record_set_limits(rec, &w->ctx->config, rc);
 }
 
-/* Where DKMS leaves the log of a build that failed, until the next one. A view: what goes wrong
- * with it is no fault of the build. */
-static void show_failure(struct kp_build_work *w, bool failed)
-{
-	_cleanup_free_ char *link = kp_path_join(w->seen, "make.log");
-	int root = w->ctx->root_fd;
-
-	if (failed && kp_mkdir_in(root, w->seen, 0755, NULL) == 0) {
-		kp_symlink_in(root, w->log.path, link, NULL);
-	} else {
-		kp_unlink_in(root, link);
-		kp_rmdir_in(root, w->seen);
-	}
-}
-
 /* Is the source registered, and the same link as before? Whoever removes a source waits for no
  * build; directories of this one may have gone with it. */
 static bool is_still_registered(struct kp_build_work *w)
@@ -508,7 +493,7 @@ static int forget(struct kp_build_work *w, struct kp_err *err)
 {
 	const struct kp_source *s = w->job->source;
 
-	show_failure(w, false);
+	kp_publish_failure(w, false);
 	kp_forget_build(w->ctx, s->module, s->version, w->job->kernel->release);
 	return kp_err_set(err, -ESTALE, "its source was removed while it was built");
 }
@@ -542,7 +527,7 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	clean_up(w, !rc);
 	if (rc == -EINTR)
 		return rc; /* says nothing about the pair: what was recorded stays */
-	show_failure(w, rec->result == KP_BUILD_FAILED);
+	kp_publish_failure(w, rec->result == KP_BUILD_FAILED);
 	rec->key = kp_strdup(w->job->key);
 	rec->log = kp_strdup(w->log.path);
 	rec->time = time(NULL);

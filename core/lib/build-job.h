@@ -132,3 +132,6 @@ int kp_publish_check(struct kp_build_work *w, struct kp_err *err);  /* strip, ch
 int kp_publish_finish(struct kp_build_work *w, struct kp_err *err); /* sign, compress */
 /* Rename into place; fill REC's list of files, content, is_signed. */
 int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_err *err);
+/* Leave the log of a build that failed where DKMS does, until the next one; or remove it. A view: what
+ * goes wrong with it is no fault of the build. */
+void kp_publish_failure(struct kp_build_work *w, bool failed);

@@ -240,3 +240,16 @@ int kp_publish_commit(struct kp_build_work *w, struct kp_record *rec, struct kp_
 	rc = kp_sync_dir_in(w->ctx->root_fd, parent);
 	return rc < 0 ? kp_err_sys(err, rc, "write '%s' to disk", parent) : 0;
 }
+
+void kp_publish_failure(struct kp_build_work *w, bool failed)
+{
+	_cleanup_free_ char *link = kp_path_join(w->seen, "make.log");
+	int root = w->ctx->root_fd;
+
+	if (failed && kp_mkdir_in(root, w->seen, 0755, NULL) == 0) {
+		kp_symlink_in(root, w->log.path, link, NULL);
+	} else {
+		kp_unlink_in(root, link);
+		kp_rmdir_in(root, w->seen);
+	}
+}
