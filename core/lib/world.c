@@ -224,7 +224,8 @@ static void load_pair(struct loader *l, size_t source, size_t kernel)
 	x.headers_only = kp_intent_headers_only(l->w->intent, s->module, s->version,
 						k->release);
 	x.requested = is_requested(l->opts, s->module, s->version, k->release);
-	if (!k->present && !x.headers_only && !x.requested)
+	/* One of which only the headers are here has to be named. */
+	if (!k->present && !x.headers_only && !(x.requested && l->opts->kernels))
 		return;
 	if (!s->missing) {
 		load_conf(l, s, k, &x, &wp);
