@@ -78,6 +78,7 @@ static char *headers_key(struct fixture *f, const char *headers)
 
 	if (kp_key_kernels(f->ctx, &kernels, &err) < 0)
 		fail_msg("%s", err.text);
+	kp_strv_free(k.trees);
 	return k.headers_key;
 }
 
@@ -149,10 +150,14 @@ static void all_kernels_by_one_query_in_any_order(void **state)
 	assert_string_equal(list[0].headers_key, swapped[1].headers_key);
 	assert_string_equal(list[2].headers_key, swapped[0].headers_key);
 	assert_string_not_equal(list[0].headers_key, list[2].headers_key);
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < 3; i++) {
 		free(list[i].headers_key);
-	free(swapped[0].headers_key);
-	free(swapped[1].headers_key);
+		kp_strv_free(list[i].trees);
+	}
+	for (size_t i = 0; i < 2; i++) {
+		free(swapped[i].headers_key);
+		kp_strv_free(swapped[i].trees);
+	}
 }
 
 static void unowned_trees_are_walked(void **state)

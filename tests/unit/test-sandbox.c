@@ -224,10 +224,10 @@ static void test_socket(void **state)
 static void test_readonly_bind(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_free_ char *at = kp_path_join(f->tree, "a/source");
 
 	if (!kp_sandbox_has_mounts())
 		skip();
+	_cleanup_free_ char *at = kp_path_join(f->tree, "a/source");
 	f->binds[1] = (struct kp_sandbox_bind){ f->out, at, false };
 	f->sb.n_binds = 2;
 	assert_int_equal(run(f, "echo x >f && test -s ../a/source/f"), 0);
@@ -423,6 +423,9 @@ static void test_neighbour(void **state)
 static void test_death(void **state)
 {
 	struct fixture *f = *state;
+
+	if (!can_watch())
+		skip();
 	_cleanup_free_ char *fifo = kp_path_join(f->out, "fifo");
 	_cleanup_free_ char *arg = long_sleep();
 	_cleanup_free_ char *script =
@@ -432,8 +435,6 @@ static void test_death(void **state)
 	pid_t pid;
 	int fd;
 
-	if (!can_watch())
-		skip();
 	assert_int_equal(
 		chown(f->out, kp_sandbox_uid(SLOT + 1), kp_sandbox_uid(SLOT + 1)), 0);
 	/* A slot of its own: the init that is left behind is at it for a while. */
