@@ -33,6 +33,7 @@ void kp_cache_entry_clear(struct kp_cache_entry *e)
 		free(e->inputs[i].stat);
 	}
 	free(e->inputs);
+	kp_strv_free(e->licenses);
 	*e = (struct kp_cache_entry){ 0 };
 }
 
@@ -193,9 +194,10 @@ static int save(struct kp_ctx *ctx, const char *dir, const char *key,
 	for (size_t i = 0; i < f->n; i++)
 		json_array_append_new(files, json_pack("[s, s]", f->list[i].path,
 						       f->list[i].sha256));
-	object = json_pack("{s:s, s:I, s:I, s:o, s:o}", "key", key, "time",
+	object = json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "key", key, "time",
 			   (json_int_t)e->time, "elapsed_ms", (json_int_t)e->elapsed_ms,
-			   "inputs", inputs, "files", files);
+			   "inputs", inputs, "files", files, "licenses",
+			   kp_json_strings(e->licenses));
 	if (!object || json_array_size(inputs) != e->n_inputs ||
 	    json_array_size(files) != f->n)
 		return kp_err_set(err, -EINVAL, "%s: a name is no UTF-8", path);
@@ -250,20 +252,22 @@ static int load(struct kp_ctx *ctx, const char *dir, const char *key,
 	_cleanup_json_ json_t *object = NULL;
 	const char *its_key;
 	json_int_t when, elapsed;
-	json_t *inputs, *files;
+	json_t *inputs, *files, *licenses;
 	int schema, r;
 
 	r = kp_json_load(ctx->root_fd, path, &object, NULL);
 	if (!r)
-		r = kp_json_unpack(object, path, NULL, "{s:i, s:s, s:I, s:I, s:o, s:o}",
-				   "schema", &schema, "key", &its_key, "time", &when,
-				   "elapsed_ms", &elapsed, "inputs", &inputs, "files",
-				   &files);
+		r = kp_json_unpack(object, path, NULL,
+				   "{s:i, s:s, s:I, s:I, s:o, s:o, s:o}", "schema",
+				   &schema, "key", &its_key, "time", &when, "elapsed_ms",
+				   &elapsed, "inputs", &inputs, "files", &files,
+				   "licenses", &licenses);
 	if (r < 0)
 		return r == -ENOENT && !kp_exists_in(ctx->root_fd, dir) ? -ENOENT
 									: -EINVAL;
 	if (strcmp(its_key, key) != 0 || !parse_inputs(inputs, e) ||
-	    !parse_files(files, f))
+	    !parse_files(files, f) ||
+	    kp_json_to_strings(licenses, path, "licenses", &e->licenses, NULL) < 0)
 		return -EINVAL;
 	e->time = when;
 	e->elapsed_ms = elapsed;
