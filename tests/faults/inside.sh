@@ -111,9 +111,10 @@ state()
 		find / -xdev \( -name '.kp-*' -o -name '*.kmodpkg-*' \) -printf '%M %p\n'
 	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)'
 	cat /boot/init*
-	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' ! -path '*/kmodpkg/trees/*' 2>/dev/null |
-		LC_ALL=C sort | while read -r file; do
-		echo "$(sed -E '/"(time|elapsed_ms)"/d' "$file" | sha256sum | cut -c 1-16) $file"
+	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' ! -path '*/kmodpkg/trees/*' \
+		! -path '*/kmodpkg/builds/*' -exec sha256sum {} + 2>/dev/null | LC_ALL=C sort -k 2
+	for file in /var/lib/kmodpkg/builds/*/*/*; do
+		[ ! -f "$file" ] || sed -E "/\"(time|elapsed_ms)\"/d; s,^,$file: ," "$file"
 	done
 }
 
