@@ -100,13 +100,15 @@ write_image_tool()
 state()
 {
 	local file
+	# They do no harm.
+	find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg -mindepth 1 -type d -empty -delete 2>/dev/null
 	kmodpkg status --json | sed -E '/"(build_time|build_ms)"/d'
 	package_list
 	{
 		find /lib/modules/ /usr/src /boot /tmp /var/tmp /etc/kmodpkg /etc/dkms -printf '%M %U:%G %p -> %l\n'
 		find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg \
 			-path /var/lib/kmodpkg/trees -prune -o -path /run/kmodpkg/build -prune -o \
-			-type d -empty -o ! -path /run/kmodpkg/request -printf '%M %U:%G %p -> %l\n' 
+			! -path /run/kmodpkg/request -printf '%M %U:%G %p -> %l\n'
 		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' -printf '%M %p\n'
 		find / -xdev \( -name '.kp-*' -o -name '*.kmodpkg-*' \) -printf '%M %p\n'
 	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)'
