@@ -95,8 +95,8 @@ write_image_tool()
 # ---- the end
 
 # All that is left on the system that is ours or could be, without times and what tells of them; without
-# what is remembered to save time, locks that nobody holds, that a sync is asked for, and empty directories
-# among our own.
+# what is remembered to save time, locks that nobody holds, that a sync is asked for, empty directories
+# among our own, and the scriptlet that librpm was about to run.
 state()
 {
 	local file
@@ -111,7 +111,7 @@ state()
 			! -path /run/kmodpkg/request -printf '%M %U:%G %p -> %l\n'
 		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' -printf '%M %p\n'
 		find / -xdev \( -name '.kp-*' -o -name '*.kmodpkg-*' \) -printf '%M %p\n'
-	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)'
+	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)| /var/tmp/rpm-tmp\.'
 	cat /boot/init*
 	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' ! -path '*/kmodpkg/trees/*' \
 		! -path '*/kmodpkg/builds/*' -exec sha256sum {} + 2>/dev/null | LC_ALL=C sort -k 2
