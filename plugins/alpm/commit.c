@@ -115,6 +115,25 @@ static bool has_files(int root_fd, const struct task *t)
 	return true;
 }
 
+/* libalpm goes on when it cannot set what "pacman -Qkk" compares. */
+static void set_times(int root_fd, const struct task *t)
+{
+	for (size_t i = 0; i < t->pkg.n_files; i++) {
+		struct timespec times[] = { { .tv_nsec = UTIME_OMIT },
+					    { .tv_sec = t->pkg.times[i] } };
+		_cleanup_close_ int fd = -1;
+		struct stat st;
+
+		if (kp_lstat_in(root_fd, t->pkg.files[i], &st) == 0 &&
+		    st.st_mtim.tv_sec == t->pkg.times[i])
+			continue;
+		fd = kp_open_in(root_fd, t->pkg.files[i], O_RDONLY, 0);
+		if (fd < 0 || futimens(fd, times) < 0)
+			kp_warn("%s: its time cannot be set: %s", t->pkg.files[i],
+				strerror(fd < 0 ? -fd : errno));
+	}
+}
+
 /* Is it in the database as it is to be, and nothing else by its name? */
 static bool is_whole(const struct kp_local *local, const struct task *t)
 {
@@ -416,6 +435,7 @@ static int judge(struct kp_pkgdb *db, struct task *t, bool nested, struct kp_err
 		refuse(t, -EIO, "pacman's database has only a part of it");
 	} else {
 		remove_old_files(db, &local, t);
+		set_times(db->root_fd, t);
 		t->change->result = KP_CHANGE_DONE;
 	}
 	return 0;

@@ -23,6 +23,7 @@ void kp_alpm_package_clear(struct kp_alpm_package *pkg)
 	free(pkg->desc);
 	kp_strv_free(pkg->files);
 	free(pkg->sizes);
+	free(pkg->times);
 	*pkg = (struct kp_alpm_package){ 0 };
 }
 
@@ -64,7 +65,9 @@ static void add_file(struct kp_alpm_package *pkg, struct archive_entry *e)
 {
 	kp_strv_addf(&pkg->files, "/%s", archive_entry_pathname(e));
 	pkg->sizes = kp_reallocarray(pkg->sizes, pkg->n_files + 1, sizeof(*pkg->sizes));
-	pkg->sizes[pkg->n_files++] = (uint64_t)archive_entry_size(e);
+	pkg->times = kp_reallocarray(pkg->times, pkg->n_files + 1, sizeof(*pkg->times));
+	pkg->sizes[pkg->n_files] = (uint64_t)archive_entry_size(e);
+	pkg->times[pkg->n_files++] = archive_entry_mtime(e);
 }
 
 static int read_members(struct archive *a, struct kp_alpm_package *pkg,

@@ -148,6 +148,7 @@ struct kp_alpm_package {
 	char *name, *version, *desc;
 	char **files;	 /* absolute paths of its regular files */
 	uint64_t *sizes; /* of each, in bytes */
+	time_t *times;	 /* when each was changed */
 	size_t n_files;
 };
 int kp_alpm_package_load(int root_fd, const char *file, struct kp_alpm_package *ret,
