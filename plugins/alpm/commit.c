@@ -102,38 +102,6 @@ static bool is_untouched(const struct kp_local *local, const struct task *t)
 	       now.st_ctim.tv_nsec == t->before.st_ctim.tv_nsec;
 }
 
-/* Are its files on disk? */
-static bool has_files(int root_fd, const struct task *t)
-{
-	for (size_t i = 0; i < t->pkg.n_files; i++) {
-		struct stat st;
-
-		if (kp_lstat_in(root_fd, t->pkg.files[i], &st) < 0 ||
-		    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != t->pkg.sizes[i])
-			return false;
-	}
-	return true;
-}
-
-/* libalpm goes on when it cannot set what "pacman -Qkk" compares. */
-static void set_times(int root_fd, const struct task *t)
-{
-	for (size_t i = 0; i < t->pkg.n_files; i++) {
-		struct timespec times[] = { { .tv_nsec = UTIME_OMIT },
-					    { .tv_sec = t->pkg.times[i] } };
-		_cleanup_close_ int fd = -1;
-		struct stat st;
-
-		if (kp_lstat_in(root_fd, t->pkg.files[i], &st) == 0 &&
-		    st.st_mtim.tv_sec == t->pkg.times[i])
-			continue;
-		fd = kp_open_in(root_fd, t->pkg.files[i], O_RDONLY, 0);
-		if (fd < 0 || futimens(fd, times) < 0)
-			kp_warn("%s: its time cannot be set: %s", t->pkg.files[i],
-				strerror(fd < 0 ? -fd : errno));
-	}
-}
-
 /* Is it in the database as it is to be, and nothing else by its name? */
 static bool is_whole(const struct kp_local *local, const struct task *t)
 {
@@ -427,7 +395,8 @@ static int judge(struct kp_pkgdb *db, struct task *t, bool nested, struct kp_err
 		rc = drop_rest(db, &local, t, nested, err);
 	if (rc < 0)
 		return rc;
-	if (!is_done(&local, t) || !has_files(db->root_fd, t)) {
+	if (!is_done(&local, t) ||
+	    (is_add(t) && !kp_alpm_package_is_placed(db->root_fd, t->change->file))) {
 		take_back(db, t, nested);
 		refuse(t, -EIO, "pacman says that it is done, and it is not");
 	} else if (is_add(t) && !is_whole(&local, t)) {
@@ -435,19 +404,9 @@ static int judge(struct kp_pkgdb *db, struct task *t, bool nested, struct kp_err
 		refuse(t, -EIO, "pacman's database has only a part of it");
 	} else {
 		remove_old_files(db, &local, t);
-		set_times(db->root_fd, t);
 		t->change->result = KP_CHANGE_DONE;
 	}
 	return 0;
-}
-
-static uint64_t size_of(const struct task *t)
-{
-	uint64_t size = 0;
-
-	for (size_t i = 0; i < t->pkg.n_files; i++)
-		size += t->pkg.sizes[i];
-	return size;
 }
 
 static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
@@ -462,7 +421,7 @@ static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
 	if (!rc)
 		return judge(db, t, nested, err);
 	if (rc == -EPERM)
-		rc = kp_alpm_disk_check(db->root_fd, t->pkg.files, size_of(t), &why)
+		rc = kp_alpm_disk_check(db->root_fd, t->pkg.files, t->pkg.size, &why)
 			     ?: rc;
 	if (rc == -EPERM || kp_err_is_disk(rc))
 		take_back(db, t, nested);
