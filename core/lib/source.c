@@ -165,13 +165,13 @@ static int load_version(struct kp_ctx *ctx, const char *at, const char *module,
 	struct stat st;
 	int r;
 
-	/* A link beside the versions is DKMS's kernel-KERNEL-ARCH. */
-	r = kp_lstat_in(ctx->root_fd, at, &st);
-	if (r == -ENOENT || (!r && !S_ISDIR(st.st_mode)))
+	r = kp_readlink_in(ctx->root_fd, link, &text);
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EINVAL)
 		return 0;
+	/* A link beside the versions is DKMS's kernel-KERNEL-ARCH, and nobody's registration. */
 	if (!r)
-		r = kp_readlink_in(ctx->root_fd, link, &text);
-	if (r == -ENOENT || r == -EINVAL)
+		r = kp_lstat_in(ctx->root_fd, at, &st);
+	if (r == -ENOENT || (!r && !S_ISDIR(st.st_mode)))
 		return 0;
 	if (r < 0)
 		return kp_err_sys(err, r, "reading %s", link);
@@ -239,17 +239,22 @@ int kp_sources_load(struct kp_ctx *ctx, struct kp_sources *ret, struct kp_err *e
 	return 0;
 }
 
-/* Is the file object ST the tree of a registered source? */
-static bool is_registered_tree(struct kp_ctx *ctx, const struct kp_sources *known,
-			       const struct stat *st)
+/* The trees of registered sources, by what they are and not by their names: an array parallel to
+ * KNOWN, with st_ino 0 for one that is not there. To be freed. */
+static struct stat *registered_trees(struct kp_ctx *ctx, const struct kp_sources *known)
 {
-	for (size_t i = 0; i < known->n; i++) {
-		struct stat other;
+	struct stat *trees = kp_calloc(known->n, sizeof(*trees));
 
-		if (kp_stat_in(ctx->root_fd, known->list[i].dir, &other) == 0 &&
-		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+	for (size_t i = 0; i < known->n; i++)
+		(void)kp_stat_in(ctx->root_fd, known->list[i].dir, &trees[i]);
+	return trees;
+}
+
+static bool has_tree(const struct stat *trees, size_t n, const struct stat *st)
+{
+	for (size_t i = 0; i < n; i++)
+		if (trees[i].st_dev == st->st_dev && trees[i].st_ino == st->st_ino)
 			return true;
-	}
 	return false;
 }
 
@@ -336,6 +341,7 @@ int kp_sources_unregistered(struct kp_ctx *ctx, const struct kp_sources *known,
 			    struct kp_sources *ret, struct kp_err *err)
 {
 	_cleanup_(kp_sources_clear) struct kp_sources s = { 0 };
+	_cleanup_free_ struct stat *trees = registered_trees(ctx, known);
 	_cleanup_strv_ char **names = NULL;
 	int r;
 
@@ -348,9 +354,8 @@ int kp_sources_unregistered(struct kp_ctx *ctx, const struct kp_sources *known,
 		struct kp_source source = { 0 };
 		struct stat st;
 
-		if (!kp_exists_in(ctx->root_fd, conf) ||
-		    kp_stat_in(ctx->root_fd, dir, &st) < 0 ||
-		    is_registered_tree(ctx, known, &st))
+		if (kp_stat_in(ctx->root_fd, dir, &st) < 0 ||
+		    has_tree(trees, known->n, &st) || !kp_exists_in(ctx->root_fd, conf))
 			continue;
 		if (!kp_name_ok(*p)) {
 			kp_warn_once("%s: unsafe name of a module source, skipping", dir);
