@@ -137,14 +137,13 @@ static size_t count(const char *text, char c)
 	return n;
 }
 
-static void load(struct kp_pair_memo *m)
+/* m->text to m->lines; nothing where it is not whole, or not what this program would write. */
+static void parse(struct kp_pair_memo *m)
 {
-	_cleanup_free_ char *path = memo_path(m->ctx);
 	_cleanup_free_ char **lines = NULL;
 	size_t n, at = 0;
 
-	if (kp_read_in(m->ctx->root_fd, path, FILE_MAX, &m->text, &m->len) < 0 ||
-	    strlen(m->text) != m->len || !kp_str_ends(m->text, "\n" END "\n"))
+	if (strlen(m->text) != m->len || !kp_str_ends(m->text, "\n" END "\n"))
 		return;
 	n = count(m->text, '\n');
 	lines = kp_calloc(n + 1, sizeof(*lines));
@@ -168,6 +167,7 @@ struct kp_pair_memo *kp_pair_memo_open(struct kp_ctx *ctx,
 				       const struct kp_kernels *kernels)
 {
 	struct kp_pair_memo *m = kp_calloc(1, sizeof(*m));
+	_cleanup_free_ char *path = memo_path(ctx);
 
 	m->ctx = ctx;
 	m->sources = sources;
@@ -183,7 +183,8 @@ struct kp_pair_memo *kp_pair_memo_open(struct kp_ctx *ctx,
 		kp_pair_memo_free(m);
 		return NULL;
 	}
-	load(m);
+	if (kp_read_in(ctx->root_fd, path, FILE_MAX, &m->text, &m->len) == 0)
+		parse(m);
 	return m;
 }
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,7 +78,6 @@ struct kp_source *kp_sources_find(const struct kp_sources *s, const char *module
 static char *tree_problem(struct kp_ctx *ctx, const char *dir)
 {
 	_cleanup_free_ char *conf = kp_path_join(dir, "dkms.conf");
-	_cleanup_close_ int fd = -1;
 	struct stat st;
 	int r;
 
@@ -90,17 +88,13 @@ static char *tree_problem(struct kp_ctx *ctx, const char *dir)
 		return kp_strf("%s: %s", dir, strerror(-r));
 	if (!S_ISDIR(st.st_mode))
 		return kp_strf("%s is not a directory", dir);
-	/* Looked at before it is opened: opening a device may have effects. */
-	r = kp_stat_in(ctx->root_fd, conf, &st);
+	r = kp_readable_in(ctx->root_fd, conf);
 	if (r == -ENOENT)
 		return kp_strf("%s has no dkms.conf", dir);
-	if (r < 0)
-		return kp_strf("%s: %s", conf, strerror(-r));
-	if (!S_ISREG(st.st_mode))
+	if (r == -EINVAL)
 		return kp_strf("%s is not a regular file", conf);
-	fd = kp_open_in(ctx->root_fd, conf, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-	if (fd < 0)
-		return kp_strf("%s cannot be read: %s", conf, strerror(-fd));
+	if (r < 0)
+		return kp_strf("%s cannot be read: %s", conf, strerror(-r));
 	return NULL;
 }
 

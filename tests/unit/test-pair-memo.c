@@ -1,5 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the plan knows of a pair is remembered until something of it looks different. */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/inotify.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <time.h>
 
 #include "lib/record.h"
@@ -173,11 +179,90 @@ static void damaged(void **state)
 	assert_null(s->world.memo);
 }
 
+/* From here on who starts a process is killed. */
+static void forbid_processes(void)
+{
+#define FORBID(call)                                                                     \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_##call, 0, 1),                           \
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS)
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		FORBID(clone),
+		FORBID(clone3),
+		FORBID(execve),
+		FORBID(execveat),
+#ifdef SYS_fork
+		FORBID(fork),
+		FORBID(vfork),
+#endif
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { KP_ARRAY_SIZE(filter), filter };
+
+	assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void idle(struct test_system *s)
+{
+	forbid_processes();
+	test_sync(s);
+	look(s, true);
+	if (!was_remembered(s, "hello", K1))
+		_exit(3);
+}
+
+static void start_process(struct test_system *s KP_UNUSED)
+{
+	forbid_processes();
+	(void)!system("true");
+}
+
+/* Neither sources nor headers nor records, but the file that says which trees the headers are made
+ * of; and no process. */
+static void idle_opens_nothing(void **state)
+{
+	struct test_system *s = test_system(state);
+	_cleanup_close_ int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	static const char *const dirs[] = {
+		"/usr/src/hello-1.0",
+		"/usr/src/linux-headers-" K1,
+		"/usr/src/linux-headers-" K1 "/include",
+		"/var/lib/kmodpkg/builds/hello/1.0",
+	};
+	_Alignas(struct inotify_event) char events[4096];
+	ssize_t n;
+
+	test_register(s, "hello", "1.0", "x=$(echo bash has to do this)\n");
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	test_sync(s);
+	let_age();
+	test_sync(s);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++)
+		assert_true(inotify_add_watch(watch, dirs[i], IN_OPEN) >= 0);
+	assert_int_equal(test_child(s, idle), 0);
+	n = read(watch, events, sizeof(events));
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *e = (const void *)(events + at);
+
+		if (!(e->mask & IN_ISDIR) && strcmp(e->name, "Makefile") != 0)
+			fail_msg("%s was opened", e->name);
+		at += (ssize_t)(sizeof(*e) + e->len);
+	}
+	/* That this would be seen: a conf is read, a process started. */
+	look(s, false);
+	n = read(watch, events, sizeof(events));
+	assert_true(n > 0 && memmem(events, (size_t)n, "dkms.conf", 9));
+	assert_true(WIFSIGNALED(test_child(s, start_process)));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(remembered_until_it_looks_different),
 		SYSTEM_TEST(damaged),
+		SYSTEM_TEST(idle_opens_nothing),
 	};
 
 	test_system_prepare(argc, argv);
