@@ -55,13 +55,13 @@ static void test_memory(void **state)
 	unsigned int met = 0;
 
 	f->ctx.config.limits.memory = 100 << 20;
+	f->sb.met = &met;
 	if (!can_count())
 		skip();
 	assert_int_equal(run_self(f, "--take", "4", "40", &end, &err), -EDQUOT);
 	assert_words(&err, "met limit_memory (100 MiB); raise limit_memory in /etc/");
 #ifndef __SANITIZE_ADDRESS__
 	/* One alone gets no more than that, unless it is seen before it asks. */
-	f->sb.met = &met;
 	if (run_end(f, "head -c 200000000 /dev/zero | tail >/dev/null", &end, &err) !=
 	    -EDQUOT) {
 		assert_non_null(strstr(f->output, "memory exhausted"));

@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # Module sources that try what they must not.
 
+NOT_IN_INITRAMFS+=' kmodpkg_hostile'
+
 # hostile ATTACK: have one built that tries that.
 hostile()
 {
@@ -91,7 +93,7 @@ hostile_products()
 	rm /var/lib/dkms/mok.key
 }
 
-scenario hostile_takes_all kernel
+scenario hostile_takes_all kernel plain
 hostile_takes_all()
 {
 	bait
@@ -127,7 +129,7 @@ hostile_limit_is_raised()
 }
 
 # A gigabyte. It is no harm, so it comes out right.
-scenario hostile_prints kernel
+scenario hostile_prints kernel plain
 hostile_prints()
 {
 	local build pid kib log
@@ -136,7 +138,7 @@ hostile_prints()
 	hostile prints &
 	build=$!
 	gate_wait
-	for pid in $(pgrep -x kmodpkg); do
+	for pid in $(processes kmodpkg); do
 		kib=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB$/\1/p' "/proc/$pid/status")
 		echo "kmodpkg, pid $pid: $kib KiB"
 		[ "$kib" -lt $((64 * 1024)) ] || fail "kmodpkg took $kib KiB of memory"
