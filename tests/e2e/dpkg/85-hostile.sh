@@ -10,6 +10,7 @@ hostile()
 	local tree=/usr/src/kmodpkg-hostile-$1
 	cp -r /run/e2e/modules/kmodpkg-hostile "$tree"
 	sed -i "s/@VERSION@/$1/" "$tree/dkms.conf"
+	[ "$1" != damaged ] || echo 'STRIP[0]="no"' >>"$tree/dkms.conf" # which is less easily upset
 	run kmodpkg add "kmodpkg-hostile/$1"
 	kmodpkg build "kmodpkg-hostile/$1" -k "$K1" >/tmp/out 2>&1
 }
@@ -88,6 +89,7 @@ hostile_products()
 	hostile_fails fifo 'not a regular file'
 	hostile_fails directory 'not a regular file'
 	hostile_fails other-machine 'machine'
+	hostile_fails damaged 'is damaged: reading it ends in signal'
 	hostile_fails not-elf 'file format not recognized|ELF'
 	hostile_fails kill 'killed'
 	rm /var/lib/dkms/mok.key
@@ -114,14 +116,14 @@ hostile_takes_all()
 scenario hostile_limit_is_raised kernel
 hostile_limit_is_raised()
 {
-	local log
+	local log built
 	bait
 	echo 'limit_disk = 50M' >/etc/kmodpkg/kmodpkg.conf.d/limits.conf
 	hostile_fails file 'met limit_disk' 10
 	log=$(find /var/log/kmodpkg/kmodpkg-hostile -name '*.log')
-	stat -c %i "$log" >/tmp/built
+	built=$(stat -c %i "$log")
 	run_fails kmodpkg sync
-	[ "$(stat -c %i "$log")" = "$(cat /tmp/built)" ] || fail "it was built again"
+	[ "$(stat -c %i "$log")" = "$built" ] || fail "it was built again"
 	echo 'limit_disk = 1G' >/etc/kmodpkg/kmodpkg.conf.d/limits.conf
 	run kmodpkg sync
 	assert_modules "$K1" kmodpkg_hostile
