@@ -24,8 +24,9 @@
 
 #define DEPTH_MAX 64
 #define MIB (1ULL << 20)
-/* A program that is refused more memory has some: as a share of the limit. */
-#define SHARE_MIN 8
+/* A program that is refused more memory has some: an eighth of the limit. A process that has no user yet
+ * is missed, one of a chroot that has the same user counts: an eighth of those, too. */
+#define SHARE 8
 /* What a tree counts that is too deep to be counted: more than any limit. */
 #define TOO_DEEP (1ULL << 60)
 
@@ -274,11 +275,11 @@ static bool refuses_memory(void)
 unsigned int kp_watch_met(struct kp_watch *w)
 {
 	const struct kp_limits *limits = w->limits;
-	uint64_t enough = limits->memory / SHARE_MIN;
+	uint64_t enough = limits->memory / SHARE, many = (uint64_t)limits->processes;
 	unsigned int met = 0;
 
 	note_tasks(w);
-	if (w->tasks_most >= (uint64_t)limits->processes)
+	if (w->tasks_most >= many - many / SHARE)
 		met |= 1U << KP_LIMIT_PROCESSES;
 	if (refuses_memory())
 		enough = limits->memory - enough;

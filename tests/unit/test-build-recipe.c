@@ -7,8 +7,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/random.h>
 
 #include <cmocka.h>
+
+#include "base/lock.h"
 
 #include "build-fixture.h"
 
@@ -129,6 +132,24 @@ static void test_limit(void **state)
 	assert_true(kp_record_limits_raised(job->record, &f->ctx.config));
 }
 
+/* Leave a number of slots to others that are not known here: the kernel counts processes by user. */
+static void take_slots(struct fixture *f, int fds[64])
+{
+	unsigned char random;
+
+	assert_int_equal(getrandom(&random, 1, 0), 1);
+	for (int i = 0; i < 64; i++) {
+		_cleanup_free_ char *path =
+			kp_strf("%s/build/slot-%d.lock", f->ctx.run_dir, i + 1);
+
+		fds[i] = -1;
+		if (i < random % 64)
+			assert_int_equal(kp_lock_take(f->ctx.root_fd, path, "test",
+						      KP_LOCK_TRY, &fds[i], NULL),
+					 0);
+	}
+}
+
 /* A program that is refused more says so in words that may also be those of a machine at its end. */
 static void test_limit_of_one(void **state)
 {
@@ -150,7 +171,9 @@ static void test_limit_of_one(void **state)
 	};
 	struct fixture *f = *state;
 	struct kp_build_job *job = add(f, "hello", 0);
+	int slots[64];
 
+	take_slots(f, slots);
 	f->ctx.config.limits = (struct kp_limits){ 64, 200 << 20, 2 << 20, 0 };
 	write_file(f, "src/hello-1/more.c", until_refused);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(cases); i++) {
@@ -173,6 +196,9 @@ static void test_limit_of_one(void **state)
 	f->confs[0].make = (char *)"echo x: Cannot allocate memory; exit 1";
 	build(f);
 	assert_failed(job, KP_EXIT_MAKE, true, "make failed with exit code 1; see");
+	for (size_t i = 0; i < KP_ARRAY_SIZE(slots); i++)
+		if (slots[i] >= 0)
+			close(slots[i]);
 }
 
 /* A symbol that the recipe's other directory exports is no undefined one. */
