@@ -86,12 +86,13 @@ harness_v4l2loopback()
 scenario sanitizers_report kernel sanitized
 sanitizers_report()
 {
-	local installing
+	local installing pids
 	gate_close
 	apt-get install "$(source_deb kmodpkg-hello)" &
 	installing=$!
 	gate_wait
-	processes kmodpkg | xargs kill -SEGV
+	mapfile -t pids < <(processes kmodpkg)
+	kill -SEGV "${pids[@]}"
 	wait $installing || true
 	must_fail "sanitizer's reports: /run" assert_no_reports
 	rm /run/sanitizer-reports/*
