@@ -117,6 +117,9 @@ int kp_publish_check(struct kp_build_work *w, struct kp_err *err)
 	rc = each(w, "strip", strip, err);
 	if (!rc)
 		rc = each(w, "check", check, err);
+	/* Each looks at one file: it is the file that keeps them. */
+	if (rc == -ETIME || rc == -EDQUOT)
+		w->recipe = true;
 	kp_build_log_end(&w->log, rc < 0);
 	return rc;
 }
