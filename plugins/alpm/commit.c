@@ -102,19 +102,6 @@ static bool is_untouched(const struct kp_local *local, const struct task *t)
 	       now.st_ctim.tv_nsec == t->before.st_ctim.tv_nsec;
 }
 
-/* Are its files on disk? */
-static bool has_files(int root_fd, const struct task *t)
-{
-	for (size_t i = 0; i < t->pkg.n_files; i++) {
-		struct stat st;
-
-		if (kp_lstat_in(root_fd, t->pkg.files[i], &st) < 0 ||
-		    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != t->pkg.sizes[i])
-			return false;
-	}
-	return true;
-}
-
 /* Is it in the database as it is to be, and nothing else by its name? */
 static bool is_whole(const struct kp_local *local, const struct task *t)
 {
@@ -408,7 +395,8 @@ static int judge(struct kp_pkgdb *db, struct task *t, bool nested, struct kp_err
 		rc = drop_rest(db, &local, t, nested, err);
 	if (rc < 0)
 		return rc;
-	if (!is_done(&local, t) || !has_files(db->root_fd, t)) {
+	if (!is_done(&local, t) ||
+	    (is_add(t) && !kp_alpm_package_is_placed(db->root_fd, t->change->file))) {
 		take_back(db, t, nested);
 		refuse(t, -EIO, "pacman says that it is done, and it is not");
 	} else if (is_add(t) && !is_whole(&local, t)) {
@@ -419,15 +407,6 @@ static int judge(struct kp_pkgdb *db, struct task *t, bool nested, struct kp_err
 		t->change->result = KP_CHANGE_DONE;
 	}
 	return 0;
-}
-
-static uint64_t size_of(const struct task *t)
-{
-	uint64_t size = 0;
-
-	for (size_t i = 0; i < t->pkg.n_files; i++)
-		size += t->pkg.sizes[i];
-	return size;
 }
 
 static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
@@ -442,7 +421,7 @@ static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
 	if (!rc)
 		return judge(db, t, nested, err);
 	if (rc == -EPERM)
-		rc = kp_alpm_disk_check(db->root_fd, t->pkg.files, size_of(t), &why)
+		rc = kp_alpm_disk_check(db->root_fd, t->pkg.files, t->pkg.size, &why)
 			     ?: rc;
 	if (rc == -EPERM || kp_err_is_disk(rc))
 		take_back(db, t, nested);

@@ -146,13 +146,14 @@ int kp_alpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 /* package.c: what a package file that we wrote says that it is */
 struct kp_alpm_package {
 	char *name, *version, *desc;
-	char **files;	 /* absolute paths of its regular files */
-	uint64_t *sizes; /* of each, in bytes */
-	size_t n_files;
+	char **files;  /* absolute paths of its regular files */
+	uint64_t size; /* of all of them, in bytes */
 };
 int kp_alpm_package_load(int root_fd, const char *file, struct kp_alpm_package *ret,
 			 struct kp_err *err);
 void kp_alpm_package_clear(struct kp_alpm_package *pkg);
+/* Is on disk what is in a package file? Times that libalpm could not set are set. */
+bool kp_alpm_package_is_placed(int root_fd, const char *file);
 
 /* disk.c: -EROFS, -ENOSPC with words: what is to be written at these paths cannot be, SIZE
  * bytes of it in all. */

@@ -156,6 +156,20 @@ static int take_lock(struct kp_pkgdb *db, struct alpm_handle *h, bool nested,
 	return 0;
 }
 
+/* libalpm goes on when it cannot remove its lock. Of a handle that has it. */
+static void release_lock(struct alpm_handle *h)
+{
+	const char *lockfile = alpm.get_lockfile(h);
+	struct stat ours, st;
+	bool known = stat(lockfile, &ours) == 0;
+
+	alpm.trans_release(h);
+	if (known && stat(lockfile, &st) == 0 && st.st_ino == ours.st_ino &&
+	    st.st_ctim.tv_sec == ours.st_ctim.tv_sec &&
+	    st.st_ctim.tv_nsec == ours.st_ctim.tv_nsec && unlink(lockfile) < 0)
+		kp_warn("remove '%s': %s", lockfile, strerror(errno));
+}
+
 /* 1: there is something to do, 0: there is nothing. */
 static int add_packages(struct alpm_handle *h, const struct kp_alpm_transaction *t)
 {
@@ -284,9 +298,12 @@ int kp_alpm_transaction_run(struct kp_pkgdb *db, const struct kp_alpm_transactio
 	} else {
 		set_options(db, h, t, &errors);
 		rc = take_lock(db, h, nested, err);
-		if (!rc)
+		if (!rc) {
 			rc = run_locked(db, h, t, nested, &errors, err);
-		alpm.trans_release(h);
+			release_lock(h);
+		} else {
+			alpm.trans_release(h);
+		}
 		alpm.release(h);
 	}
 	keep_end(&keep);

@@ -96,7 +96,7 @@ write_image_tool()
 
 # All that is left on the system that is ours or could be, without times and what tells of them; without
 # what is remembered to save time, locks that nobody holds, that a sync is asked for, empty directories
-# among our own, and the scriptlet that librpm was about to run.
+# among our own, the scriptlet that librpm was about to run, and our lock file beside rpm's own, which stays too.
 state()
 {
 	local file
@@ -109,7 +109,7 @@ state()
 		find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg \
 			-path /var/lib/kmodpkg/trees -prune -o -path /run/kmodpkg/build -prune -o \
 			! -path /run/kmodpkg/request -printf '%M %U:%G %p -> %l\n'
-		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' -printf '%M %p\n'
+		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' ! -name .rpm.lock.kmodpkg -printf '%M %p\n'
 		find / -xdev \( -name '.kp-*' -o -name '*.kmodpkg-*' \) -printf '%M %p\n'
 	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)| /var/tmp/rpm-tmp\.'
 	cat /boot/init*
