@@ -11,11 +11,9 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "lib/adopt.h"
+#include "lib/artifact.h"
 #include "lib/backend.h"
-#include "lib/modinfo.h"
 #include "lib/tree-hash.h"
-
-#define SYMVERS_MAX (64 * 1024 * 1024)
 
 struct look {
 	struct kp_ctx *ctx;
@@ -23,16 +21,13 @@ struct look {
 	const struct kp_conf *conf;
 	const struct kp_kernel *kernel;
 	bool installed;
-	char *dir;     /* MODULE/VERSION/KERNEL/ARCH/module */
-	char *symvers; /* text of the headers' Module.symvers, NULL: none */
-	size_t symvers_len;
+	char *dir; /* MODULE/VERSION/KERNEL/ARCH/module */
 	struct kp_record *rec;
 };
 
 static void look_clear(struct look *l)
 {
 	free(l->dir);
-	free(l->symvers);
 	kp_record_free(l->rec);
 }
 
@@ -96,45 +91,27 @@ static char *find_file(const struct look *l, const char *name)
 	return NULL;
 }
 
-static int check_symbols(const struct look *l, const char *path, struct kp_err *err)
+/* Could the kernel load it? DKMS had root build it, of somebody's source: it is read where
+ * ours are. */
+static int check_module(struct look *l, const char *path, const char *file,
+			struct kp_err *err)
 {
-	_cleanup_(kp_symbols_clear) struct kp_symbols symbols = { 0 };
+	_cleanup_(kp_artifact_facts_clear) struct kp_artifact_facts facts = { 0 };
+	const struct kp_sandbox sb = { .timeout_s = 60 };
+	const struct kp_artifact_look look = {
+		.ko = path,
+		.name = file,
+		.kernel = l->kernel,
+	};
 	int r;
 
-	if (!l->symvers)
-		return 0;
-	r = kp_symbols_read(path, &symbols, err);
+	r = kp_artifact_check(l->ctx, &sb, &look, &facts, err);
 	if (r < 0)
 		return r;
-	kp_symvers_resolve(l->symvers, l->symvers_len, &symbols);
-	for (size_t i = 0; i < symbols.n; i++)
-		if (symbols.list[i].crc_differs)
-			return kp_err_set(err, -ENOEXEC,
-					  "%s was built for another version of %s than "
-					  "the kernel's headers have",
-					  path, symbols.list[i].name);
+	l->rec->is_signed = l->rec->is_signed && facts.is_signed;
+	if (facts.license && !kp_strv_has(l->rec->licenses, facts.license))
+		kp_strv_add(&l->rec->licenses, facts.license);
 	return 0;
-}
-
-/* Could the kernel load it? It is parsed in this process: DKMS had root write it, and depmod has
- * read it as root. */
-static int check_module(struct look *l, const char *path, struct kp_err *err)
-{
-	_cleanup_(kp_modinfo_clear) struct kp_modinfo info = { 0 };
-	const char *release = l->kernel->release;
-	size_t n = strlen(release);
-	int r;
-
-	r = kp_modinfo_read(path, &info, err);
-	if (r < 0)
-		return r;
-	if (!info.vermagic || strncmp(info.vermagic, release, n) != 0 ||
-	    (info.vermagic[n] && info.vermagic[n] != ' '))
-		return kp_err_set(err, -ENOEXEC,
-				  "%s was built for another kernel (%.60s)", path,
-				  info.vermagic ? info.vermagic : "no vermagic");
-	l->rec->is_signed = l->rec->is_signed && info.signer;
-	return check_symbols(l, path, err);
 }
 
 static int check_installed(const struct look *l, const char *path, const char *hash,
@@ -188,7 +165,7 @@ static int add_module(struct look *l, const struct kp_conf_module *m, struct kp_
 		if (r < 0)
 			return r;
 	}
-	r = check_module(l, path, err);
+	r = check_module(l, path, file, err);
 	if (r < 0)
 		return r;
 	*f = (struct kp_record_file){
@@ -266,13 +243,6 @@ int kp_adopt_record(struct kp_ctx *ctx, const struct kp_source *source,
 	l.rec->key = kp_strdup(key);
 	l.rec->files = kp_calloc(conf->n_modules + 1, sizeof(*l.rec->files));
 	l.rec->is_signed = true;
-	if (kernel->headers) {
-		_cleanup_free_ char *file =
-			kp_path_join(kernel->headers, "Module.symvers");
-
-		(void)kp_read_in(ctx->root_fd, file, SYMVERS_MAX, &l.symvers,
-				 &l.symvers_len);
-	}
 	for (size_t i = 0; i < conf->n_modules; i++) {
 		if (conf->modules[i].excluded)
 			continue;

@@ -19,24 +19,45 @@
 #include "lib/kernel.h"
 #include "lib/sandbox.h"
 
+/* A module file and what it is held against. */
+struct kp_artifact_look {
+	const char *ko;
+	const char *name; /* as it was built, '-' and '_' are the same; in messages */
+	const struct kp_kernel *kernel;
+	const struct kp_kernel_build *kb; /* NULL: it is adopted, see below */
+	char *const *
+		symvers; /* absolute paths, NULL: none: the build's own Module.symvers and
+			       * those of its dependencies */
+	const char *log; /* absolute path of the build's log, NULL: none */
+};
+
+#define KP_LICENSE_MAX 64 /* of one module, longer than any that the kernel knows */
+
+/* What a good module says of itself. All is printable. */
+struct kp_artifact_facts {
+	char *license;	/* in its own words, at most KP_LICENSE_MAX; NULL: none */
+	bool is_signed; /* it says so: no signature was verified */
+	char *note;	/* one line for the log, NULL: none */
+};
+void kp_artifact_facts_clear(struct kp_artifact_facts *f);
+
 /*
  * Could this kernel load the file? ELF relocatable of the kernel's machine; vermagic's
- * release and modinfo's name as expected (NAME as it was built, '-' and '_' are the same);
+ * release and modinfo's name as expected;
  * every undefined symbol that is not weak exported by the kernel's Module.symvers or one of
- * SYMVERS (absolute paths; the build's own Module.symvers and those of its dependencies),
- * with the same CRC where both have one. A kernel without Module.symvers exports we cannot
- * know: symbols are not looked at then, nor could modpost.
- * A symbol that none of them exports is a fault if modpost complained about it too, by LOG
- * (absolute path of the build's log, NULL: none), or did not run: a recipe may have told it
- * of trees that we do not know (KBUILD_EXTRA_SYMBOLS). Else *ret_note (to be freed, NULL:
- * none) names it, in one line.
+ * look->symvers, with the same CRC where both have one. A kernel without Module.symvers exports
+ * we cannot know: symbols are not looked at then, nor could modpost.
+ * A symbol that none of them exports is a fault if modpost complained about it too, by the log,
+ * or did not run: a recipe may have told it
+ * of trees that we do not know (KBUILD_EXTRA_SYMBOLS). Else the note names it.
+ * Of a module that is adopted others than we chose the name, the dependencies and maybe
+ * compression: it is held against the kernel's release and the CRCs of its symbols.
  * -ENOEXEC with the reason: this module could not be loaded. Other errors: the check itself
  * could not be done.
  */
-int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, const char *ko,
-		      const char *name, const struct kp_kernel *kernel,
-		      const struct kp_kernel_build *kb, char *const *symvers,
-		      const char *log, char **ret_note, struct kp_err *err);
+int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb,
+		      const struct kp_artifact_look *look, struct kp_artifact_facts *ret,
+		      struct kp_err *err);
 
 /* The part of kp_artifact_check() that runs in the sandbox: this program, started anew as
  * "kmodpkg --internal-check ...". main() hands over to it before anything else when

@@ -166,6 +166,7 @@ int kp_kept_take(struct kp_build_work *w, struct kp_err *err)
 	r = kp_cache_get(w->ctx, w->cache_key, w->stage, hashes, &e);
 	if (r > 0 && find_products(w)) {
 		r = kp_build_stage(w, "cache", err);
+		w->licenses = kp_steal(&e.licenses);
 		tell(w, &e);
 		return r ?: 1;
 	}
@@ -222,6 +223,7 @@ void kp_kept_put(struct kp_build_work *w, int64_t elapsed_ms)
 	if (!r)
 		r = check_key(w, &err);
 	e.time = time(NULL);
+	e.licenses = kp_strv_dup(w->licenses);
 	if (!r)
 		r = kp_cache_put(w->ctx, w->cache_key, w->stage, &e, &err);
 	if (r < 0)

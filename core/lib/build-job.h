@@ -71,6 +71,7 @@ struct kp_build_work {
 	char **own_symvers; /* copies of each Module.symvers that the build made */
 	struct kp_product *products;
 	size_t n_products;
+	char **licenses; /* of them all, each once */
 	struct kp_build_log log;
 
 	bool can_keep; /* in the cache, under cache_key, what is built from files as they were

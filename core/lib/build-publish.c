@@ -46,16 +46,25 @@ static int strip(struct kp_build_work *w, const struct kp_sandbox *sb,
 static int check(struct kp_build_work *w, const struct kp_sandbox *sb,
 		 struct kp_product *p, struct kp_err *err)
 {
+	_cleanup_(kp_artifact_facts_clear) struct kp_artifact_facts facts = { 0 };
 	_cleanup_strv_ char **symvers = kp_strv_dup(w->symvers);
-	_cleanup_free_ char *note = NULL;
+	struct kp_artifact_look look = {
+		.ko = p->path,
+		.name = p->module->built_name,
+		.kernel = w->job->kernel,
+		.kb = &w->kb,
+		.log = w->log.path,
+	};
 	int rc;
 
 	kp_strv_foreach(own, w->own_symvers)
 		kp_strv_add(&symvers, *own);
-	rc = kp_artifact_check(w->ctx, sb, p->path, p->module->built_name, w->job->kernel,
-			       &w->kb, symvers, w->log.path, &note, err);
-	if (note)
-		kp_build_log_line(&w->log, "%s", note);
+	look.symvers = symvers;
+	rc = kp_artifact_check(w->ctx, sb, &look, &facts, err);
+	if (facts.note)
+		kp_build_log_line(&w->log, "%s", facts.note);
+	if (facts.license && !kp_strv_has(w->licenses, facts.license))
+		kp_strv_add(&w->licenses, facts.license);
 	if (rc == -ENOEXEC) {
 		w->exit_code = KP_EXIT_MAKE;
 		w->recipe = true;
@@ -151,6 +160,7 @@ static int describe_all(struct kp_build_work *w, struct kp_record *rec,
 	int rc;
 
 	rec->files = kp_calloc(w->n_products + 1, sizeof(*rec->files));
+	rec->licenses = kp_strv_dup(w->licenses);
 	rec->is_signed = w->n_products > 0;
 	for (size_t i = 0; i < w->n_products; i++) {
 		struct kp_record_file *f = &rec->files[i];

@@ -28,6 +28,7 @@ void kp_cache_entry_clear(struct kp_cache_entry *e)
 	for (size_t i = 0; i < e->n_inputs; i++)
 		free(e->inputs[i].path);
 	free(e->inputs);
+	kp_strv_free(e->licenses);
 	*e = (struct kp_cache_entry){ 0 };
 }
 
@@ -135,9 +136,10 @@ static int save(struct kp_ctx *ctx, const char *dir, const char *key,
 	for (size_t i = 0; i < f->n; i++)
 		json_array_append_new(files, json_pack("[s, s]", f->list[i].path,
 						       f->list[i].sha256));
-	object = json_pack("{s:s, s:I, s:I, s:o, s:o}", "key", key, "time",
+	object = json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "key", key, "time",
 			   (json_int_t)e->time, "elapsed_ms", (json_int_t)e->elapsed_ms,
-			   "inputs", inputs, "files", files);
+			   "inputs", inputs, "files", files, "licenses",
+			   kp_json_strings(e->licenses));
 	if (!object || json_array_size(inputs) != e->n_inputs ||
 	    json_array_size(files) != f->n)
 		return kp_err_set(err, -EINVAL, "%s: a name is no UTF-8", path);
@@ -183,32 +185,39 @@ static bool parse_files(json_t *array, struct files *f)
 	return json_is_array(array) && f->n;
 }
 
-/* -ENOENT: there is none; others: it is good for nothing. */
+static int from_json(json_t *object, const char *path, const char *key,
+		     struct kp_cache_entry *e, struct files *f)
+{
+	const char *its_key;
+	json_int_t when, elapsed;
+	json_t *inputs, *files, *licenses;
+	int schema, r;
+
+	r = kp_json_unpack(object, path, NULL, "{s:i, s:s, s:I, s:I, s:o, s:o, s:o}",
+			   "schema", &schema, "key", &its_key, "time", &when,
+			   "elapsed_ms", &elapsed, "inputs", &inputs, "files", &files,
+			   "licenses", &licenses);
+	if (r < 0 || strcmp(its_key, key) != 0 || !parse_inputs(inputs, e) ||
+	    !parse_files(files, f) ||
+	    kp_json_to_strings(licenses, path, "licenses", &e->licenses, NULL) < 0)
+		return -EINVAL;
+	e->time = when;
+	e->elapsed_ms = elapsed;
+	return 0;
+}
+
+/* -ENOENT: there is none; -EINVAL: it is good for nothing. */
 static int load(struct kp_ctx *ctx, const char *dir, const char *key,
 		struct kp_cache_entry *e, struct files *f)
 {
 	_cleanup_free_ char *path = kp_path_join(dir, ENTRY);
 	_cleanup_json_ json_t *object = NULL;
-	const char *its_key;
-	json_int_t when, elapsed;
-	json_t *inputs, *files;
-	int schema, r;
+	int r = kp_json_load(ctx->root_fd, path, &object, NULL);
 
-	r = kp_json_load(ctx->root_fd, path, &object, NULL);
-	if (!r)
-		r = kp_json_unpack(object, path, NULL, "{s:i, s:s, s:I, s:I, s:o, s:o}",
-				   "schema", &schema, "key", &its_key, "time", &when,
-				   "elapsed_ms", &elapsed, "inputs", &inputs, "files",
-				   &files);
 	if (r < 0)
 		return r == -ENOENT && !kp_exists_in(ctx->root_fd, dir) ? -ENOENT
 									: -EINVAL;
-	if (strcmp(its_key, key) != 0 || !parse_inputs(inputs, e) ||
-	    !parse_files(files, f))
-		return -EINVAL;
-	e->time = when;
-	e->elapsed_ms = elapsed;
-	return 0;
+	return from_json(object, path, key, e, f);
 }
 
 /* ---- taking out */

@@ -30,6 +30,7 @@ struct kp_cache_input {
 struct kp_cache_entry {
 	struct kp_cache_input *inputs;
 	size_t n_inputs, alloc;
+	char **licenses;    /* of the modules, as kp_record has them */
 	int64_t time;	    /* seconds since the epoch, end of the build */
 	int64_t elapsed_ms; /* of the build */
 };

@@ -63,28 +63,42 @@ static void run_script(struct drain *d, const struct kp_pkg_id *id,
 			kp_err_text(&err, r));
 }
 
-static void set_view(struct kp_ctx *ctx, const struct kp_pkg_id *id, const char *version)
+/* Something odd in its place is told of, and stays. What may pass is an error: the change's entry
+ * stays, and the next run sets the view. */
+static int set_view(struct kp_ctx *ctx, const struct kp_pkg_id *id, const char *version,
+		    struct kp_err *err)
 {
-	struct kp_err err = KP_ERR_INIT;
-	int r = kp_view_set(ctx, id->module, id->kernel, version, &err);
+	struct kp_err own = KP_ERR_INIT;
+	int r = kp_view_set(ctx, id->module, id->kernel, version, &own);
 
-	if (r < 0)
-		kp_warn("%s", kp_err_text(&err, r));
+	if (r == -EISDIR || r == -ENOTDIR || r == -EEXIST || r == -ENOTEMPTY) {
+		kp_warn("%s", kp_err_text(&own, r));
+		return 0;
+	}
+	return r < 0 ? kp_err_set(err, r, "%s", kp_err_text(&own, r)) : 0;
 }
 
-static void added(struct drain *d, const struct kp_queue_entry *e)
+static int added(struct drain *d, const struct kp_queue_entry *e, struct kp_err *err)
 {
+	int r;
+
 	kp_place_sweep(d->ctx, e->paths);
-	set_view(d->ctx, &e->id, e->id.version);
+	r = set_view(d->ctx, &e->id, e->id.version, err);
+	if (r < 0)
+		return r;
 	kp_info("installed %s/%s for %s (package %s)", e->id.module, e->id.version,
 		e->id.kernel, e->name);
 	run_script(d, &e->id, KP_SCRIPT_POST_INSTALL);
 	d->ret->installed++;
+	return 0;
 }
 
-static void erased(struct drain *d, const struct kp_queue_entry *e)
+static int erased(struct drain *d, const struct kp_queue_entry *e, struct kp_err *err)
 {
-	set_view(d->ctx, &e->id, NULL);
+	int r = set_view(d->ctx, &e->id, NULL, err);
+
+	if (r < 0)
+		return r;
 	kp_place_remove(d->ctx, &e->id, e->paths);
 	if (!kp_kernel_is_present(d->ctx, e->id.kernel))
 		kp_forget_build(d->ctx, e->id.module, e->id.version, e->id.kernel);
@@ -92,35 +106,40 @@ static void erased(struct drain *d, const struct kp_queue_entry *e)
 		e->reason ? e->reason : "");
 	run_script(d, &e->id, KP_SCRIPT_POST_REMOVE);
 	d->ret->erased++;
+	return 0;
 }
 
 /* The view after a change that was refused: what the database has. */
-static void show_installed(struct kp_ctx *ctx, const struct kp_pkg_id *id)
+static int show_installed(struct kp_ctx *ctx, const struct kp_pkg_id *id,
+			  struct kp_err *err)
 {
 	struct kp_pkg_installed *list = NULL;
 	const char *version = NULL;
 	size_t n = 0;
+	int r = kp_backend_list(ctx, &list, &n, err);
 
-	if (kp_backend_list(ctx, &list, &n, NULL) < 0)
-		return;
+	if (r < 0)
+		return r;
 	for (size_t i = 0; i < n; i++)
 		if (kp_str_eq(list[i].id.module, id->module) &&
 		    kp_str_eq(list[i].id.kernel, id->kernel))
 			version = list[i].id.version;
-	set_view(ctx, id, version);
+	r = set_view(ctx, id, version, err);
 	kp_pkg_list_free(list, n);
+	return r;
 }
 
-static void refused(struct drain *d, const struct kp_queue_entry *e, const char *why)
+static int refused(struct drain *d, const struct kp_queue_entry *e, const char *why,
+		   struct kp_err *err)
 {
 	kp_log(KP_LOG_ERR, "%s: %s", e->name, why);
 	kp_strv_addf(&d->ret->failures, "%s/%s, kernel %s: %s", e->id.module,
 		     e->id.version, e->id.kernel, why);
 	d->ret->failed++;
 	if (e->kind != KP_CHANGE_ADD)
-		return;
+		return 0;
 	kp_place_remove(d->ctx, &e->id, e->paths);
-	show_installed(d->ctx, &e->id);
+	return show_installed(d->ctx, &e->id, err);
 }
 
 static void tell_native(struct kp_ctx *ctx, char *const *names)
@@ -148,14 +167,16 @@ static int finish(struct drain *d, const struct kp_queue *q, struct kp_change *c
 
 		if (changes[i].result == KP_CHANGE_PENDING)
 			continue;
-		if (changes[i].result == KP_CHANGE_FAILED) {
-			refused(d, e, kp_err_text(&changes[i].err, -EIO));
-		} else if (e->kind == KP_CHANGE_ADD) {
-			added(d, e);
+		if (changes[i].result == KP_CHANGE_FAILED)
+			r = refused(d, e, kp_err_text(&changes[i].err, -EIO), err);
+		else if (e->kind == KP_CHANGE_ADD)
+			r = added(d, e, err);
+		else
+			r = erased(d, e, err);
+		if (r < 0)
+			break;
+		if (changes[i].result == KP_CHANGE_DONE && e->kind == KP_CHANGE_ADD)
 			kp_strv_add(&names, e->name);
-		} else {
-			erased(d, e);
-		}
 		r = kp_queue_drop(d->ctx, e, err);
 	}
 	tell_native(d->ctx, names);

@@ -2,19 +2,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include <kmodpkg/log.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/hash.h"
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/install.h"
-#include "lib/modinfo.h"
 #include "lib/settle.h"
-
-#define LICENSE_MAX 64 /* of one module, longer than any that the kernel knows */
 
 static void pkg_clear(struct kp_pkg *pkg)
 {
@@ -43,17 +42,20 @@ static int64_t package_time(struct kp_ctx *ctx, const struct kp_source *s)
 	return st.st_mtim.tv_sec;
 }
 
-/* One module's license in its own words ("GPL v2"), which are what the kernel goes by. */
-static void add_license(const char *path, char ***licenses)
+/* Nobody has read it since it was published. */
+static int check_file(int fd, const char *path, const struct kp_source *s,
+		      const struct kp_kernel *k, const struct kp_record_file *f,
+		      struct kp_err *err)
 {
-	struct kp_modinfo info = { 0 };
+	char hash[KP_HASH_HEX];
+	int r = kp_hash_fd(fd, hash, err);
 
-	if (kp_modinfo_read(path, &info, NULL) < 0)
-		return;
-	if (info.license && kp_str_is_printable(info.license) &&
-	    strlen(info.license) <= LICENSE_MAX && !kp_strv_has(*licenses, info.license))
-		kp_strv_add(licenses, info.license);
-	kp_modinfo_clear(&info);
+	if (r < 0 || !strcmp(hash, f->sha256))
+		return r;
+	return kp_err_set(err, -EBADMSG,
+			  "'%s' is not as it was built: kmodpkg build --force %s/%s -k "
+			  "%s builds it anew",
+			  path, s->module, s->version, k->release);
 }
 
 static int open_files(struct kp_ctx *ctx, const struct kp_source *s,
@@ -61,7 +63,6 @@ static int open_files(struct kp_ctx *ctx, const struct kp_source *s,
 		      struct kp_pkg *pkg, struct kp_err *err)
 {
 	_cleanup_free_ char *dir = kp_record_dir(ctx, s->module, s->version, k->release);
-	_cleanup_strv_ char **licenses = NULL;
 
 	pkg->files = kp_calloc(rec->n_files, sizeof(*pkg->files));
 	for (size_t i = 0; i < rec->n_files; i++) {
@@ -69,6 +70,7 @@ static int open_files(struct kp_ctx *ctx, const struct kp_source *s,
 			kp_strf("%s/module/%s", dir, rec->files[i].name);
 		struct kp_pkg_file *f = &pkg->files[i];
 		struct stat st;
+		int r;
 
 		f->path = kp_path_join(k->moddir, rec->files[i].dest);
 		f->mode = 0644;
@@ -79,10 +81,10 @@ static int open_files(struct kp_ctx *ctx, const struct kp_source *s,
 		if (fstat(f->fd, &st) < 0)
 			return kp_err_sys(err, -errno, "stat '%s'", path);
 		f->size = (uint64_t)st.st_size;
-		add_license(path, &licenses);
+		r = check_file(f->fd, path, s, k, &rec->files[i], err);
+		if (r < 0)
+			return r;
 	}
-	if (licenses)
-		pkg->license = kp_strv_join(licenses, " and ");
 	return 0;
 }
 
@@ -106,6 +108,8 @@ static int fill_package(struct kp_ctx *ctx, const struct kp_world *w,
 	};
 	pkg->summary = kp_strf("%s %s kernel modules for Linux %s", s->module, s->version,
 			       k->release);
+	if (rec->licenses)
+		pkg->license = kp_strv_join(rec->licenses, " and ");
 	pkg->mtime = package_time(ctx, s);
 	pkg->depend_on_kernel = ctx->config.depend_on_kernel;
 	return open_files(ctx, s, k, rec, pkg, err);

@@ -89,6 +89,38 @@ json_t *kp_json_text(const char *s)
 	return json_string(text);
 }
 
+json_t *kp_json_strings(char *const *v)
+{
+	_cleanup_json_ json_t *array = json_array();
+
+	kp_strv_foreach(p, v)
+		if (json_array_append_new(array, json_string(*p)))
+			return NULL;
+	return kp_steal(&array);
+}
+
+int kp_json_to_strings(const json_t *array, const char *file, const char *member,
+		       char ***ret, struct kp_err *err)
+{
+	_cleanup_strv_ char **v = NULL;
+	size_t n = json_array_size(array);
+
+	if (!json_is_array(array))
+		return kp_err_set(err, -EINVAL, "%s: expected an array in \"%s\"", file,
+				  member);
+	v = kp_calloc(n + 1, sizeof(*v));
+	for (size_t i = 0; i < n; i++) {
+		const char *s = json_string_value(json_array_get(array, i));
+
+		if (!s)
+			return kp_err_set(err, -EINVAL, "%s: expected strings in \"%s\"",
+					  file, member);
+		v[i] = kp_strdup(s);
+	}
+	*ret = kp_steal(&v);
+	return 0;
+}
+
 bool kp_json_is_token(const char *s)
 {
 	return s && kp_name_ok(s) && strlen(s) <= TOKEN_MAX;

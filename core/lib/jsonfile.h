@@ -32,6 +32,12 @@ int kp_json_save(int root_fd, const char *path, json_t *object, struct kp_err *e
  * NULL. */
 json_t *kp_json_text(const char *s);
 
+/* An array of strings; NULL: one is no UTF-8. V: a string vector. */
+json_t *kp_json_strings(char *const *v);
+/* A string vector of one, to be freed; MEMBER is what it is called. -EINVAL as above. */
+int kp_json_to_strings(const json_t *array, const char *file, const char *member,
+		       char ***ret, struct kp_err *err);
+
 /* Are these what they are called? NULL is not. */
 bool kp_json_is_token(const char *s);  /* key: like a name, and short */
 bool kp_json_is_sha256(const char *s); /* in lower case hex */

@@ -2,10 +2,9 @@
 /*
  * What libkmod knows of a module file; the only user of libkmod.
  *
- * libkmod parses the ELF file in this process: call it for files that root trusts (a
- * kernel's own, installed ones and those about to be), or in the sandbox
- * (kp_artifact_check_main). PATH is resolved as
- * the process sees it, below its own root; compressed files are read too.
+ * libkmod parses the ELF file in this process, and ends it over some that are damaged: only the
+ * half of the check that runs in the sandbox calls it (check-inside.c, by kp_artifact_check()).
+ * PATH is resolved as the process sees it, below its own root; compressed files are read too.
  */
 #pragma once
 

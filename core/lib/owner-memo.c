@@ -56,23 +56,29 @@ static char *make_stamp(const struct kp_ctx *ctx, bool *ret_fresh)
 	return b.len ? kp_buf_steal(&b) : NULL;
 }
 
+static void from_json(json_t *object, const char *path, struct kp_owner_memo *m)
+{
+	const char *stamp;
+	json_t *owners;
+	int schema;
+
+	if (kp_json_unpack(object, path, NULL, "{s:i, s:s, s:o}", "schema", &schema,
+			   "stamp", &stamp, "owners", &owners) < 0 ||
+	    !json_is_object(owners))
+		return;
+	m->stamp = kp_strdup(stamp);
+	m->owners = json_incref(owners);
+}
+
 static struct kp_owner_memo *load(const struct kp_ctx *ctx)
 {
 	struct kp_owner_memo *m = kp_calloc(1, sizeof(*m));
 	_cleanup_free_ char *path = memo_path(ctx);
 	_cleanup_json_ json_t *object = NULL;
-	const char *stamp;
-	json_t *owners;
-	int schema;
 
 	/* Whatever is wrong with it: it is made again. */
-	if (kp_json_load(ctx->root_fd, path, &object, NULL) == 0 &&
-	    kp_json_unpack(object, path, NULL, "{s:i, s:s, s:o}", "schema", &schema,
-			   "stamp", &stamp, "owners", &owners) == 0 &&
-	    json_is_object(owners)) {
-		m->stamp = kp_strdup(stamp);
-		m->owners = json_incref(owners);
-	}
+	if (kp_json_load(ctx->root_fd, path, &object, NULL) == 0)
+		from_json(object, path, m);
 	return m;
 }
 

@@ -331,6 +331,23 @@ static void tool_save(struct learner *l, struct tool *t)
 
 /* ---- one question ---- */
 
+/* Notes are a line with a length and so many bytes, each. False: there are no more, or what
+ * follows is none. NOTES ends with a NUL. */
+static bool next_note(const char **notes, const char *end, const char **ret,
+		      size_t *ret_len)
+{
+	char *key;
+	size_t n = strtoul(*notes, &key, 10);
+
+	if (*notes >= end || *key != '\n' || !n || n > KP_QUESTION_KEY_MAX ||
+	    n > (size_t)(end - ++key))
+		return false;
+	*ret = key;
+	*ret_len = n;
+	*notes = key + n;
+	return true;
+}
+
 /* What a note says, as it would be asked from our own directory; a->argv to be freed. */
 static bool parse(struct learner *l, const char *key, size_t len, struct asked *a)
 {
@@ -417,21 +434,15 @@ static void learn_one(struct learner *l, const struct asked *a, struct tool *t)
 /* A build asks one compiler, so one after the other will do. */
 static void learn(struct learner *l, const char *notes, size_t len)
 {
-	const char *p = notes, *end = notes + len;
+	const char *end = notes + len, *key;
 	struct tool tool = { .text = KP_BUF_INIT };
+	size_t n;
 
-	while (p < end && l->left && !l->over) {
+	while (l->left && !l->over && next_note(&notes, end, &key, &n)) {
 		_cleanup_strv_ char **argv = NULL;
 		struct asked a;
-		char *key;
-		size_t n = strtoul(p, &key, 10);
-		bool ok;
+		bool ok = parse(l, key, n, &a);
 
-		if (*key != '\n' || !n || n > KP_QUESTION_KEY_MAX ||
-		    n > (size_t)(end - ++key))
-			break;
-		p = key + n;
-		ok = parse(l, key, n, &a);
 		argv = a.argv;
 		if (!ok || !is_valid(l, &a))
 			continue;

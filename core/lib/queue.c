@@ -70,25 +70,6 @@ static const char *entry_fault(const struct kp_queue_entry *e, const char *file)
 	return NULL;
 }
 
-static int parse_paths(json_t *array, const char *file, char ***ret, struct kp_err *err)
-{
-	size_t n = json_array_size(array);
-
-	if (!json_is_array(array))
-		return kp_err_set(err, -EINVAL, "%s: expected an array in \"paths\"",
-				  file);
-	*ret = kp_calloc(n + 1, sizeof(**ret));
-	for (size_t i = 0; i < n; i++) {
-		const char *path = json_string_value(json_array_get(array, i));
-
-		if (!path)
-			return kp_err_set(err, -EINVAL,
-					  "%s: expected strings in \"paths\"", file);
-		(*ret)[i] = kp_strdup(path);
-	}
-	return 0;
-}
-
 static int parse_object(json_t *object, const char *file, struct kp_queue_entry *e,
 			struct kp_err *err)
 {
@@ -123,7 +104,7 @@ static int parse_object(json_t *object, const char *file, struct kp_queue_entry 
 	e->name = kp_strdup(name);
 	e->file = kp_strdup(pkg_file);
 	e->reason = kp_strdup(reason);
-	r = parse_paths(paths, file, &e->paths, err);
+	r = kp_json_to_strings(paths, file, "paths", &e->paths, err);
 	if (r < 0)
 		return r;
 	fault = entry_fault(e, e->file);
@@ -312,11 +293,10 @@ int kp_queue_begin(struct kp_ctx *ctx, char **ret_dir, int *ret_dir_fd,
 
 static json_t *to_json(const struct kp_queue_entry *e, const char *file)
 {
-	_cleanup_json_ json_t *paths = json_array();
+	_cleanup_json_ json_t *paths = kp_json_strings(e->paths);
 
-	kp_strv_foreach(p, e->paths)
-		if (json_array_append_new(paths, json_string(*p)))
-			return NULL;
+	if (!paths)
+		return NULL;
 	return json_pack(
 		"{s:s, s:s, s:s, s:s, s:s*, s:s*, s:s*, s:s*, s:s, s:s*, s:o*, s:O}",
 		"kind", e->kind == KP_CHANGE_ADD ? "add" : "erase", "module",

@@ -33,6 +33,7 @@ void kp_record_free(struct kp_record *rec)
 	free(rec->reason);
 	free(rec->log);
 	free(rec->content);
+	kp_strv_free(rec->licenses);
 	free(rec);
 }
 
@@ -64,6 +65,9 @@ static const char *record_fault(const struct kp_record *rec)
 		return "expected a hash in \"content\"";
 	if (rec->result != KP_BUILD_OK && rec->n_files)
 		return "files without a build";
+	kp_strv_foreach(p, rec->licenses)
+		if (!**p || !kp_str_is_printable(*p))
+			return "expected lines of text in \"licenses\"";
 	for (size_t i = 0; i < rec->n_files; i++) {
 		const struct kp_record_file *f = &rec->files[i];
 
@@ -144,17 +148,17 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 	int schema, machine = 0, is_signed = 0, cached = 0, exit_code = 0, r;
 	json_int_t when, elapsed;
 	json_int_t limits[KP_RECORD_LIMITS] = { 0 };
-	json_t *files = NULL;
+	json_t *files = NULL, *licenses = NULL;
 	size_t i;
 
 	r = kp_json_unpack(
 		object, file, err,
-		"{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?b, s?b, s?[IIII], s?o}",
+		"{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?o, s?b, s?b, s?[IIII], s?o}",
 		"schema", &schema, "result", &result, "key", &key, "reason", &reason,
 		"machine", &machine, "exit_code", &exit_code, "log", &log, "time", &when,
-		"elapsed_ms", &elapsed, "content", &content, "signed", &is_signed,
-		"cached", &cached, "limits", &limits[MINUTES], &limits[PROCESSES],
-		&limits[MEMORY], &limits[DISK], "files", &files);
+		"elapsed_ms", &elapsed, "content", &content, "licenses", &licenses,
+		"signed", &is_signed, "cached", &cached, "limits", &limits[MINUTES],
+		&limits[PROCESSES], &limits[MEMORY], &limits[DISK], "files", &files);
 	if (r < 0)
 		return r;
 	for (i = 0; i < KP_ARRAY_SIZE(result_names); i++)
@@ -176,6 +180,10 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 	rec->cached = cached;
 	for (i = 0; i < KP_RECORD_LIMITS; i++)
 		rec->limits[i] = limits[i];
+	if (licenses)
+		r = kp_json_to_strings(licenses, file, "licenses", &rec->licenses, err);
+	if (r < 0)
+		return r;
 	rec->files = kp_calloc(json_array_size(files), sizeof(*rec->files));
 	for (i = 0; i < json_array_size(files); i++) {
 		r = parse_file(json_array_get(files, i), file, &rec->files[i], err);
@@ -217,6 +225,8 @@ int kp_record_parse(const char *text, size_t len, const char *file,
 static json_t *to_json(const struct kp_record *rec)
 {
 	_cleanup_json_ json_t *files = json_array();
+	_cleanup_json_ json_t *licenses =
+		rec->licenses ? kp_json_strings(rec->licenses) : NULL;
 
 	for (size_t i = 0; i < rec->n_files; i++) {
 		const struct kp_record_file *f = &rec->files[i];
@@ -229,15 +239,15 @@ static json_t *to_json(const struct kp_record *rec)
 		json_array_append_new(files, item);
 	}
 	return json_pack(
-		"{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:b, s:b, s:[IIII], s:O}",
+		"{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:O*, s:b, s:b, s:[IIII], s:O}",
 		"result", result_names[rec->result], "key", rec->key, "reason",
 		kp_json_text(rec->reason), "machine", (int)rec->machine, "exit_code",
 		rec->exit_code, "log", rec->log, "time", (json_int_t)rec->time,
 		"elapsed_ms", (json_int_t)rec->elapsed_ms, "content", rec->content,
-		"signed", (int)rec->is_signed, "cached", (int)rec->cached, "limits",
-		(json_int_t)rec->limits[MINUTES], (json_int_t)rec->limits[PROCESSES],
-		(json_int_t)rec->limits[MEMORY], (json_int_t)rec->limits[DISK], "files",
-		files);
+		"licenses", licenses, "signed", (int)rec->is_signed, "cached",
+		(int)rec->cached, "limits", (json_int_t)rec->limits[MINUTES],
+		(json_int_t)rec->limits[PROCESSES], (json_int_t)rec->limits[MEMORY],
+		(json_int_t)rec->limits[DISK], "files", files);
 }
 
 static int check_names(const char *module, const char *version, const char *kernel,

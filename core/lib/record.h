@@ -40,7 +40,8 @@ struct kp_record {
 	char *log;    /* absolute path of the log */
 	int64_t time; /* seconds since the epoch, end of the build */
 	int64_t elapsed_ms;
-	char *content;	/* OK: hash over dest and sha256 of all files */
+	char *content;	 /* OK: hash over dest and sha256 of all files */
+	char **licenses; /* OK: of the modules, in their own words, each once; NULL: none */
 	bool is_signed; /* OK: every file carries a signature */
 	bool cached;	/* OK: built before, and kept (cache.h) */
 	struct kp_record_file *files;

@@ -58,24 +58,6 @@ static int backend_probe(int root_fd)
 	return score;
 }
 
-/* Regular files: libalpm lists directories with a slash at the end. */
-static int list_files(const struct kp_local *local, const struct kp_local_pkg *pkg,
-		      char ***ret, struct kp_err *err)
-{
-	_cleanup_free_ char *text = NULL;
-	const char *p, *line;
-	size_t len;
-	int rc = kp_local_read(local, pkg, "files", &text, NULL, err);
-
-	if (rc < 0)
-		return rc;
-	p = kp_desc_find(text, "FILES");
-	while (p && kp_desc_next(&p, &line, &len))
-		if (line[len - 1] != '/')
-			kp_strv_addf(ret, "/%.*s", (int)len, line);
-	return 0;
-}
-
 static int describe(const struct kp_local *local, const struct kp_local_pkg *pkg,
 		    struct kp_pkg_installed *ret, struct kp_err *err)
 {
@@ -87,19 +69,24 @@ static int describe(const struct kp_local *local, const struct kp_local_pkg *pkg
 			     pkg->name, pkg->version);
 	if (rc < 0)
 		return rc == -EBADMSG ? -ENOENT : rc;
+	if (kp_local_find(local, pkg->name) != pkg) {
+		kp_alpm_identity_clear(&identity);
+		return -ENOENT;
+	}
 	*ret = (struct kp_pkg_installed){
 		.id = identity.id,
 		.name = kp_strdup(pkg->name),
 		.pkg_version = kp_strdup(pkg->version),
 	};
 	free(identity.pkgbase);
-	rc = list_files(local, pkg, &ret->files, err);
-	if (rc == -ENOENT) {
+	rc = kp_local_files(local, pkg, false, &ret->files, err);
+	if (!kp_local_is_whole(local, pkg)) {
 		/* Without keys it is stale, so it is installed again. */
 		ret->id.key[0] = '\0';
 		ret->id.content[0] = '\0';
-		rc = 0;
 	}
+	if (rc == -ENOENT)
+		rc = 0;
 	if (rc < 0)
 		kp_pkg_installed_clear(ret);
 	return rc;

@@ -29,7 +29,8 @@ struct task {
 	/* Packages of ours that have its files and go with it: for the same kernel by another
 	 * name, or erased by another change. */
 	char **replaces;
-	char **broken; /* entries of that name that are not whole */
+	char **broken;	    /* entries of that name that are not whole, or older ones */
+	char **old;	    /* ADD: paths of what is there by that name */
 	struct stat before; /* ADD: the entry, if it was there as it is to be */
 };
 
@@ -45,6 +46,7 @@ static void tasks_clear(struct tasks *t)
 		kp_alpm_package_clear(&t->list[i].pkg);
 		kp_strv_free(t->list[i].replaces);
 		kp_strv_free(t->list[i].broken);
+		kp_strv_free(t->list[i].old);
 	}
 	free(t->list);
 }
@@ -100,17 +102,29 @@ static bool is_untouched(const struct kp_local *local, const struct task *t)
 	       now.st_ctim.tv_nsec == t->before.st_ctim.tv_nsec;
 }
 
-/* Are its files on disk? */
-static bool is_whole(int root_fd, const struct task *t)
+/* Is it in the database as it is to be, and nothing else by its name? */
+static bool is_whole(const struct kp_local *local, const struct task *t)
 {
-	for (size_t i = 0; i < t->pkg.n_files; i++) {
-		struct stat st;
+	const struct kp_local_pkg *pkg = kp_local_find(local, t->pkg.name);
+	_cleanup_strv_ char **files = NULL;
 
-		if (kp_lstat_in(root_fd, t->pkg.files[i], &st) < 0 ||
-		    !S_ISREG(st.st_mode) || (uint64_t)st.st_size != t->pkg.sizes[i])
+	if (!pkg || !kp_local_is_whole(local, pkg) ||
+	    kp_local_files(local, pkg, false, &files, NULL) < 0)
+		return false;
+	kp_strv_foreach(path, t->pkg.files)
+		if (!kp_strv_has(files, *path))
 			return false;
-	}
 	return true;
+}
+
+/* Can libalpm do nothing with this entry, or the wrong thing? */
+static bool is_in_the_way(const struct kp_local *local, const struct kp_local_pkg *pkg)
+{
+	_cleanup_strv_ char **files = NULL;
+
+	/* Of two it knows one, whichever it comes to first. */
+	return kp_local_find(local, pkg->name) != pkg ||
+	       kp_local_files(local, pkg, false, &files, NULL) == -ENOENT;
 }
 
 /* What the database has by the name of a change: nothing that we did not make. */
@@ -123,16 +137,18 @@ static int check_entries(const struct kp_local *local, struct task *t)
 
 		if (strcmp(pkg->name, t->pkg.name) != 0)
 			continue;
+		if (is_add(t))
+			(void)kp_local_files(local, pkg, true, &t->old, NULL);
 		rc = kp_alpm_identity_load(local, pkg, &identity, &t->change->err);
 		if (rc == 0)
 			kp_alpm_identity_clear(&identity);
-		else if (rc == -EBADMSG)
+		if (rc == -EBADMSG || (rc == 0 && is_in_the_way(local, pkg)))
 			kp_strv_take(&t->broken, kp_local_dir(pkg));
 		else if (rc == -ENOENT)
 			return kp_err_set(&t->change->err, -EEXIST,
 					  "a package of that name is installed that was "
 					  "not made by kmodpkg");
-		else
+		else if (rc < 0)
 			return rc;
 	}
 	return 0;
@@ -301,30 +317,96 @@ static void take_back(struct kp_pkgdb *db, const struct task *t, bool nested)
 		kp_warn("%s: %s", t->pkg.name, err.text);
 }
 
+/* Entries that are not to be there, by their directories: libalpm goes on when it cannot remove what it
+ * replaces or removes... */
+static char **find_rest(const struct kp_local *local, const struct task *t)
+{
+	const struct kp_local_pkg *kept =
+		is_add(t) ? kp_local_find(local, t->pkg.name) : NULL;
+	char **rest = NULL;
+
+	for (size_t i = 0; i < local->n; i++)
+		if (&local->pkgs[i] != kept && !strcmp(local->pkgs[i].name, t->pkg.name))
+			kp_strv_take(&rest, kp_local_dir(&local->pkgs[i]));
+	return rest;
+}
+
+static int drop_rest(struct kp_pkgdb *db, struct kp_local *local, const struct task *t,
+		     bool nested, struct kp_err *err)
+{
+	_cleanup_(transaction_clear) struct kp_alpm_transaction tr = { 0 };
+	struct kp_err why = KP_ERR_INIT;
+
+	if (is_add(t) && !is_done(local, t))
+		return 0;
+	tr.broken = find_rest(local, t);
+	if (!tr.broken)
+		return 0;
+	if (kp_alpm_transaction_run(db, &tr, nested, &why) < 0)
+		kp_warn("%s: %s", t->pkg.name, why.text);
+	kp_local_close(local);
+	return kp_local_open(db, local, err);
+}
+
+/* ...and when it cannot remove a file, which is nobody's then. */
+static bool has_old_files(int root_fd, const struct task *t)
+{
+	struct stat st;
+
+	kp_strv_foreach(path, t->old)
+		if (!kp_str_ends(*path, "/") && !kp_strv_has(t->pkg.files, *path) &&
+		    kp_lstat_in(root_fd, *path, &st) == 0)
+			return true;
+	return false;
+}
+
+static void remove_old_files(struct kp_pkgdb *db, const struct kp_local *local,
+			     const struct task *t)
+{
+	size_t n = kp_strv_len(t->old);
+	struct kp_owner *owners;
+
+	if (!has_old_files(db->root_fd, t))
+		return;
+	owners = kp_calloc(n, sizeof(*owners));
+	if (kp_local_owner(db, local, (const char *const *)t->old, n, owners, NULL) == 0)
+		for (size_t i = n; i-- > 0;) {
+			const char *path = t->old[i];
+			int rc;
+
+			if (owners[i].package)
+				continue;
+			if (kp_str_ends(path, "/"))
+				(void)kp_rmdir_in(db->root_fd, path);
+			else if ((rc = kp_unlink_in(db->root_fd, path)) < 0)
+				kp_warn("%s, which was %s's, cannot be removed: %s", path,
+					t->pkg.name, strerror(-rc));
+		}
+	kp_owners_free(owners, n);
+}
+
 /* Did libalpm do what it said it did? */
 static int judge(struct kp_pkgdb *db, struct task *t, bool nested, struct kp_err *err)
 {
 	_cleanup_local_ struct kp_local local = { .fd = -1 };
 	int rc = kp_local_open(db, &local, err);
 
+	if (!rc)
+		rc = drop_rest(db, &local, t, nested, err);
 	if (rc < 0)
 		return rc;
-	if (is_done(&local, t) && is_whole(db->root_fd, t)) {
+	if (!is_done(&local, t) ||
+	    (is_add(t) && !kp_alpm_package_is_placed(db->root_fd, t->change->file))) {
+		take_back(db, t, nested);
+		refuse(t, -EIO, "pacman says that it is done, and it is not");
+	} else if (is_add(t) && !is_whole(&local, t)) {
+		/* The files are there, and list() says that it is to be installed again. */
+		refuse(t, -EIO, "pacman's database has only a part of it");
+	} else {
+		remove_old_files(db, &local, t);
 		t->change->result = KP_CHANGE_DONE;
-		return 0;
 	}
-	take_back(db, t, nested);
-	refuse(t, -EIO, "pacman says that it is done, and it is not");
 	return 0;
-}
-
-static uint64_t size_of(const struct task *t)
-{
-	uint64_t size = 0;
-
-	for (size_t i = 0; i < t->pkg.n_files; i++)
-		size += t->pkg.sizes[i];
-	return size;
 }
 
 static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
@@ -339,7 +421,7 @@ static int commit_one(struct kp_pkgdb *db, struct task *t, bool nested,
 	if (!rc)
 		return judge(db, t, nested, err);
 	if (rc == -EPERM)
-		rc = kp_alpm_disk_check(db->root_fd, t->pkg.files, size_of(t), &why)
+		rc = kp_alpm_disk_check(db->root_fd, t->pkg.files, t->pkg.size, &why)
 			     ?: rc;
 	if (rc == -EPERM || kp_err_is_disk(rc))
 		take_back(db, t, nested);
@@ -443,6 +525,8 @@ int kp_alpm_commit(struct kp_pkgdb *db, struct kp_change *changes, size_t n,
 		rc = kp_local_open(db, &local, err);
 	if (rc < 0)
 		return rc;
+	/* Only one of us commits at a time. */
+	kp_alpm_drop_nested_lock(db);
 	tasks_load(db, &local, changes, n, &tasks);
 	rc = check_paths(db, &local, &tasks, err);
 	if (rc < 0)

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -100,12 +101,52 @@ void kp_local_close(struct kp_local *local)
 	*local = (struct kp_local){ .fd = -1 };
 }
 
+/* When an entry was written: what is taken out of it later leaves that as it is. */
+static struct timespec written(const struct kp_local *local,
+			       const struct kp_local_pkg *pkg)
+{
+	_cleanup_free_ char *dir = kp_local_dir(pkg), *path = kp_path_join(dir, "desc");
+	struct stat st = { 0 };
+
+	(void)fstatat(local->fd, path, &st, AT_SYMLINK_NOFOLLOW);
+	return st.st_mtim;
+}
+
+static bool is_older(const struct kp_local *local, const struct kp_local_pkg *a,
+		     const struct kp_local_pkg *b)
+{
+	struct timespec x = written(local, a), y = written(local, b);
+
+	return x.tv_sec != y.tv_sec ? x.tv_sec < y.tv_sec : x.tv_nsec < y.tv_nsec;
+}
+
 const struct kp_local_pkg *kp_local_find(const struct kp_local *local, const char *name)
 {
+	const struct kp_local_pkg *found = NULL;
+
 	for (size_t i = 0; i < local->n; i++)
-		if (!strcmp(local->pkgs[i].name, name))
-			return &local->pkgs[i];
-	return NULL;
+		if (!strcmp(local->pkgs[i].name, name) &&
+		    (!found || is_older(local, found, &local->pkgs[i])))
+			found = &local->pkgs[i];
+	return found;
+}
+
+bool kp_local_is_whole(const struct kp_local *local, const struct kp_local_pkg *pkg)
+{
+	static const char *const files[] = { "desc", "files", "mtree" };
+	_cleanup_free_ char *dir = kp_local_dir(pkg);
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(files); i++) {
+		_cleanup_free_ char *path = kp_path_join(dir, files[i]);
+		struct stat st;
+
+		if (fstatat(local->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 || !st.st_size)
+			return false;
+	}
+	for (size_t i = 0; i < local->n; i++)
+		if (&local->pkgs[i] != pkg && !strcmp(local->pkgs[i].name, pkg->name))
+			return false;
+	return true;
 }
 
 int kp_local_read(const struct kp_local *local, const struct kp_local_pkg *pkg,
@@ -118,6 +159,23 @@ int kp_local_read(const struct kp_local *local, const struct kp_local_pkg *pkg,
 		return rc;
 	kp_err_sys(err, rc, "read '%s' of pacman's database", path);
 	return -EIO;
+}
+
+int kp_local_files(const struct kp_local *local, const struct kp_local_pkg *pkg,
+		   bool dirs, char ***ret, struct kp_err *err)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *p, *line;
+	size_t len;
+	int rc = kp_local_read(local, pkg, "files", &text, NULL, err);
+
+	if (rc < 0)
+		return rc;
+	p = kp_desc_find(text, "FILES");
+	while (p && kp_desc_next(&p, &line, &len))
+		if (dirs || line[len - 1] != '/')
+			kp_strv_addf(ret, "/%.*s", (int)len, line);
+	return 0;
 }
 
 const char *kp_desc_find(const char *text, const char *key)

@@ -5,7 +5,9 @@
  */
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -22,7 +24,6 @@ void kp_alpm_package_clear(struct kp_alpm_package *pkg)
 	free(pkg->version);
 	free(pkg->desc);
 	kp_strv_free(pkg->files);
-	free(pkg->sizes);
 	*pkg = (struct kp_alpm_package){ 0 };
 }
 
@@ -60,11 +61,14 @@ static int read_pkginfo(struct archive *a, struct archive_entry *e,
 	return 0;
 }
 
-static void add_file(struct kp_alpm_package *pkg, struct archive_entry *e)
+/* "/usr/...", to be freed; NULL: it is nothing of the system's, or a directory. */
+static char *file_path(struct archive_entry *e)
 {
-	kp_strv_addf(&pkg->files, "/%s", archive_entry_pathname(e));
-	pkg->sizes = kp_reallocarray(pkg->sizes, pkg->n_files + 1, sizeof(*pkg->sizes));
-	pkg->sizes[pkg->n_files++] = (uint64_t)archive_entry_size(e);
+	const char *path = archive_entry_pathname(e);
+
+	return !path || path[0] == '.' || archive_entry_filetype(e) == AE_IFDIR
+		       ? NULL
+		       : kp_strf("/%s", path);
 }
 
 static int read_members(struct archive *a, struct kp_alpm_package *pkg,
@@ -74,19 +78,31 @@ static int read_members(struct archive *a, struct kp_alpm_package *pkg,
 	int rc;
 
 	while ((rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
-		const char *path = archive_entry_pathname(e);
+		const char *name = archive_entry_pathname(e);
+		char *path = file_path(e);
 		int r = 0;
 
-		if (!path)
+		if (!name)
 			return kp_err_set(err, -EINVAL, "a member has no name");
-		if (!strcmp(path, ".PKGINFO"))
+		if (!strcmp(name, ".PKGINFO"))
 			r = read_pkginfo(a, e, pkg, err);
-		else if (path[0] != '.' && archive_entry_filetype(e) != AE_IFDIR)
-			add_file(pkg, e);
+		if (path) {
+			kp_strv_take(&pkg->files, path);
+			pkg->size += (uint64_t)archive_entry_size(e);
+		}
 		if (r < 0)
 			return r;
 	}
 	return rc == ARCHIVE_EOF ? 0 : archive_err(a, err, "read");
+}
+
+static int open_package(struct archive *a, int fd, struct kp_err *err)
+{
+	if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
+	    archive_read_support_filter_zstd(a) != ARCHIVE_OK ||
+	    archive_read_open_fd(a, fd, 64 * 1024) != ARCHIVE_OK)
+		return archive_err(a, err, "open");
+	return 0;
 }
 
 int kp_alpm_package_load(int root_fd, const char *file, struct kp_alpm_package *ret,
@@ -95,14 +111,11 @@ int kp_alpm_package_load(int root_fd, const char *file, struct kp_alpm_package *
 	_cleanup_(kp_alpm_package_clear) struct kp_alpm_package pkg = { 0 };
 	_cleanup_archive_ struct archive *a = archive_read_new();
 	_cleanup_close_ int fd = kp_open_in(root_fd, file, O_RDONLY, 0);
-	int rc = 0;
+	int rc;
 
 	if (fd < 0)
 		return kp_err_sys(err, fd, "open '%s'", file);
-	if (archive_read_support_format_tar(a) != ARCHIVE_OK ||
-	    archive_read_support_filter_zstd(a) != ARCHIVE_OK ||
-	    archive_read_open_fd(a, fd, 64 * 1024) != ARCHIVE_OK)
-		rc = archive_err(a, err, "open");
+	rc = open_package(a, fd, err);
 	if (!rc)
 		rc = read_members(a, &pkg, err);
 	if (!rc && (!pkg.name || !pkg.version || !pkg.desc))
@@ -112,4 +125,51 @@ int kp_alpm_package_load(int root_fd, const char *file, struct kp_alpm_package *
 	*ret = pkg;
 	pkg = (struct kp_alpm_package){ 0 };
 	return 0;
+}
+
+static bool has_content(struct archive *a, int fd)
+{
+	char want[16 * 1024], got[sizeof(want)];
+	la_ssize_t n;
+
+	while ((n = archive_read_data(a, want, sizeof(want))) > 0)
+		for (la_ssize_t done = 0, step; done < n; done += step) {
+			step = read(fd, got, (size_t)(n - done));
+			if (step <= 0 || memcmp(got, want + done, (size_t)step) != 0)
+				return false;
+		}
+	return n == 0 && read(fd, got, 1) == 0;
+}
+
+static bool is_placed(int root_fd, struct archive *a, struct archive_entry *e,
+		      const char *path)
+{
+	struct timespec times[] = { { .tv_nsec = UTIME_OMIT },
+				    { .tv_sec = archive_entry_mtime(e) } };
+	_cleanup_close_ int fd = -1;
+	struct stat st;
+
+	if (kp_lstat_in(root_fd, path, &st) < 0 || !S_ISREG(st.st_mode))
+		return false;
+	fd = kp_open_in(root_fd, path, O_RDONLY, 0);
+	return fd >= 0 && has_content(a, fd) &&
+	       (st.st_mtim.tv_sec == times[1].tv_sec || futimens(fd, times) == 0);
+}
+
+bool kp_alpm_package_is_placed(int root_fd, const char *file)
+{
+	_cleanup_archive_ struct archive *a = archive_read_new();
+	_cleanup_close_ int fd = kp_open_in(root_fd, file, O_RDONLY, 0);
+	struct archive_entry *e;
+	int rc;
+
+	if (fd < 0 || open_package(a, fd, NULL) < 0)
+		return false;
+	while ((rc = archive_read_next_header(a, &e)) == ARCHIVE_OK) {
+		_cleanup_free_ char *path = file_path(e);
+
+		if (path && !is_placed(root_fd, a, e, path))
+			return false;
+	}
+	return rc == ARCHIVE_EOF;
 }

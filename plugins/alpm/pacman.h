@@ -59,7 +59,15 @@ void kp_local_close(struct kp_local *local);
 #define _cleanup_local_ _cleanup_(kp_local_close)
 /* The entry's directory, to be freed. */
 char *kp_local_dir(const struct kp_local_pkg *pkg);
+/* NULL: there is none. Of several of that name, as a transaction leaves them which could not take the old
+ * one away, it is the one that was written last; libalpm takes any. */
 const struct kp_local_pkg *kp_local_find(const struct kp_local *local, const char *name);
+/* Is this entry of ours as libalpm writes one, and the only one of its name? */
+bool kp_local_is_whole(const struct kp_local *local, const struct kp_local_pkg *pkg);
+/* Absolute paths of the files of a package, added to *RET; with DIRS those of its directories too, each
+ * with a slash at the end and before what it holds. As kp_local_read(). */
+int kp_local_files(const struct kp_local *local, const struct kp_local_pkg *pkg,
+		   bool dirs, char ***ret, struct kp_err *err);
 /* The text of an entry's file ("desc", "files"), to be freed. -ENOENT: it is not there; a
  * pacman that was killed leaves such entries, one that runs takes them away from under us. */
 int kp_local_read(const struct kp_local *local, const struct kp_local_pkg *pkg,
@@ -138,13 +146,14 @@ int kp_alpm_write(struct kp_pkgdb *db, const struct kp_pkg *pkg, int dir_fd,
 /* package.c: what a package file that we wrote says that it is */
 struct kp_alpm_package {
 	char *name, *version, *desc;
-	char **files;	 /* absolute paths of its regular files */
-	uint64_t *sizes; /* of each, in bytes */
-	size_t n_files;
+	char **files;  /* absolute paths of its regular files */
+	uint64_t size; /* of all of them, in bytes */
 };
 int kp_alpm_package_load(int root_fd, const char *file, struct kp_alpm_package *ret,
 			 struct kp_err *err);
 void kp_alpm_package_clear(struct kp_alpm_package *pkg);
+/* Is on disk what is in a package file? Times that libalpm could not set are set. */
+bool kp_alpm_package_is_placed(int root_fd, const char *file);
 
 /* disk.c: -EROFS, -ENOSPC with words: what is to be written at these paths cannot be, SIZE
  * bytes of it in all. */
@@ -160,7 +169,7 @@ struct kp_alpm_transaction {
 	char **files;	  /* package files to install */
 	char **overwrite; /* paths at which an unowned file may lie */
 	char **removes;	  /* names of packages */
-	char **broken; /* entries that a killed pacman left: libalpm can do nothing with them */
+	char **broken; /* entries with which libalpm can do nothing, or the wrong thing */
 };
 /*
  * Run it, below the running transaction (NESTED) or under the ordinary lock. 0: all of it is
@@ -169,3 +178,5 @@ struct kp_alpm_transaction {
  */
 int kp_alpm_transaction_run(struct kp_pkgdb *db, const struct kp_alpm_transaction *t,
 			    bool nested, struct kp_err *err);
+/* Remove the lock of a nested one that was killed; the caller sees to it that there is none now. */
+void kp_alpm_drop_nested_lock(struct kp_pkgdb *db);

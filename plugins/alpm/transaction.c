@@ -40,6 +40,13 @@ struct keep {
 	int cwd;
 };
 
+void kp_alpm_drop_nested_lock(struct kp_pkgdb *db)
+{
+	_cleanup_free_ char *path = kp_path_join(db->dbpath, NESTED_LOCK);
+
+	(void)kp_unlink_in(db->root_fd, path);
+}
+
 /* A terminal's Ctrl-C reaches us as well, and a package half written helps nobody. */
 static void keep_begin(struct keep *k)
 {
@@ -118,8 +125,6 @@ static int redirect_lock(struct alpm_handle *h)
 	if (len < strlen(LOCK) || strcmp(lockfile + len - strlen(LOCK), LOCK) != 0)
 		return -EOPNOTSUPP;
 	memcpy(lockfile + len - strlen(LOCK), NESTED_LOCK, strlen(LOCK));
-	/* Only one of us commits at a time: this one was left over. */
-	(void)unlink(lockfile);
 	return 0;
 }
 
@@ -145,17 +150,24 @@ static int take_lock(struct kp_pkgdb *db, struct alpm_handle *h, bool nested,
 				  alpm.strerror(code));
 	}
 	lockfile = alpm.get_lockfile(h);
-	/* There is no pacman above anybody now: one of ours was killed below one. */
-	if (!nested && lockfile && kp_str_ends(lockfile, LOCK)) {
-		_cleanup_free_ char *left = kp_strdup(lockfile);
-
-		memcpy(left + strlen(left) - strlen(LOCK), NESTED_LOCK, strlen(LOCK));
-		(void)unlink(left);
-	}
 	if (nested && (!kp_str_ends(lockfile, NESTED_LOCK) || access(lockfile, F_OK) < 0))
 		return kp_err_set(err, -EOPNOTSUPP,
 				  "this libalpm does not take a lock of our own");
 	return 0;
+}
+
+/* libalpm goes on when it cannot remove its lock. Of a handle that has it. */
+static void release_lock(struct alpm_handle *h)
+{
+	const char *lockfile = alpm.get_lockfile(h);
+	struct stat ours, st;
+	bool known = stat(lockfile, &ours) == 0;
+
+	alpm.trans_release(h);
+	if (known && stat(lockfile, &st) == 0 && st.st_ino == ours.st_ino &&
+	    st.st_ctim.tv_sec == ours.st_ctim.tv_sec &&
+	    st.st_ctim.tv_nsec == ours.st_ctim.tv_nsec && unlink(lockfile) < 0)
+		kp_warn("remove '%s': %s", lockfile, strerror(errno));
 }
 
 /* 1: there is something to do, 0: there is nothing. */
@@ -286,9 +298,12 @@ int kp_alpm_transaction_run(struct kp_pkgdb *db, const struct kp_alpm_transactio
 	} else {
 		set_options(db, h, t, &errors);
 		rc = take_lock(db, h, nested, err);
-		if (!rc)
+		if (!rc) {
 			rc = run_locked(db, h, t, nested, &errors, err);
-		alpm.trans_release(h);
+			release_lock(h);
+		} else {
+			alpm.trans_release(h);
+		}
 		alpm.release(h);
 	}
 	keep_end(&keep);

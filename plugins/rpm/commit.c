@@ -130,6 +130,34 @@ static int read_package(struct kp_rpm_session *s, struct task *t, Header *ret)
 	return -EINVAL;
 }
 
+/* Is NAME what rpm calls the file BASE until all of its package is written: "BASE;6b0ada1f"? */
+static bool is_unfinished(const char *name, const char *base)
+{
+	size_t len = strlen(base);
+
+	return kp_str_starts(name, base) && name[len] == ';' &&
+	       strspn(name + len + 1, "0123456789abcdef") == 8 && !name[len + 9];
+}
+
+/* A transaction that was killed leaves such files, and none takes their names again. */
+static void sweep(const struct kp_pkgdb *db, Header h)
+{
+	_cleanup_strv_ char **files = kp_rpm_regular_files(h);
+
+	kp_strv_foreach(f, files) {
+		_cleanup_free_ char *dir = kp_path_dir(*f);
+		_cleanup_strv_ char **names = NULL;
+
+		(void)kp_list_in(db->root_fd, dir, &names);
+		kp_strv_foreach(name, names) {
+			_cleanup_free_ char *path = kp_path_join(dir, *name);
+
+			if (is_unfinished(*name, strrchr(*f, '/') + 1))
+				(void)kp_unlink_in(db->root_fd, path);
+		}
+	}
+}
+
 static bool same_evr(Header a, Header b)
 {
 	_cleanup_free_ char *va = headerGetAsString(a, RPMTAG_EVR),
@@ -200,6 +228,8 @@ static void add_task(const struct kp_pkgdb *db, struct kp_rpm_session *s, struct
 		       "a package of that name is installed that was not made by kmodpkg");
 		return;
 	}
+	if (h)
+		sweep(db, h);
 	rc = c->kind == KP_CHANGE_ADD ? add_install(s->ts, h, c->file, &there)
 				      : add_erase(s->ts, &there);
 	if (rc) {

@@ -32,7 +32,7 @@ static void list_clear(struct list *l)
 	free(l->times);
 }
 
-static char **regular_files(Header h)
+char **kp_rpm_regular_files(Header h)
 {
 	_cleanup_(rpmfilesFreep) rpmfiles files =
 		rpmfilesNew(NULL, h, 0, RPMFI_KEEPHEADER);
@@ -75,7 +75,7 @@ static void list_add(struct list *l, Header h)
 		return;
 	pkg.name = headerGetAsString(h, RPMTAG_NAME);
 	pkg.pkg_version = kp_rpm_header_evr(h);
-	pkg.files = regular_files(h);
+	pkg.files = kp_rpm_regular_files(h);
 	for (size_t i = 0; i < l->n; i++) {
 		if (!kp_str_eq(l->pkgs[i].name, pkg.name))
 			continue;

@@ -102,6 +102,9 @@ char *kp_rpm_capability(const char *module);
 char *kp_rpm_version(const char *version);
 
 /* query.c */
+
+/* Paths of the regular files of a package: a vector to be freed, never NULL. */
+char **kp_rpm_regular_files(Header h);
 int kp_rpm_list(struct kp_pkgdb *db, struct kp_pkg_installed **ret, size_t *ret_n,
 		struct kp_err *err);
 int kp_rpm_owner(struct kp_pkgdb *db, const char *const *paths, size_t n,

@@ -279,19 +279,23 @@ static char *read_path_at(uint32_t pid, int dir, uint64_t address)
 /* What differs from run to run becomes "*": what follows these marks. */
 static char *generalise(const char *what)
 {
-	static const char number[] = "0123456789";
+	static const char number[] = "0123456789", hex[] = "0123456789abcdef-";
+	static const char any[] =
+		"0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 	static const struct {
 		const char *mark, *digits;
 	} varying[] = {
-		{ "/.kp-", "0123456789abcdef" },
+		{ "/.kp-", hex },
 		{ "/.new-", "0123456789-" },
 		{ "/.tmp_x86_64_", number },
 		{ ".tmp", number },
 		{ "/proc/", number },
 		{ "pipe:[", number },
 		{ "socket:[", number },
-		{ "/kmodpkg-",
-		  "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" },
+		{ "/kmodpkg-", any },
+		/* rpm's own */
+		{ ".ko.xz;", hex },
+		{ "/rpm-tmp.", any },
 	};
 	_cleanup_buf_ struct kp_buf out = KP_BUF_INIT;
 

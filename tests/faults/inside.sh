@@ -95,25 +95,28 @@ write_image_tool()
 # ---- the end
 
 # All that is left on the system that is ours or could be, without times and what tells of them; without
-# what is remembered to save time, locks that nobody holds, that a sync is asked for, and empty directories
-# among our own.
+# what is remembered to save time, locks that nobody holds, that a sync is asked for, empty directories
+# among our own, the scriptlet that librpm was about to run, and our lock file beside rpm's own, which stays too.
 state()
 {
 	local file
+	# They do no harm.
+	find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg -mindepth 1 -type d -empty -delete 2>/dev/null
 	kmodpkg status --json | sed -E '/"(build_time|build_ms)"/d'
 	package_list
 	{
 		find /lib/modules/ /usr/src /boot /tmp /var/tmp /etc/kmodpkg /etc/dkms -printf '%M %U:%G %p -> %l\n'
 		find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg \
 			-path /var/lib/kmodpkg/trees -prune -o -path /run/kmodpkg/build -prune -o \
-			-type d -empty -o ! -path /run/kmodpkg/request -printf '%M %U:%G %p -> %l\n' 
-		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' -printf '%M %p\n'
+			! -path /run/kmodpkg/request -printf '%M %U:%G %p -> %l\n'
+		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' ! -name .rpm.lock.kmodpkg -printf '%M %p\n'
 		find / -xdev \( -name '.kp-*' -o -name '*.kmodpkg-*' \) -printf '%M %p\n'
-	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)'
+	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)| /var/tmp/rpm-tmp\.'
 	cat /boot/init*
-	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' ! -path '*/kmodpkg/trees/*' 2>/dev/null |
-		LC_ALL=C sort | while read -r file; do
-		echo "$(sed -E '/"(time|elapsed_ms)"/d' "$file" | sha256sum | cut -c 1-16) $file"
+	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' ! -path '*/kmodpkg/trees/*' \
+		! -path '*/kmodpkg/builds/*' -exec sha256sum {} + 2>/dev/null | LC_ALL=C sort -k 2
+	for file in /var/lib/kmodpkg/builds/*/*/*; do
+		[ ! -f "$file" ] || sed -E "/\"(time|elapsed_ms)\"/d; s,^,$file: ," "$file"
 	done
 }
 

@@ -99,10 +99,20 @@ next_command()
 	COMMAND=(rpm -U "$(source_file next 1.0)")
 }
 
-# What a person does whose rpm was killed: nothing, it is called again.
+# What a person does whose rpm was killed: has it done once more what was done already, which also
+# removes the older version that an upgrade left, or removes what was not.
 recover()
 {
-	:
+	local name given=("${COMMAND[@]:2}")
+	case ${COMMAND[1]} in
+	-e)
+		COMMAND=(rpm -e)
+		for name in "${given[@]}"; do
+			! rpm -q "$name" || COMMAND+=("$name")
+		done
+		;;
+	*) COMMAND+=(--replacepkgs) ;;
+	esac
 }
 
 package_list()

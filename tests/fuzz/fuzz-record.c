@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fs.h"
+#include "base/str.h"
 #include "lib/record.h"
 
 static void check(const struct kp_record *rec)
@@ -13,6 +14,9 @@ static void check(const struct kp_record *rec)
 	    (rec->reason && strpbrk(rec->reason, "\r\n\033")) ||
 	    (rec->result == KP_BUILD_OK && !rec->content))
 		abort();
+	kp_strv_foreach(p, rec->licenses)
+		if (!**p || strpbrk(*p, "\r\n\033"))
+			abort();
 	for (size_t i = 0; i < rec->n_files; i++)
 		if (!kp_name_ok(rec->files[i].name) ||
 		    !kp_relpath_ok(rec->files[i].dest) ||

@@ -2,6 +2,8 @@
 /* commit(): by the real libalpm, judged by pacman. */
 #include "alpm-root.h"
 
+#define NESTED_LOCK "/var/lib/pacman/kp.lck"
+
 static struct kp_change add(const char *file)
 {
 	return (struct kp_change){ .kind = KP_CHANGE_ADD, .file = file };
@@ -16,7 +18,7 @@ static void assert_sound(struct root *r)
 {
 	ASSERT_PACMAN(r, " 0 altered files", "-Qkk");
 	ASSERT_PACMAN(r, "No database errors", "-Dk");
-	assert_false(kp_exists_in(r->fd, "/var/lib/pacman/kp.lck"));
+	assert_false(kp_exists_in(r->fd, NESTED_LOCK));
 }
 
 static void assert_ko(struct root *r, const char *path, const char *content)
@@ -99,6 +101,27 @@ static void test_upgrade_to_another_kernel(void **state)
 	assert_false(kp_exists_in(r->fd, MODULES KERNEL));
 }
 
+/* What libalpm has not removed of the old one, here since it does not know it, is not left to nobody. */
+static void test_old_file_stays(void **state)
+{
+	struct root *r = *state;
+	_cleanup_free_ char *old = simple_package(r, "a", "1", KERNEL, "old");
+	_cleanup_free_ char *new = NULL;
+	struct kp_change c = add(old);
+	struct outcome o = commit(r, &c, 1);
+
+	assert_done(&o, 1);
+	kp_unlink_in(r->fd, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1/desc");
+	put(r, MODULES "6.2.0-arch1-1/pkgbase", "linux");
+	new = simple_package(r, "a", "1", "6.2.0-arch1-1", "new");
+	c = add(new);
+	o = commit(r, &c, 1);
+	assert_done(&o, 1);
+	assert_sound(r);
+	assert_false(kp_exists_in(r->fd, MODULES KERNEL "/updates"));
+	assert_true(kp_exists_in(r->fd, MODULES KERNEL "/vmlinuz"));
+}
+
 static void test_nested(void **state)
 {
 	struct root *r = *state;
@@ -117,8 +140,8 @@ static void test_nested(void **state)
 	assert_int_equal(o.rc, -EBUSY);
 	assert_int_equal(o.result[0], KP_CHANGE_PENDING);
 	assert_false(kp_exists_in(r->fd, DIR "a.ko"));
-	/* a lock that a killed one of ours left over is no hindrance */
-	put(r, "/var/lib/pacman/kp.lck", "");
+	/* a lock that a killed one of ours left over is no hindrance, and goes */
+	put(r, NESTED_LOCK, "");
 	o = commit_in(r, KP_OPEN_NESTED, IN_PROC | IN_LIBALPM, NULL, changes, 2);
 	assert_int_equal(o.state, KP_LOCK_INSIDE_CAN_COMMIT);
 	assert_done(&o, 2);
@@ -129,6 +152,12 @@ static void test_nested(void **state)
 	assert_sound(r);
 	ASSERT_PACMAN(r, "kmod-a-linux 1_6.1.0_arch1_1-1\n", "-Q");
 	assert_false(kp_exists_in(r->fd, DIR "b.ko"));
+
+	/* also where its work was done */
+	put(r, NESTED_LOCK, "");
+	o = commit(r, &changes[1], 1);
+	assert_done(&o, 1);
+	assert_sound(r);
 }
 
 static void test_nested_without_proc(void **state)
@@ -289,10 +318,23 @@ static void test_other_name_of_the_same(void **state)
 	assert_ko(r, DIR "a.ko", "2");
 }
 
+/* Is it there, as one package that is to be installed again? */
+static void assert_stale(struct root *r, const char *version)
+{
+	struct kp_pkg_installed *list;
+	size_t n;
+
+	assert_int_equal(ops->list(r->db, &list, &n, NULL), 0);
+	assert_int_equal(n, 1);
+	assert_string_equal(list[0].id.version, version);
+	assert_string_equal(list[0].id.key, "");
+	kp_pkg_list_free(list, n);
+}
+
 static void test_heals_a_broken_entry(void **state)
 {
 	struct root *r = *state;
-	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "a1");
+	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "a1"), *a2 = NULL;
 	struct kp_change c = add(a);
 	struct outcome o;
 
@@ -303,12 +345,78 @@ static void test_heals_a_broken_entry(void **state)
 	assert_sound(r);
 	assert_ko(r, DIR "a.ko", "a1");
 
+	/* what libalpm takes for a success */
+	put(r, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1/mtree", "");
+	assert_stale(r, "1");
+	o = commit(r, &c, 1);
+	assert_done(&o, 1);
+	assert_sound(r);
+
+	/* as a commit leaves it that was killed while the old entry went */
+	kp_unlink_in(r->fd, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1/mtree");
+	kp_unlink_in(r->fd, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1/files");
+	a2 = simple_package(r, "a", "2", KERNEL, "a2");
+	c = add(a2);
+	o = commit(r, &c, 1);
+	assert_done(&o, 1);
+	assert_sound(r);
+	assert_ko(r, DIR "a.ko", "a2");
+
 	/* one that is to go */
 	put(r, LOCAL "kmod-b-linux-1_6.1.0_arch1_1-1/mtree", "");
 	c = erase("kmod-b-linux");
 	o = commit(r, &c, 1);
 	assert_done(&o, 1);
 	assert_false(kp_exists_in(r->fd, LOCAL "kmod-b-linux-1_6.1.0_arch1_1-1"));
+}
+
+/* Nothing can take away what is mounted. */
+static void hold(struct root *r, const char *file)
+{
+	_cleanup_free_ char *at = kp_strf("%s%s", r->dir.path, file);
+
+	if (mount(at, at, NULL, MS_BIND, NULL) < 0)
+		_exit(97);
+}
+
+static void hold_desc(struct root *r)
+{
+	hold(r, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1/desc");
+}
+
+/* libalpm goes on where an entry cannot be removed, and has two then. */
+static void test_old_entry_stays(void **state)
+{
+	struct root *r = *state;
+	_cleanup_free_ char *a = simple_package(r, "a", "1", KERNEL, "a1");
+	_cleanup_free_ char *a2 = simple_package(r, "a", "2", KERNEL, "a2");
+	struct kp_change c = add(a);
+	struct outcome o = commit(r, &c, 1);
+
+	assert_done(&o, 1);
+	c = add(a2);
+	o = commit_in(r, 0, IN_PROC | IN_LIBALPM, hold_desc, &c, 1);
+	assert_int_equal(o.result[0], KP_CHANGE_FAILED);
+	assert_true(kp_exists_in(r->fd, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1/desc"));
+	assert_ko(r, DIR "a.ko", "a2");
+	assert_stale(r, "2");
+	o = commit(r, &c, 1);
+	assert_done(&o, 1);
+	assert_sound(r);
+	ASSERT_PACMAN(r, "kmod-a-linux 2_6.1.0_arch1_1-1\n", "-Q");
+	assert_ko(r, DIR "a.ko", "a2");
+
+	/* where it is to go */
+	c = add(a);
+	o = commit(r, &c, 1);
+	assert_done(&o, 1);
+	c = erase("kmod-a-linux");
+	o = commit_in(r, 0, IN_PROC | IN_LIBALPM, hold_desc, &c, 1);
+	assert_int_equal(o.result[0], KP_CHANGE_FAILED);
+	assert_stale(r, "1");
+	o = commit(r, &c, 1);
+	assert_done(&o, 1);
+	assert_false(kp_exists_in(r->fd, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1"));
 }
 
 /* One module instead of another, with a file of the same name; and another change that sinks the
@@ -418,6 +526,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_add_and_erase),
 		TEST(test_upgrade_to_another_kernel),
+		TEST(test_old_file_stays),
 		TEST(test_nested),
 		TEST(test_nested_without_proc),
 		TEST(test_without_libalpm),
@@ -428,6 +537,7 @@ int main(void)
 		TEST(test_needed_by_another),
 		TEST(test_other_name_of_the_same),
 		TEST(test_heals_a_broken_entry),
+		TEST(test_old_entry_stays),
 		TEST(test_file_of_what_is_erased),
 		TEST(test_refused_again_is_kept),
 		TEST(test_full_disk),

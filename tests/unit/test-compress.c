@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* strip and compression: the real tools, in the sandbox. */
 #include <dirent.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
 
 #include "ko.h"
 
@@ -138,8 +141,11 @@ static void strip_with(struct art *a, bool clang)
 	_cleanup_free_ char *first = NULL, *second = NULL;
 	struct kp_err err = KP_ERR_INIT;
 	int before = n_files(a);
+	const struct kp_artifact_look look = {
+		.ko = a->ko, .name = "hello", .kernel = &a->kernel, .kb = &a->kb
+	};
+	struct kp_artifact_facts facts = { 0 };
 	struct stat st;
-	char *note;
 
 	a->kb.clang = clang;
 	assert_true(has_debug(a));
@@ -151,10 +157,8 @@ static void strip_with(struct art *a, bool clang)
 	assert_int_equal(st.st_uid, geteuid());
 	assert_int_equal(n_files(a), before);
 	/* Still a module. */
-	assert_int_equal(kp_artifact_check(&a->ctx, &a->sb, a->ko, "hello", &a->kernel,
-					   &a->kb, NULL, NULL, &note, NULL),
-			 0);
-	assert_null(note);
+	assert_int_equal(kp_artifact_check(&a->ctx, &a->sb, &look, &facts, NULL), 0);
+	assert_null(facts.note);
 	first = test_bytes(a->ko, &len1);
 	assert_int_equal(kp_artifact_strip(&a->ctx, &a->sb, a->ko, &a->kb, 2, NULL), 0);
 	second = test_bytes(a->ko, &len2);
@@ -192,13 +196,61 @@ static void strip_fails(void **state)
 	assert_int_equal(n_files(a), before);
 }
 
+/* In the place of the tool, in the way that it is called. */
+static int run_in_place(struct art *a, const char *tool)
+{
+	_cleanup_free_ char *script = art_path(a, "script"), *path = NULL;
+
+	if (unshare(CLONE_NEWNS) < 0 ||
+	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount(script, tool, NULL, MS_BIND, NULL) < 0)
+		return 77;
+	if (kp_str_ends(tool, "/strip"))
+		return kp_artifact_strip(&a->ctx, &a->sb, a->ko, &a->kb, 2, NULL) != 0;
+	return kp_artifact_compress(&a->ctx, &a->sb, a->ko, KP_COMPRESS_XZ, 2, &path,
+				    NULL) != 0 ||
+	       rename(path, a->ko) < 0;
+}
+
+/* They read what an untrusted build wrote. */
+static void as_nobody_of_importance(void **state)
+{
+	static const char *const tools[] = { "/usr/bin/strip", "/usr/bin/xz" };
+	struct art *a = *state;
+	_cleanup_free_ char *expect = kp_strf("%u\nCapEff:\t0000000000000000\n"
+					      "NoNewPrivs:\t1\n",
+					      kp_sandbox_uid(a->sb.slot));
+	_cleanup_free_ char *script = art_path(a, "script");
+	int status;
+
+	if (geteuid() || !kp_sandbox_has_own_user())
+		skip();
+	test_put(&a->root, "/script",
+		 "#!/bin/sh\nid -u\ngrep -E '^(CapEff|NoNewPrivs):' /proc/self/status\n");
+	assert_int_equal(chmod(script, 0755), 0);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(tools); i++) {
+		_cleanup_free_ char *made = NULL;
+		pid_t pid = fork();
+
+		if (!pid)
+			_exit(run_in_place(a, tools[i]));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+			skip();
+		assert_int_equal(status, 0);
+		made = test_get(&a->root, "/hello.ko");
+		assert_string_equal(made, expect);
+	}
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, art_setup, art_teardown)
 
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(xz),	    TEST(zstd),	     TEST(gzip),       TEST(none),
-		TEST(missing_tool), TEST(strip_gnu), TEST(strip_llvm), TEST(strip_fails),
+		TEST(xz),	  TEST(zstd),	      TEST(gzip),
+		TEST(none),	  TEST(missing_tool), TEST(strip_gnu),
+		TEST(strip_llvm), TEST(strip_fails),  TEST(as_nobody_of_importance),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))

@@ -67,9 +67,11 @@ static void good_build_comes_back(void **state)
 		  5 },
 		{ (char *)"b.ko", (char *)"extra/b.ko", (char *)KEY, UINT64_C(1) << 40 },
 	};
+	char *licenses[] = { (char *)"GPL v2", (char *)"Dual MIT/GPL", NULL };
 	const struct kp_record saved = {
 		.result = KP_BUILD_OK,
 		.key = (char *)KEY,
+		.licenses = licenses,
 		.log = (char *)"/var/log/kmodpkg/hello/1.0/6.1.0-1-x86_64.log",
 		.time = 1700000000,
 		.elapsed_ms = 1234,
@@ -94,6 +96,9 @@ static void good_build_comes_back(void **state)
 	assert_int_equal(rec->elapsed_ms, 1234);
 	assert_string_equal(rec->content, HASH);
 	assert_true(rec->is_signed);
+	assert_string_equal(rec->licenses[0], "GPL v2");
+	assert_string_equal(rec->licenses[1], "Dual MIT/GPL");
+	assert_null(rec->licenses[2]);
 	assert_int_equal(rec->n_files, 2);
 	assert_string_equal(rec->files[0].name, "hello.ko.xz");
 	assert_string_equal(rec->files[0].dest, "updates/dkms/hello.ko.xz");

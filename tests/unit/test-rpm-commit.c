@@ -262,6 +262,24 @@ static void test_files_that_lie_there_are_taken(void **state)
 	assert_false(test_exists(sys.s, KO ".rpmsave"));
 }
 
+/* What a killed transaction left of the same files goes, and nothing else of such a name. */
+static void test_unfinished_files_go(void **state)
+{
+	static const char *const others[] = { KO ";5f3759d", KO ";5f3759df0", KO ";new",
+					      DIR1 "other.ko;5f3759df" };
+	_cleanup_free_ char *a = NULL;
+
+	test_system(state);
+	a = make_package("hello", "1.0", K1, KO, "new");
+	test_put(&sys.s->root, KO ";5f3759df", "unfinished");
+	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++)
+		test_put(&sys.s->root, others[i], "another's");
+	commit_add(a);
+	assert_false(test_exists(sys.s, KO ";5f3759df"));
+	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++)
+		assert_true(test_exists(sys.s, others[i]));
+}
+
 static void test_others_of_our_names(void **state)
 {
 	_cleanup_free_ char *a = NULL;
@@ -416,6 +434,7 @@ int main(int argc, char **argv)
 		RPM_TEST(test_add_and_erase_together),
 		RPM_TEST(test_what_the_transaction_erases_is_left_to_it),
 		RPM_TEST(test_files_that_lie_there_are_taken),
+		RPM_TEST(test_unfinished_files_go),
 		RPM_TEST(test_others_of_our_names),
 		RPM_TEST(test_what_others_need_stays),
 		RPM_TEST(test_the_process_is_left_as_it_was),

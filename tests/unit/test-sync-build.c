@@ -92,6 +92,32 @@ static void build_only(void **state)
 	test_assert_settled(s);
 }
 
+/* What lay on a bad disk is in no package. */
+static void damaged_after_it_was_built(void **state)
+{
+	char *modules[] = { (char *)"hello", NULL }, *kernels[] = { (char *)K1, NULL };
+	struct test_system *s = test_system(state);
+	_cleanup_free_ char *dir = kp_record_dir(s->ctx, "hello", "1.0", K1);
+	_cleanup_free_ char *path = kp_path_join(dir, "module/hello.ko");
+	int fd;
+
+	test_register(s, "hello", "1.0", NULL);
+	SYNC(s, .build_only = true);
+	assert_int_equal(s->result.built, 2);
+	fd = kp_open_in(s->root.fd, path, O_WRONLY, 0);
+	assert_int_equal(pwrite(fd, "\xff\xff\xff\xff", 4, 60), 4);
+	close(fd);
+	SYNC(s, 0);
+	assert_int_equal(s->result.installed, 1);
+	assert_int_equal(s->result.failed, 1);
+	test_assert_installed(s, "hello", "1.0", K2);
+	test_assert_absent(s, "hello", K1);
+	test_assert_said(s, "/module/hello.ko' is not as it was built: kmodpkg build "
+			    "--force hello/1.0 -k " K1 " builds it anew");
+	SYNC(s, .modules = modules, .kernels = kernels, .requested = true, .force = true);
+	test_assert_installed(s, "hello", "1.0", K1);
+}
+
 static void failures_are_remembered(void **state)
 {
 	struct test_system *s = test_system(state);
@@ -367,6 +393,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(builds_and_installs),
 		SYSTEM_TEST(headers_change),
 		SYSTEM_TEST(build_only),
+		SYSTEM_TEST(damaged_after_it_was_built),
 		SYSTEM_TEST(failures_are_remembered),
 		SYSTEM_TEST(failures_of_the_machine_are_not),
 		SYSTEM_TEST(limits_that_were_raised),

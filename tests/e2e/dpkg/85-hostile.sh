@@ -8,6 +8,7 @@ hostile()
 	local tree=/usr/src/kmodpkg-hostile-$1
 	cp -r /run/e2e/modules/kmodpkg-hostile "$tree"
 	sed -i "s/@VERSION@/$1/" "$tree/dkms.conf"
+	[ "$1" != damaged ] || echo 'STRIP[0]="no"' >>"$tree/dkms.conf" # which is less easily upset
 	run kmodpkg add "kmodpkg-hostile/$1"
 	kmodpkg build "kmodpkg-hostile/$1" -k "$K1" >/tmp/out 2>&1
 }
@@ -83,6 +84,7 @@ hostile_products()
 	hostile_fails fifo 'not a regular file'
 	hostile_fails directory 'not a regular file'
 	hostile_fails other-machine 'machine'
+	hostile_fails damaged 'is damaged: reading it ends in signal'
 	hostile_fails not-elf 'file format not recognized|ELF'
 	hostile_fails kill 'killed'
 	rm /var/lib/dkms/mok.key
