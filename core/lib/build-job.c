@@ -484,7 +484,7 @@ static bool is_still_registered(struct kp_build_work *w)
 	struct stat st = { 0 };
 
 	(void)kp_lstat_in(w->ctx->root_fd, w->link, &st);
-	return st.st_ino == w->registered.st_ino &&
+	return st.st_ino && st.st_ino == w->registered.st_ino &&
 	       st.st_ctim.tv_sec == w->registered.st_ctim.tv_sec &&
 	       st.st_ctim.tv_nsec == w->registered.st_ctim.tv_nsec;
 }
@@ -565,6 +565,8 @@ static int work(struct kp_build_work *w, struct kp_err *err)
 			return 0;
 		return kp_err_set(err, -ECHILD, "%s", joined->reason ?: "failed");
 	}
+	if (!is_still_registered(w))
+		return forget(w, err);
 	w->deadline = minutes > 0 ? now_ms() / 1000 + minutes * 60 : 0;
 	return build_and_record(w, err);
 }

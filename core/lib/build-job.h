@@ -58,7 +58,7 @@ struct kp_build_work {
 	int locks[3];	  /* pair, source (without private mounts), slot; -1 */
 	int64_t deadline; /* monotonic seconds; 0: none */
 
-	char *link; /* by which the source is registered, and how it was; all zero: it was not */
+	char *link; /* by which the source is registered, and how it was; all zero: no longer */
 	struct stat registered;
 
 	char *seen; /* the build directory as the recipe sees it (where DKMS has it) */

@@ -17,6 +17,7 @@
 #include "base/str.h"
 #include "lib/artifact.h"
 #include "lib/build-job.h"
+#include "lib/source.h"
 
 #define JOBS_MAX 4
 
@@ -169,6 +170,8 @@ static struct kp_build_job *add(struct fixture *f, const char *name, size_t k)
 	f->sources[i] = (struct kp_source){ .module = kp_strdup(name),
 					    .version = kp_strdup("1"),
 					    .dir = below(f, dir) };
+	assert_int_equal(kp_source_register(&f->ctx, name, "1", f->sources[i].dir, NULL),
+			 0);
 	f->modules[i] = (struct kp_conf_module){ .built_name = kp_strdup(name),
 						 .built_location = "",
 						 .dest_location = "/extra",

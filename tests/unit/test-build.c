@@ -51,6 +51,19 @@ static void test_publish(void **state)
 	assert_int_equal(st.st_mode & 07777, 0644);
 }
 
+/* Removed since it was looked at: that is no failure of the build. */
+static void test_removed_before(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	assert_int_equal(kp_source_unregister(&f->ctx, "hello", "1", NULL), 0);
+	build(f);
+	assert_int_equal(job->rc, -ESTALE);
+	assert_null(job->record);
+	assert_clean(f);
+}
+
 static void test_join(void **state)
 {
 	struct fixture *f = *state;
@@ -304,9 +317,9 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_publish),   TEST(test_join),	  TEST(test_join_running),
-		TEST(test_depends),   TEST(test_blocked), TEST(test_keeps_old),
-		TEST(test_interrupt), TEST(test_removed),
+		TEST(test_publish),	 TEST(test_removed_before), TEST(test_join),
+		TEST(test_join_running), TEST(test_depends),	    TEST(test_blocked),
+		TEST(test_keeps_old),	 TEST(test_interrupt),	    TEST(test_removed),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);

@@ -54,13 +54,6 @@ small_deb()
 	rm -r "$dir"
 }
 
-# Register a source as a person does who has no package of it. Nothing is built until a sync.
-add_by_hand()
-{
-	dpkg-deb -x "$(source_deb "$@")" /
-	run kmodpkg add "$1/${2:-1.0}"
-}
-
 # Some of Debian's module packages that are small and build for the small kernel: with a conf that
 # is plain, with one that is a shell script and a PRE_BUILD, with a make command of its own.
 # shellcheck disable=SC2034 # for layers.sh and scenarios

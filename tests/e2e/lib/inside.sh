@@ -6,7 +6,6 @@
 # with all that Debian's kernels have; SUITE is the Debian release, MANAGER the package manager;
 # KMODPKG the paths of kmodpkg's own packages, DEBS the directory with those of module sources.
 
-# shellcheck disable=SC2034 # for MANAGER/inside.sh
 DEBS=/run/debs
 RUN_OUTPUT=/tmp/e2e-run
 GATE=/usr/src/.e2e-gate
@@ -43,6 +42,13 @@ run_fails()
 	show_output
 	[ $rc -ne 0 ] || fail "'$*' succeeded"
 	[ $rc -lt 124 ] || fail "'$*' ended with status $rc"
+}
+
+# Register a source as a person does who has no package of it. Nothing is built until a sync.
+add_by_hand()
+{
+	dpkg-deb -x "$DEBS/${1}_${2:-1.0}_all.deb" /
+	run kmodpkg add "$1/${2:-1.0}"
 }
 
 # The gate: builds of kmodpkg-hello stop in their middle until it is opened.

@@ -47,13 +47,6 @@ pack_source()
 	rm -r "$tree"
 }
 
-# Register a source as a person does who has no package of it. Nothing is built until a sync.
-add_by_hand()
-{
-	dpkg-deb -x "$DEBS/${1}_${2:-1.0}_all.deb" /
-	run kmodpkg add "$1/${2:-1.0}"
-}
-
 # install_by TOOL FILE...: install or upgrade package files by rpm, dnf, dnf5 or zypper.
 install_by()
 {
