@@ -9,13 +9,12 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/looks.h"
 #include "base/str.h"
 #include "lib/file-hash.h"
 #include "lib/jsonfile.h"
 
 #define FILE_NAME "hashes.json"
-/* A file that changed this short ago may change again without a new time stamp. */
-#define RACY_S 2
 #define SIZE_MAX_ONE (1 << 30)
 /* Of some ten kernels. When there are more, those of kernels that are gone have to go. */
 #define FILES_MAX 10000
@@ -84,7 +83,7 @@ void kp_file_hashes_close(struct kp_file_hashes *h)
 /* What tells a file that was not touched. To be freed; NULL: it was a moment ago, so nothing does. */
 static char *stat_text(const struct stat *st)
 {
-	if (st->st_ctim.tv_sec + RACY_S >= time(NULL))
+	if (st->st_ctim.tv_sec + KP_RACY_S >= time(NULL))
 		return NULL;
 	return kp_strf("%jd %ju %jd.%09ld %jd.%09ld", (intmax_t)st->st_size,
 		       (uintmax_t)st->st_ino, (intmax_t)st->st_mtim.tv_sec,
