@@ -91,6 +91,7 @@ SANITIZE_FLAGS := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-fra
 KP_CFLAGS += $(SANITIZE_FLAGS)
 KP_CXXFLAGS += $(SANITIZE_FLAGS)
 KP_LDFLAGS += $(SANITIZE_FLAGS)
+SANITIZE_OPTIONS := $(O)/tests/sanitize.o
 else
 # The sanitizers' run-time library is the program's.
 PLUGIN_LDFLAGS += -Wl,-z,defs
@@ -180,22 +181,22 @@ $(O)/lib.a: $(LIB)
 $(O)/cli.a: $(filter-out %/main.o,$(CLI))
 	$(archive)
 
-$(O)/kmodpkg: $(CLI) $(O)/lib.a $(O)/base.a
+$(O)/kmodpkg: $(CLI) $(SANITIZE_OPTIONS) $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS)
 
-$(O)/make: $(MAKE_FRONT)
+$(O)/make: $(MAKE_FRONT) $(SANITIZE_OPTIONS)
 	$(call say,LINK)
 	$(link) -o $@ $^
 
 # Started hundreds of times in a build, so without a dynamic linker, where there is a libc for that.
 static = $(shell echo 'int main(void) { return 0; }' | \
 	$(CC) $(CFLAGS) $(LDFLAGS) -static -x c -o /dev/null - 2>/dev/null && echo -static)
-$(O)/probe-front: $(PROBE_FRONT)
+$(O)/probe-front: $(PROBE_FRONT) $(SANITIZE_OPTIONS)
 	$(call say,LINK)
 	$(link) $(if $(SANITIZE),,$(static)) -o $@ $^
 
-$(O)/uname: $(UNAME_FRONT)
+$(O)/uname: $(UNAME_FRONT) $(SANITIZE_OPTIONS)
 	$(call say,LINK)
 	$(link) -o $@ $^
 
@@ -342,7 +343,7 @@ demo:
 	KMODPKG_PKG="$$(echo '$(O)'/kmodpkg_*.deb)" tests/e2e/demo
 
 deb:
-	+MAKE='$(MAKE)' O='$(O)' packaging/deb/build
+	+MAKE='$(MAKE)' O='$(O)' SANITIZE='$(SANITIZE)' packaging/deb/build
 
 rpm:
 	O='$(O)' packaging/rpm/build

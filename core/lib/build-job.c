@@ -468,12 +468,22 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 			 const struct kp_err *err)
 {
 	_cleanup_free_ char *last = kp_build_log_last(&w->log, 8192);
+	struct kp_err limit = KP_ERR_INIT;
+	bool stopped;
 
 	rec->result = KP_BUILD_FAILED;
-	rec->exit_code = w->exit_code ? w->exit_code : KP_EXIT_OTHER;
-	rec->reason = kp_strdup(kp_err_text(err, rc));
+	if (rc == -ECHILD &&
+	    kp_recipe_limit(&w->ctx->config.limits, w->met, last, &limit)) {
+		rec->reason = kp_strf("%s: %s", kp_err_text(err, rc), limit.text);
+		rc = limit.code;
+	} else {
+		rec->reason = kp_strdup(kp_err_text(err, rc));
+	}
+	stopped = rc == -ETIME || rc == -EDQUOT || rc == -ENOSPC;
+	rec->exit_code = w->exit_code ?: stopped ? KP_EXIT_MAKE : KP_EXIT_OTHER;
 	/* What is not the recipe's doing is ours or the machine's. */
-	rec->machine = !w->recipe || kp_recipe_machine_fault(last);
+	rec->machine = rc != -EDQUOT &&
+		       (!w->recipe || (!stopped && kp_recipe_machine_fault(last)));
 	kp_record_set_limits(rec, &w->ctx->config, rc);
 }
 

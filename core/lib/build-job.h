@@ -80,8 +80,9 @@ struct kp_build_work {
 	struct timespec since;
 
 	/* Of a failure, for the record. */
-	int exit_code; /* 0: KP_EXIT_OTHER */
-	bool recipe;   /* the source is to blame, unless the log says otherwise */
+	int exit_code;	  /* 0: KP_EXIT_OTHER */
+	bool recipe;	  /* the source is to blame, unless the log says otherwise */
+	unsigned int met; /* limits that it can have met, as kp_sandbox.met */
 
 	int msg_fd;
 };
@@ -107,6 +108,9 @@ char *kp_recipe_make_line(const struct kp_build_work *w, char ***ret_argv);
 char **kp_recipe_env(const struct kp_build_work *w);
 /* Does the end of the log say that the machine is to blame? */
 bool kp_recipe_machine_fault(const char *log_end);
+/* -EDQUOT, with words: it says that one of the limits MET, which can have been, was. 0: none. */
+int kp_recipe_limit(const struct kp_limits *limits, unsigned int met, const char *log_end,
+		    struct kp_err *err);
 
 /* build-collect.c */
 /* Open a regular file below DIR_FD that is no link of any kind and is the only name of its

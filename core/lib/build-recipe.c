@@ -214,6 +214,7 @@ static int run(struct kp_build_work *w, const char *what, char *const *argv,
 		.release = w->job->kernel->release,
 		.timeout_s = seconds_left(w),
 		.max_output = KP_BUILD_LOG_MAX,
+		.met = &w->met,
 	};
 	int rc;
 
@@ -221,8 +222,11 @@ static int run(struct kp_build_work *w, const char *what, char *const *argv,
 	sb.binds = binds.list;
 	sb.n_binds = binds.n;
 	*end = (struct kp_proc_end){ -1, 0 };
+	w->met = 0;
 	kp_build_log_begin(&w->log, what, shown);
 	rc = kp_sandbox_run(w->ctx, &sb, &proc, end, err);
+	if (rc == -ETIME)
+		kp_timeout_met(w->ctx->config.timeout_minutes, err);
 	if (rc && rc != -ECHILD)
 		kp_build_log_line(&w->log, "%s", kp_err_text(err, rc));
 	kp_build_log_end(&w->log, end->signal ? 128 + end->signal : end->exit_code);
@@ -414,6 +418,32 @@ bool kp_recipe_machine_fault(const char *log_end)
 		if (strstr(log_end, signs[i]))
 			return true;
 	return false;
+}
+
+int kp_recipe_limit(const struct kp_limits *limits, unsigned int met, const char *log_end,
+		    struct kp_err *err)
+{
+	/* In the words of the C library, and of those that have their own. */
+	static const struct {
+		enum kp_limit limit;
+		const char *words;
+	} signs[] = {
+		{ KP_LIMIT_PROCESSES, "Resource temporarily unavailable" },
+		{ KP_LIMIT_MEMORY, "Cannot allocate" },
+		{ KP_LIMIT_MEMORY, "memory exhausted" },
+		{ KP_LIMIT_MEMORY, "out of memory" },
+		{ KP_LIMIT_MEMORY, "memory allocation of" }, /* rustc */
+		{ KP_LIMIT_MEMORY, "MemoryError" },
+		{ KP_LIMIT_MEMORY, "bad_alloc" },
+		{ KP_LIMIT_DISK, "File size limit exceeded" }, /* SIGXFSZ */
+		{ KP_LIMIT_DISK, "# exit code: 153\n" }, /* likewise, nobody said so */
+		{ KP_LIMIT_DISK, "File too large" },
+	};
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(signs); i++)
+		if (met & 1U << signs[i].limit && strcasestr(log_end, signs[i].words))
+			return kp_limit_met(limits, signs[i].limit, err);
+	return 0;
 }
 
 int kp_recipe_make(struct kp_build_work *w, struct kp_err *err)

@@ -13,14 +13,13 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/looks.h"
 #include "base/str.h"
 #include "lib/cache.h"
 #include "lib/jsonfile.h"
 
 #define ENTRY "entry.json"
 #define NEW ".new-"
-/* A file that changed this short ago may change again without a new time stamp. */
-#define RACY_S 2
 /* What is not complete after that is of a process that died. */
 #define NEW_MAX_S (60 * 60)
 #define DEPTH_MAX 8
@@ -76,7 +75,7 @@ static void drop(struct kp_ctx *ctx, const char *dir, const char *why)
 /* What tells a file that was not touched; "" when the clock could not. To be freed. */
 static char *stat_text(const struct stat *st, time_t now)
 {
-	if (st->st_ctim.tv_sec + RACY_S >= now)
+	if (st->st_ctim.tv_sec + KP_RACY_S >= now)
 		return kp_strdup("");
 	return kp_strf("%jd %ju %jd.%09ld %jd.%09ld", (intmax_t)st->st_size,
 		       (uintmax_t)st->st_ino, (intmax_t)st->st_mtim.tv_sec,

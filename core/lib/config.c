@@ -282,6 +282,33 @@ void kp_config_init(struct kp_config *config)
 	};
 }
 
+static int limit_met(int code, const char *key, struct kp_err *err, uint64_t value,
+		     const char *unit)
+{
+	return kp_err_set(err, code,
+			  "met %s (%llu%s); raise %s in " KP_SYSCONF_DIR
+			  "/kmodpkg/kmodpkg.conf",
+			  key, (unsigned long long)value, unit, key);
+}
+
+int kp_limit_met(const struct kp_limits *limits, enum kp_limit which, struct kp_err *err)
+{
+	const char *key = which == KP_LIMIT_MEMORY ? "limit_memory" : "limit_disk";
+	uint64_t mib = (which == KP_LIMIT_MEMORY ? limits->memory : limits->disk) >> 20;
+
+	if (which == KP_LIMIT_PROCESSES)
+		return limit_met(-EDQUOT, "limit_processes", err,
+				 (uint64_t)limits->processes, "");
+	return mib % 1024 ? limit_met(-EDQUOT, key, err, mib, " MiB")
+			  : limit_met(-EDQUOT, key, err, mib / 1024, " GiB");
+}
+
+int kp_timeout_met(int minutes, struct kp_err *err)
+{
+	return limit_met(-ETIME, "timeout", err, (uint64_t)minutes,
+			 minutes == 1 ? " minute" : " minutes");
+}
+
 int kp_config_parse(const char *text, const char *file, struct kp_config *config,
 		    struct kp_err *err)
 {

@@ -31,6 +31,9 @@ struct kp_limits {
 	uint64_t keep_free; /* of the file systems that it writes to */
 };
 
+/* Those of them that stop what meets them. */
+enum kp_limit { KP_LIMIT_PROCESSES, KP_LIMIT_MEMORY, KP_LIMIT_DISK };
+
 /* /etc/kmodpkg/kmodpkg.conf, then kmodpkg.conf.d/NAME.conf beside it in the order of their
  * names: "key = value" lines, '#' comments; an unknown key is a warning. */
 struct kp_config {
@@ -101,3 +104,7 @@ void kp_config_init(struct kp_config *config);
 int kp_config_parse(const char *text, const char *file, struct kp_config *config,
 		    struct kp_err *err);
 void kp_config_clear(struct kp_config *config);
+/* -EDQUOT, with words: which limit was met, and where to raise it. */
+int kp_limit_met(const struct kp_limits *limits, enum kp_limit which, struct kp_err *err);
+/* -ETIME, likewise. */
+int kp_timeout_met(int minutes, struct kp_err *err);

@@ -24,6 +24,9 @@
 
 #define DEPTH_MAX 64
 #define MIB (1ULL << 20)
+/* A program that is refused more memory has some: an eighth of the limit. A process that has no user yet
+ * is missed, one of a chroot that has the same user counts: an eighth of those, too. */
+#define SHARE 8
 /* What a tree counts that is too deep to be counted: more than any limit. */
 #define TOO_DEEP (1ULL << 60)
 
@@ -42,6 +45,10 @@ struct kp_watch {
 	bool all;
 	struct place *places;
 	size_t n;
+	uint64_t largest; /* bytes of memory that one process had */
+	/* Processes and threads: what there were at the last look, how many had been
+	 * started by then, what there can have been at once since the first. */
+	uint64_t tasks, started, tasks_most;
 };
 
 static uint64_t lesser(uint64_t a, uint64_t b)
@@ -52,6 +59,20 @@ static uint64_t lesser(uint64_t a, uint64_t b)
 static uint64_t bytes_free(const struct statvfs *st)
 {
 	return (uint64_t)st->f_bavail * st->f_frsize;
+}
+
+/* How many were ever started here, process 1 of a pid namespace included: the last number of loadavg,
+ * which is the last pid that was given. 0: not known. */
+static uint64_t tasks_started(void)
+{
+	_cleanup_close_ int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *text = NULL;
+	const char *last;
+
+	if (fd < 0 || kp_read_fd(fd, 0, &text, NULL) < 0)
+		return 0;
+	last = strrchr(text, ' ');
+	return last ? strtoull(last, NULL, 10) : 0;
 }
 
 struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limits *limits,
@@ -67,8 +88,9 @@ struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limit
 
 		if (!sb->binds[i].writable)
 			continue;
-		p->path = sb->binds[i].at;
-		p->fd = open(p->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		p->path = sb->binds[i].from;
+		p->fd = open(sb->binds[i].at,
+			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (p->fd < 0 || fstatvfs(p->fd, &st))
 			continue;
 		/* Where there is not even that much, half of it: a build may need little. */
@@ -78,6 +100,7 @@ struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limit
 		p->count_at = limits->disk;
 		w->n++;
 	}
+	w->started = tasks_started();
 	return w;
 }
 
@@ -144,20 +167,19 @@ static int look_at_disk(const struct kp_watch *w, struct place *p, struct kp_err
 		return 0;
 	left = bytes_free(&st);
 	if (left < p->keep || (st.f_files && st.f_favail < p->keep_inodes))
-		return kp_err_set(err, -ENOSPC,
-				  "was killed: only %llu MiB and %llu files are left on "
-				  "the disk of '%s' (keep_free in kmodpkg.conf)",
-				  (unsigned long long)(left / MIB),
-				  (unsigned long long)st.f_favail, p->path);
+		return kp_err_set(
+			err, -ENOSPC,
+			"only %llu MiB and %llu files are left on the disk of "
+			"'%s'; make room there, or lower keep_free in " KP_SYSCONF_DIR
+			"/kmodpkg/kmodpkg.conf",
+			(unsigned long long)(left / MIB), (unsigned long long)st.f_favail,
+			p->path);
 	gone = p->free > left ? p->free - left : 0;
 	if (!w->limits->disk || gone <= p->count_at)
 		return 0;
 	size = size_of_all(w);
 	if (size > w->limits->disk)
-		return kp_err_set(err, -EDQUOT,
-				  "was killed: it has written more than %llu MiB "
-				  "(limit_disk in kmodpkg.conf)",
-				  (unsigned long long)(w->limits->disk / MIB));
+		return kp_limit_met(w->limits, KP_LIMIT_DISK, err);
 	/* Somebody else's. They cannot have reached it before this much more is gone. */
 	p->count_at = gone + w->limits->disk - size;
 	return 0;
@@ -165,17 +187,30 @@ static int look_at_disk(const struct kp_watch *w, struct place *p, struct kp_err
 
 /* ---- processes */
 
-static uint64_t kib_of(const char *status, const char *key)
+static uint64_t number_of(const char *status, const char *key)
 {
 	const char *line = strstr(status, key);
 
 	return line ? strtoull(line + strlen(key), NULL, 10) : 0;
 }
 
-/* Bytes of memory that are this process's own; false: it is not one of those inside. A page that
- * several share is counted for each. */
+/* What there can have been at once since the last look: those of then, and all that were started. */
+static void note_tasks(struct kp_watch *w)
+{
+	uint64_t started = tasks_started(), most = UINT64_MAX;
+
+	/* Fewer than before: pids began anew. */
+	if (started && started >= w->started)
+		most = w->tasks + started - w->started;
+	if (most > w->tasks_most)
+		w->tasks_most = most;
+	w->started = started;
+}
+
+/* Bytes of memory that are this process's own, and its threads; false: it is not one of those
+ * inside. A page that several share is counted for each. */
 static bool look_at_process(const struct kp_watch *w, int proc, const char *pid,
-			    uint64_t *ret_bytes)
+			    uint64_t *ret_bytes, uint64_t *ret_threads)
 {
 	_cleanup_free_ char *name = kp_strf("%s/status", pid), *text = NULL;
 	_cleanup_close_ int fd = openat(proc, name, O_RDONLY | O_CLOEXEC);
@@ -183,40 +218,74 @@ static bool look_at_process(const struct kp_watch *w, int proc, const char *pid,
 	if (fd < 0 || kp_read_fd(fd, 0, &text, NULL) < 0)
 		return false;
 	/* Not the directory's owner, which a process can make root. */
-	if (!w->all && kib_of(text, "\nUid:\t") != w->uid)
+	if (!w->all && number_of(text, "\nUid:\t") != w->uid)
 		return false;
-	*ret_bytes = (kib_of(text, "\nRssAnon:") + kib_of(text, "\nRssShmem:")) * 1024;
+	*ret_bytes =
+		(number_of(text, "\nRssAnon:") + number_of(text, "\nRssShmem:")) * 1024;
+	*ret_threads = number_of(text, "\nThreads:");
 	return true;
 }
 
-static int look_at_processes(const struct kp_watch *w, struct kp_err *err)
+static int look_at_processes(struct kp_watch *w, struct kp_err *err)
 {
 	_cleanup_closedir_ DIR *proc = opendir("/proc");
-	uint64_t memory = 0, bytes;
-	unsigned long n = 0;
+	uint64_t memory = 0, tasks = 0, bytes, threads;
 	struct dirent *e;
 
 	if (!w->limits->memory && !w->limits->processes)
 		return 0;
+	note_tasks(w);
 	while (proc && (e = readdir(proc))) {
 		if (e->d_name[0] < '1' || e->d_name[0] > '9' ||
 		    atoi(e->d_name) == getpid() ||
-		    !look_at_process(w, dirfd(proc), e->d_name, &bytes))
+		    !look_at_process(w, dirfd(proc), e->d_name, &bytes, &threads))
 			continue;
 		memory += bytes;
-		n++;
+		tasks += threads;
+		if (bytes > w->largest)
+			w->largest = bytes;
 	}
+	w->tasks = tasks;
 	if (w->limits->memory && memory > w->limits->memory)
-		return kp_err_set(err, -EDQUOT,
-				  "was killed: its processes used more than %llu MiB of "
-				  "memory (limit_memory in kmodpkg.conf)",
-				  (unsigned long long)(w->limits->memory / MIB));
-	if (w->limits->processes && n > (unsigned long)w->limits->processes)
-		return kp_err_set(err, -EDQUOT,
-				  "was killed: it had more than %d processes "
-				  "(limit_processes in kmodpkg.conf)",
-				  w->limits->processes);
+		return kp_limit_met(w->limits, KP_LIMIT_MEMORY, err);
+	if (w->limits->processes && tasks > (uint64_t)w->limits->processes)
+		return kp_limit_met(w->limits, KP_LIMIT_PROCESSES, err);
 	return 0;
+}
+
+void kp_watch_ended(struct kp_watch *w, const struct rusage *usage)
+{
+	uint64_t bytes = (uint64_t)usage->ru_maxrss * 1024;
+
+	/* Of all that it has waited for, too. */
+	if (bytes > w->largest)
+		w->largest = bytes;
+}
+
+/* Does this machine refuse memory of its own accord? */
+static bool refuses_memory(void)
+{
+	_cleanup_close_ int fd =
+		open("/proc/sys/vm/overcommit_memory", O_RDONLY | O_CLOEXEC);
+	char c = '0';
+
+	return fd >= 0 && read(fd, &c, 1) == 1 && c == '2';
+}
+
+unsigned int kp_watch_met(struct kp_watch *w)
+{
+	const struct kp_limits *limits = w->limits;
+	uint64_t enough = limits->memory / SHARE, many = (uint64_t)limits->processes;
+	unsigned int met = 0;
+
+	note_tasks(w);
+	if (w->tasks_most >= many - many / SHARE)
+		met |= 1U << KP_LIMIT_PROCESSES;
+	if (refuses_memory())
+		enough = limits->memory - enough;
+	if (w->largest >= enough)
+		met |= 1U << KP_LIMIT_MEMORY;
+	return met;
 }
 
 int kp_watch_look(struct kp_watch *w, struct kp_err *err)

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 #include <kmodpkg/err.h>
@@ -23,6 +24,11 @@ struct kp_watch;
 struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limits *limits,
 			      uid_t uid, bool all);
 void kp_watch_free(struct kp_watch *w);
+/* One of them has ended, and was waited for. */
+void kp_watch_ended(struct kp_watch *w, const struct rusage *usage);
+/* The limits (1 << enum kp_limit) that can have been met for all that was seen, by what the kernel refuses at
+ * a limit: processes, memory of one program. */
+unsigned int kp_watch_met(struct kp_watch *w);
 /* -EDQUOT: they use more memory, disk or processes than they may, or made directories too deep to
  * be counted; -ENOSPC: too little is left on a disk. With words for a person. */
 int kp_watch_look(struct kp_watch *w, struct kp_err *err);

@@ -41,6 +41,7 @@
 
 struct result {
 	int rc;
+	unsigned int met; /* as kp_sandbox.met */
 	struct kp_proc_end end;
 	struct kp_err err;
 };
@@ -61,27 +62,48 @@ static int drop_capabilities(void)
 	return syscall(SYS_capset, &head, none) ? -errno : 0;
 }
 
-/* VALUE 0: as it is. */
-static int limit(int resource, rlim_t value)
-{
-	struct rlimit lim;
-
-	if (!value)
-		return 0;
-	if (getrlimit(resource, &lim))
-		return -errno;
-	if (lim.rlim_max == RLIM_INFINITY || lim.rlim_max > value)
-		lim.rlim_max = value;
-	lim.rlim_cur = lim.rlim_max;
-	return setrlimit(resource, &lim) ? -errno : 0;
-}
-
 struct drop {
 	uid_t uid;
 	bool change;  /* else stay who we are */
 	int landlock; /* its rules, -1 */
 	const struct kp_limits *limits;
 };
+
+/* Lower what the kernel limits, or with DRY do not. -errno, or the limits (1 << enum kp_limit) that are
+ * ours then, and not lower ones of whoever started us. */
+static int limit(const struct drop *drop, bool dry)
+{
+	const struct {
+		int resource;
+		rlim_t value; /* 0: as it is */
+		enum kp_limit limit;
+	} rules[] = {
+		{ RLIMIT_FSIZE, drop->limits->disk, KP_LIMIT_DISK },
+#ifndef __SANITIZE_ADDRESS__ /* reserves more than any limit, of which it uses little */
+		{ RLIMIT_DATA, drop->limits->memory, KP_LIMIT_MEMORY },
+#endif
+		{ RLIMIT_NPROC, drop->change ? (rlim_t)drop->limits->processes : 0,
+		  KP_LIMIT_PROCESSES },
+	};
+	int ours = 0;
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(rules); i++) {
+		struct rlimit lim;
+
+		if (!rules[i].value)
+			continue;
+		if (getrlimit(rules[i].resource, &lim))
+			return -errno;
+		if (lim.rlim_max == RLIM_INFINITY || lim.rlim_max > rules[i].value) {
+			lim.rlim_max = rules[i].value;
+			ours |= 1 << rules[i].limit;
+		}
+		lim.rlim_cur = lim.rlim_max;
+		if (!dry && setrlimit(rules[i].resource, &lim))
+			return -errno;
+	}
+	return ours;
+}
 
 /* The last steps of the command's process before exec. */
 static int drop_privileges(void *data)
@@ -91,18 +113,11 @@ static int drop_privileges(void *data)
 
 	rc = setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 }) ? -errno : 0;
 	if (!rc)
-		rc = limit(RLIMIT_FSIZE, drop->limits->disk);
-#ifndef __SANITIZE_ADDRESS__ /* reserves more than any limit, of which it uses little */
-	if (!rc)
-		rc = limit(RLIMIT_DATA, drop->limits->memory);
-#endif
-	if (!rc && drop->change)
-		rc = limit(RLIMIT_NPROC, (rlim_t)drop->limits->processes);
+		rc = limit(drop, false);
 	if (rc < 0)
 		return rc;
 	drop_bounding_set();
-	if (drop->change)
-		rc = kp_means_set_ids(drop->uid);
+	rc = drop->change ? kp_means_set_ids(drop->uid) : 0;
 	if (!rc)
 		rc = drop_capabilities();
 	if (rc < 0)
@@ -147,11 +162,13 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb,
 		struct pollfd fds[] = { { .fd = sigfd, .events = POLLIN },
 					{ .fd = lifeline } };
 		struct signalfd_siginfo info;
+		struct rusage usage;
 		int64_t now = now_ms(), left = look_at - now;
 		int status, rc;
 		pid_t pid;
 
-		while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+			kp_watch_ended(watch, &usage);
 			if (pid != command)
 				continue;
 			ret_end->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -240,6 +257,10 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 		res.rc = kp_proc_spawn(&inner, &pid, &res.err);
 	if (!res.rc)
 		res.rc = wait_for_end(pid, sb, watch, lifeline, &res.end, &res.err);
+	/* What is refused at a file's size is not seen from here. */
+	if (!res.rc && res.end.exit_code)
+		res.met = (unsigned int)limit(&drop, true) &
+			  (kp_watch_met(watch) | 1U << KP_LIMIT_DISK);
 	if (!alone && kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
 		res.rc = err.code;
 		res.err = err;
@@ -434,9 +455,13 @@ int kp_sandbox_run(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 	run_clear(&run);
 	if (rc < 0)
 		return rc == -EINTR ? kp_err_set(err, rc, "interrupted") : rc;
+	if (res.rc == -EDQUOT || res.rc == -ENOSPC) /* of all together */
+		return kp_err_set(err, res.rc, "%s", kp_err_text(&res.err, res.rc));
 	if (res.rc < 0)
 		return kp_err_set(err, res.rc, "%s: %s", proc->argv[0],
 				  kp_err_text(&res.err, res.rc));
+	if (sb->met)
+		*sb->met = res.met;
 	if (ret_end)
 		*ret_end = res.end;
 	if (res.end.exit_code == 0)

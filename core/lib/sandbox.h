@@ -50,6 +50,9 @@ struct kp_sandbox {
 			      * descriptor) that reach proc->out_fd, passed on by the
 			      * caller's process so that those inside never hold the file;
 			      * more is dropped. 0: the descriptor itself is handed on */
+	unsigned int *met; /* -ECHILD: the limits (1 << enum kp_limit) by which something
+			    * inside can have been refused more: they were in force and as
+			    * much was used. NULL: not asked */
 };
 
 /* Slots are 0 to this less one. */
@@ -67,7 +70,7 @@ const char *kp_sandbox_missing(void);
 bool kp_sandbox_has_mounts(void);
 
 /* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be
- * NULL. -ETIME: timeout. -EDQUOT, -ENOSPC: beyond config.limits, as kp_watch_look() has it.
+ * NULL. -ETIME: timeout. -EDQUOT, -ENOSPC: beyond config.limits, as kp_watch_look() has it, the words for a person.
  * -EINTR: the caller has SIGINT or SIGTERM blocked, and one came (it stays pending). With each
  * of these everything was killed. */
 int kp_sandbox_run(struct kp_ctx *ctx, const struct kp_sandbox *sb,

@@ -7,8 +7,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/random.h>
 
 #include <cmocka.h>
+
+#include "base/lock.h"
 
 #include "build-fixture.h"
 
@@ -122,10 +125,80 @@ static void test_limit(void **state)
 	f->confs[0].make =
 		(char *)"for i in {1..200}; do head -c 1000000 /dev/zero >$i; done; sleep 1000";
 	build(f);
-	assert_failed(job, KP_EXIT_OTHER, false, "limit_disk");
+	assert_failed(job, KP_EXIT_MAKE, false,
+		      "met limit_disk (8 MiB); raise limit_disk in ");
 	assert_false(kp_record_limits_raised(job->record, &f->ctx.config));
 	f->ctx.config.limits.disk = 9 << 20;
 	assert_true(kp_record_limits_raised(job->record, &f->ctx.config));
+}
+
+/* Leave a number of slots to others that are not known here: the kernel counts processes by user. */
+static void take_slots(struct fixture *f, int fds[64])
+{
+	unsigned char random;
+
+	assert_int_equal(getrandom(&random, 1, 0), 1);
+	for (int i = 0; i < 64; i++) {
+		_cleanup_free_ char *path =
+			kp_strf("%s/build/slot-%d.lock", f->ctx.run_dir, i + 1);
+
+		fds[i] = -1;
+		if (i < random % 64)
+			assert_int_equal(kp_lock_take(f->ctx.root_fd, path, "test",
+						      KP_LOCK_TRY, &fds[i], NULL),
+					 0);
+	}
+}
+
+/* A program that is refused more says so in words that may also be those of a machine at its end. */
+static void test_limit_of_one(void **state)
+{
+	static const char *const until_refused =
+		"#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
+		"#include <unistd.h>\n"
+		"int main(void) { char *p = calloc(1, 1 << 20);\n"
+		"while (MORE) ; perror(\"more\"); return 1; }\n";
+	static const struct {
+		const char *before, *more, *reason;
+	} cases[] = {
+		{ "", "fork() >= 0", "limit_processes (64)" },
+#ifndef __SANITIZE_ADDRESS__ /* then it is not limited */
+		{ "", "(p = malloc(1 << 20)) && memset(p, 1, 1 << 20)",
+		  "limit_memory (200 MiB)" },
+#endif
+		{ "", "write(1, p, 1 << 20) > 0", "limit_disk (2 MiB)" },
+		{ "trap \"\" XFSZ;", "write(1, p, 1 << 20) > 0", "limit_disk (2 MiB)" },
+	};
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	int slots[64];
+
+	take_slots(f, slots);
+	f->ctx.config.limits = (struct kp_limits){ 64, 200 << 20, 2 << 20, 0 };
+	write_file(f, "src/hello-1/more.c", until_refused);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(cases); i++) {
+		const struct kp_config higher = {
+			.timeout_minutes = 5, .limits = { 65, 220 << 20, 3 << 20, 0 }
+		};
+		_cleanup_free_ char *line = kp_strf(
+			"gcc '-DMORE=%s' -o more more.c && %s ./more >out; exit $?",
+			cases[i].more, cases[i].before);
+
+		f->confs[0].make = line;
+		build(f);
+		assert_failed(job, KP_EXIT_MAKE, false, cases[i].reason);
+		assert_false(kp_record_limits_raised(job->record, &f->ctx.config));
+		assert_true(kp_record_limits_raised(job->record, &higher));
+	}
+	f->confs[0].make = (char *)"echo Resource temporarily unavailable; exit 1";
+	build(f);
+	assert_failed(job, KP_EXIT_MAKE, true, "make failed with exit code 1; see");
+	f->confs[0].make = (char *)"echo x: Cannot allocate memory; exit 1";
+	build(f);
+	assert_failed(job, KP_EXIT_MAKE, true, "make failed with exit code 1; see");
+	for (size_t i = 0; i < KP_ARRAY_SIZE(slots); i++)
+		if (slots[i] >= 0)
+			close(slots[i]);
 }
 
 /* A symbol that the recipe's other directory exports is no undefined one. */
@@ -326,6 +399,7 @@ int main(int argc, char **argv)
 		TEST(test_works_on_source),
 		TEST(test_debug_info),
 		TEST(test_limit),
+		TEST(test_limit_of_one),
 	};
 
 	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))

@@ -252,6 +252,27 @@ static void sample_is_the_defaults(void **state)
 	kp_config_clear(&c);
 }
 
+static void a_limit_that_was_met_is_named(void **state)
+{
+	const struct kp_limits limits = { 64, 2ULL << 30, 300 << 20, 0 };
+	struct kp_err err = KP_ERR_INIT;
+
+	(void)state;
+	assert_int_equal(kp_limit_met(&limits, KP_LIMIT_PROCESSES, &err), -EDQUOT);
+	assert_string_equal(err.text,
+			    "met limit_processes (64); raise limit_processes in "
+			    "/etc/kmodpkg/kmodpkg.conf");
+	assert_int_equal(kp_limit_met(&limits, KP_LIMIT_MEMORY, &err), -EDQUOT);
+	assert_string_equal(err.text, "met limit_memory (2 GiB); raise limit_memory in "
+				      "/etc/kmodpkg/kmodpkg.conf");
+	assert_int_equal(kp_limit_met(&limits, KP_LIMIT_DISK, &err), -EDQUOT);
+	assert_string_equal(err.text, "met limit_disk (300 MiB); raise limit_disk in "
+				      "/etc/kmodpkg/kmodpkg.conf");
+	assert_int_equal(kp_timeout_met(1, &err), -ETIME);
+	assert_string_equal(err.text, "met timeout (1 minute); raise timeout in "
+				      "/etc/kmodpkg/kmodpkg.conf");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -263,6 +284,7 @@ int main(void)
 		cmocka_unit_test(errors_name_line_and_what_is_expected),
 		cmocka_unit_test(unknown_keys_are_a_warning),
 		cmocka_unit_test(sample_is_the_defaults),
+		cmocka_unit_test(a_limit_that_was_met_is_named),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,17 +52,25 @@ static void test_memory(void **state)
 	struct fixture *f = *state;
 	struct kp_err err = KP_ERR_INIT;
 	struct kp_proc_end end;
+	unsigned int met = 0;
 
 	f->ctx.config.limits.memory = 100 << 20;
+	f->sb.met = &met;
 	if (!can_count())
 		skip();
 	assert_int_equal(run_self(f, "--take", "4", "40", &end, &err), -EDQUOT);
-	assert_words(&err, "more than 100 MiB of memory (limit_memory");
+	assert_words(&err, "met limit_memory (100 MiB); raise limit_memory in /etc/");
 #ifndef __SANITIZE_ADDRESS__
 	/* One alone gets no more than that, unless it is seen before it asks. */
 	if (run_end(f, "head -c 200000000 /dev/zero | tail >/dev/null", &end, &err) !=
-	    -EDQUOT)
+	    -EDQUOT) {
 		assert_non_null(strstr(f->output, "memory exhausted"));
+		assert_true(met & 1 << KP_LIMIT_MEMORY);
+	}
+	/* What only says so is far from it. */
+	assert_int_equal(run_end(f, "echo memory exhausted; exit 1", &end, &err),
+			 -ECHILD);
+	assert_false(met & 1 << KP_LIMIT_MEMORY);
 #endif
 }
 
@@ -71,19 +79,51 @@ static void test_processes(void **state)
 	struct fixture *f = *state;
 	struct kp_err err = KP_ERR_INIT;
 	struct kp_proc_end end = { 0 };
+	unsigned int met = 0;
 	int rc;
 
 	f->ctx.config.limits.processes = 64;
+	f->sb.met = &met;
 	if (!can_count())
 		skip();
 	rc = run_self(f, "--take", "200", "0", &end, &err);
 	if (own_uid()) {
 		assert_int_equal(rc, -ECHILD);
 		assert_int_equal(end.exit_code, EAGAIN);
+		assert_true(met & 1 << KP_LIMIT_PROCESSES);
 	} else {
 		assert_int_equal(rc, -EDQUOT);
-		assert_words(&err, "more than 64 processes (limit_processes");
+		assert_words(&err, "met limit_processes (64); raise limit_processes in");
 	}
+	/* Fewer than it may have were never started: somebody else refused more. */
+	assert_int_equal(run_end(f, "for i in {1..20}; do (exit); done; exit 1", &end,
+				 &err),
+			 -ECHILD);
+	assert_false(met & 1 << KP_LIMIT_PROCESSES);
+}
+
+/* A lower limit of whoever started us is not the one that can be raised. */
+static void test_limits_of_the_caller(void **state)
+{
+	const struct rlimit lower = { 1 << 20, 1 << 20 };
+	struct fixture *f = *state;
+	unsigned int met = 0;
+	int status;
+	pid_t pid;
+
+	f->ctx.config.limits.disk = 2 << 20;
+	f->sb.met = &met;
+	assert_int_not_equal(run(f, "head -c 3000000 /dev/zero >f"), 0);
+	assert_true(met & 1 << KP_LIMIT_DISK);
+	pid = fork();
+	if (pid == 0) {
+		if (setrlimit(RLIMIT_FSIZE, &lower) ||
+		    !run(f, "head -c 1500000 /dev/zero >f"))
+			_exit(1);
+		_exit(met & 1 << KP_LIMIT_DISK ? 2 : 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
 }
 
 /* What others have is theirs. */
@@ -120,7 +160,7 @@ static void test_disk(void **state)
 				 "done; sleep 1000",
 				 NULL, &err),
 			 -EDQUOT);
-	assert_words(&err, "written more than 8 MiB (limit_disk");
+	assert_words(&err, "met limit_disk (8 MiB); raise limit_disk in");
 }
 
 /* Nor is it of use to hide it far down. */
@@ -172,7 +212,7 @@ static void test_keep_free(void **state)
 				 &err),
 			 -ENOSPC);
 	assert_words(&err, "MiB and");
-	assert_words(&err, "(keep_free");
+	assert_words(&err, "make room there, or lower keep_free in");
 	assert_int_equal(umount(f->out), 0);
 }
 
@@ -180,8 +220,13 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_memory), TEST(test_processes), TEST(test_others),
-		TEST(test_disk),   TEST(test_disk_deep), TEST(test_keep_free),
+		TEST(test_memory),
+		TEST(test_processes),
+		TEST(test_limits_of_the_caller),
+		TEST(test_others),
+		TEST(test_disk),
+		TEST(test_disk_deep),
+		TEST(test_keep_free),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);

@@ -47,11 +47,7 @@ static char *say(struct fixture *f, const char *script)
 {
 	const char *argv[] = { "/bin/bash", "-c", script, NULL };
 	const char *env[] = { "PATH=" KP_LIBEXEC_DIR ":/usr/bin:/bin",
-			      "kernelver=" RELEASE,
-#ifdef __SANITIZE_ADDRESS__ /* looks for leaks by ptrace(2), which is refused inside */
-			      "ASAN_OPTIONS=detect_leaks=0",
-#endif
-			      NULL };
+			      "kernelver=" RELEASE, NULL };
 	_cleanup_free_ char *log = kp_path_join(f->dir, "log");
 	_cleanup_close_ int fd = open(log, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	const struct kp_proc proc = {

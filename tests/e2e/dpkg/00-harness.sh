@@ -82,6 +82,25 @@ harness_v4l2loopback()
 	assert_modules "$KFULL" v4l2loopback
 }
 
+# Of a program below a transaction, whose standard error may be anywhere.
+scenario sanitizers_report kernel sanitized
+sanitizers_report()
+{
+	local installing pids
+	gate_close
+	apt-get install "$(source_deb kmodpkg-hello)" &
+	installing=$!
+	gate_wait
+	mapfile -t pids < <(processes kmodpkg)
+	kill -SEGV "${pids[@]}"
+	wait $installing || true
+	must_fail "sanitizer's reports: /run" assert_no_reports
+	rm /run/sanitizer-reports/*
+	gate_open
+	run dpkg --configure -a
+	run kmodpkg sync
+}
+
 # A relabelled kernel, where the release has one only, is a kernel like the other.
 scenario harness_assertions base harness
 harness_assertions()
@@ -103,6 +122,13 @@ harness_assertions()
 	assert_modules "$K2" kmodpkg_hello
 	assert_generated "$K2" 1.0 kmodpkg-hello
 	assert_system
+	assert_no_reports
+	echo '==1==ERROR: AddressSanitizer: x' >/run/sanitizer-reports/asan.1
+	must_fail "sanitizer's reports: /run" assert_no_reports
+	mkdir -p /var/log/kmodpkg
+	mv /run/sanitizer-reports/asan.1 /var/log/kmodpkg/x.log
+	must_fail "sanitizer's reports: /var" assert_no_reports
+	rm -r /var/log/kmodpkg
 	must_fail 'expected' assert_modules "$K2"
 	must_fail 'expected' assert_modules "$K2" kmodpkg_hello v4l2loopback
 	must_fail 'still has' assert_not_in_initramfs "$K2" kmodpkg_hello

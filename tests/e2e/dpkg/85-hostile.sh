@@ -2,6 +2,8 @@
 # shellcheck shell=bash
 # Module sources that try what they must not.
 
+NOT_IN_INITRAMFS+=' kmodpkg_hostile'
+
 # hostile ATTACK: have one built that tries that.
 hostile()
 {
@@ -13,10 +15,13 @@ hostile()
 	kmodpkg build "kmodpkg-hostile/$1" -k "$K1" >/tmp/out 2>&1
 }
 
-# hostile_fails ATTACK WORDS: its build fails, with these words; nothing of it is left.
+# hostile_fails ATTACK WORDS [STATUS]: its build fails, with these words; nothing of it is left.
 hostile_fails()
 {
-	! hostile "$1" || fail "$1: the build did not fail"
+	local rc=0
+	hostile "$1" || rc=$?
+	[ $rc -ne 0 ] || fail "$1: the build did not fail"
+	[ $rc -eq "${3:-$rc}" ] || fail "$1: exit status $rc and not $3"
 	grep -q ' failed: ' /tmp/out || fail "$1: not said to have failed: $(cat /tmp/out)"
 	grep -qE "$2" /tmp/out || fail "$1: no '$2' in: $(cat /tmp/out)"
 	assert_nothing_left "$1"
@@ -90,7 +95,7 @@ hostile_products()
 	rm /var/lib/dkms/mok.key
 }
 
-scenario hostile_takes_all kernel
+scenario hostile_takes_all kernel plain
 hostile_takes_all()
 {
 	bait
@@ -99,11 +104,56 @@ hostile_takes_all()
 		limit_memory = 300M
 		limit_disk = 50M
 	END
-	hostile_fails disk 'more than 50 MiB .limit_disk'
-	hostile_fails file 'make failed'
-	hostile_fails forks 'no more processes|make failed'
-	hostile_fails memory 'make failed|limit_memory'
-	hostile_fails memories 'more than 300 MiB of memory .limit_memory'
+	hostile_fails disk ' failed: met limit_disk .50 MiB.; raise limit_disk in /etc/kmodpkg/kmodpkg.conf' 10
+	hostile_fails file 'make failed with exit code 2: met limit_disk .50 MiB.' 10
+	hostile_fails forks 'make failed with exit code 2: met limit_processes .64.' 10
+	hostile_fails memory 'met limit_memory .300 MiB.' 10
+	hostile_fails memories ' failed: met limit_memory .300 MiB.' 10
+	rm /var/lib/dkms/mok.key
+}
+
+# The recipe's fault for as long as the limit is that.
+scenario hostile_limit_is_raised kernel
+hostile_limit_is_raised()
+{
+	local log built
+	bait
+	echo 'limit_disk = 50M' >/etc/kmodpkg/kmodpkg.conf.d/limits.conf
+	hostile_fails file 'met limit_disk' 10
+	log=$(find /var/log/kmodpkg/kmodpkg-hostile -name '*.log')
+	built=$(stat -c %i "$log")
+	run_fails kmodpkg sync
+	[ "$(stat -c %i "$log")" = "$built" ] || fail "it was built again"
+	echo 'limit_disk = 1G' >/etc/kmodpkg/kmodpkg.conf.d/limits.conf
+	run kmodpkg sync
+	assert_modules "$K1" kmodpkg_hostile
+	rm /var/lib/dkms/mok.key
+}
+
+# A gigabyte. It is no harm, so it comes out right.
+scenario hostile_prints kernel plain
+hostile_prints()
+{
+	local build pid kib log
+	bait
+	gate_close
+	hostile prints &
+	build=$!
+	gate_wait
+	for pid in $(processes kmodpkg); do
+		kib=$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB$/\1/p' "/proc/$pid/status")
+		echo "kmodpkg, pid $pid: $kib KiB"
+		[ "$kib" -lt $((64 * 1024)) ] || fail "kmodpkg took $kib KiB of memory"
+	done
+	[ -n "${kib:-}" ] || fail "no kmodpkg is there"
+	gate_open
+	wait $build || fail "the build failed: $(cat /tmp/out)"
+	assert_nothing_left prints
+	log=$(find /var/log/kmodpkg/kmodpkg-hostile -name '*.log')
+	grep -qx '.the rest of the output is left out.' "$log" || fail "the log does not say that it was cut"
+	[ "$(stat -c %s "$log")" -lt $((257 << 20)) ] || fail "the log has $(stat -c %s "$log") bytes"
+	run kmodpkg install kmodpkg-hostile/prints -k "$K1"
+	assert_modules "$K1" kmodpkg_hostile
 	rm /var/lib/dkms/mok.key
 }
 
@@ -112,6 +162,6 @@ hostile_never_ends()
 {
 	bait
 	echo 'timeout = 1' >/etc/kmodpkg/kmodpkg.conf.d/limits.conf
-	hostile_fails endless 'did not end within 1 minutes'
+	hostile_fails endless ' failed: met timeout .1 minute.; raise timeout in /etc/kmodpkg/kmodpkg.conf' 10
 	rm /var/lib/dkms/mok.key
 }

@@ -52,6 +52,7 @@ source_of()
 {
 	case $1 in
 	kmodpkg_hello) echo kmodpkg-hello ;;
+	kmodpkg_hostile) echo kmodpkg-hostile ;;
 	kmodpkg_core | kmodpkg_extra | kmodpkg_sub) echo kmodpkg-multi ;;
 	kmodpkg_user) echo kmodpkg-user ;;
 	*) echo "$1" ;;
@@ -243,4 +244,14 @@ must_fail()
 	fi
 	[[ $out == *"$words"* ]] || fail "'$*' said something else than '$words': $out"
 	echo "as it should: $out"
+}
+
+# No sanitizer has found anything; what it said is shown. Those in the sandbox say it in a build's log.
+assert_no_reports()
+{
+	local found
+	found=$(find /run/sanitizer-reports -type f
+		[ ! -d /var/log/kmodpkg ] || grep -rlE 'Sanitizer|: runtime error: ' /var/log/kmodpkg || true)
+	[ -z "$found" ] || xargs -d '\n' tail -n 200 <<<"$found"
+	fail_on "a sanitizer's reports" "$found"
 }

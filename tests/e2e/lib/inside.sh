@@ -82,6 +82,12 @@ gate_open()
 	wait "$gate_pid" || true
 }
 
+# The pids of the processes of a name.
+processes()
+{
+	{ grep -lx "$1" /proc/[0-9]*/comm 2>/dev/null || true; } | cut -d / -f 3
+}
+
 # The processes below $1, and itself.
 tree_of()
 {

@@ -28,6 +28,9 @@ scenario()
 # shellcheck source=/dev/null
 . "$here/../$1"
 : >/var/log/e2e-initramfs
+# Where a kmodpkg that is made with the sanitizers reports (tests/sanitize.c).
+mkdir -m 1777 /run/sanitizer-reports
 "$2"
 [[ $2 == layer_* ]] || assert_system
+assert_no_reports
 echo "finished $2"
