@@ -101,6 +101,29 @@ int kp_lstat_in(int root_fd, const char *path, struct stat *ret)
 	return stat_with(root_fd, path, O_NOFOLLOW, ret);
 }
 
+int kp_readable_in(int root_fd, const char *path)
+{
+	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_PATH, 0);
+	struct stat st;
+	int file;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (faccessat(fd, "", R_OK, AT_EMPTY_PATH | AT_EACCESS) == 0)
+		return 0;
+	if (errno != EINVAL && errno != ENOSYS && errno != EPERM)
+		return -errno;
+	/* Before Linux 5.8, or a filter that does not know it. */
+	file = kp_open_in(root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
+	if (file >= 0)
+		close(file);
+	return file < 0 ? file : 0;
+}
+
 bool kp_exists_in(int root_fd, const char *path)
 {
 	struct stat st;

@@ -35,6 +35,8 @@ int kp_open_parent_in(int root_fd, const char *path, int flags, char **ret_name)
 /* stat that follows links within the root / that does not follow the last one. */
 int kp_stat_in(int root_fd, const char *path, struct stat *ret);
 int kp_lstat_in(int root_fd, const char *path, struct stat *ret);
+/* May this process read the regular file that PATH leads to? It is not opened. -EINVAL: not a regular file. */
+int kp_readable_in(int root_fd, const char *path);
 bool kp_exists_in(int root_fd, const char *path); /* follows links */
 bool kp_is_dir_in(int root_fd, const char *path);
 /* Text of a symbolic link; *ret to be freed. -EINVAL: not a link. */

@@ -258,6 +258,8 @@ static int status(struct cli *cli, const struct filter *f, bool json)
 	rc = cli_open(cli, cli->cmd->flags);
 	if (rc < 0)
 		return rc;
+	/* JSON has more of a record than the plan; and which scripts are refused is in the confs. */
+	opts.brief = !json && kp_script_all_allowed(cli->ctx);
 	rc = kp_world_load(cli->ctx, &opts, &world, &cli->err);
 	if (rc < 0)
 		return rc;

@@ -153,6 +153,7 @@ static void tell(struct kp_build_work *w, const struct kp_cache_entry *e)
 int kp_kept_take(struct kp_build_work *w, struct kp_err *err)
 {
 	_cleanup_(kp_cache_entry_clear) struct kp_cache_entry e = { 0 };
+	_cleanup_(kp_file_hashes_closep) struct kp_file_hashes *hashes = NULL;
 	_cleanup_free_ char *modules = kp_path_join(w->stage, "module");
 	int r;
 
@@ -161,7 +162,8 @@ int kp_kept_take(struct kp_build_work *w, struct kp_err *err)
 		      make_key(w, w->cache_key) == 0;
 	if (!w->can_keep || w->job->force)
 		return 0;
-	r = kp_cache_get(w->ctx, w->cache_key, w->stage, &e);
+	hashes = kp_file_hashes_open(w->ctx);
+	r = kp_cache_get(w->ctx, w->cache_key, w->stage, hashes, &e);
 	if (r > 0 && find_products(w)) {
 		r = kp_build_stage(w, "cache", err);
 		w->licenses = kp_steal(&e.licenses);
@@ -182,11 +184,13 @@ int kp_kept_take(struct kp_build_work *w, struct kp_err *err)
 static int add_inputs(struct kp_build_work *w, char *const *paths,
 		      struct kp_cache_entry *e, struct kp_err *err)
 {
+	_cleanup_(kp_file_hashes_closep) struct kp_file_hashes *hashes =
+		kp_file_hashes_open(w->ctx);
 	int r = 0;
 
 	kp_strv_foreach(path, paths) {
 		r = r ?: kp_build_go_on(w, err);
-		r = r ?: kp_cache_add_input(w->ctx, e, *path, &w->since, err);
+		r = r ?: kp_cache_add_input(e, *path, &w->since, hashes, err);
 	}
 	return r;
 }

@@ -37,6 +37,8 @@ struct reads {
 	size_t n, alloc;
 	char **compilers; /* absolute, each once */
 	char *why;	  /* it cannot be kept */
+	char **places;	  /* see known_places() */
+	char *dir, *real; /* the directory of the last path, and where that leads */
 };
 
 static void reads_clear(struct reads *rd)
@@ -45,7 +47,10 @@ static void reads_clear(struct reads *rd)
 		free(rd->list[i]);
 	free(rd->list);
 	kp_strv_free(rd->compilers);
+	kp_strv_free(rd->places);
 	free(rd->why);
+	free(rd->dir);
+	free(rd->real);
 }
 
 static void refuse(struct reads *rd, char *why)
@@ -142,11 +147,36 @@ static char **known_places(const struct kp_build_work *w)
 	return places;
 }
 
+/* Where the path of a file leads. They come sorted, and most share their directory with the last one. To be
+ * freed; NULL: nowhere. */
+static char *lead(struct reads *rd, const char *path)
+{
+	int root = rd->w->ctx->root_fd;
+	_cleanup_free_ char *dir = kp_path_dir(path), *at = NULL;
+	const char *name = strrchr(path, '/') + 1;
+	char *real = NULL;
+	struct stat st;
+
+	if (!kp_str_eq(dir, rd->dir)) {
+		free(kp_steal(&rd->dir));
+		free(kp_steal(&rd->real));
+		if (kp_realpath_in(root, dir, &rd->real) < 0)
+			return NULL;
+		rd->dir = kp_steal(&dir);
+	}
+	at = kp_path_join(rd->real, name);
+	if (kp_lstat_in(root, at, &st) < 0)
+		return NULL;
+	if (!S_ISLNK(st.st_mode))
+		return kp_steal(&at);
+	return kp_realpath_in(root, at, &real) < 0 ? NULL : real;
+}
+
 /* What stands for a path that was read. *ret, to be freed: an input, or NULL: it is of the source, which
  * the key has. False: it is of somewhere else, or gone. */
-static bool find_input(const struct kp_build_work *w, char *const *places,
-		       const char *path, char **ret)
+static bool find_input(struct reads *rd, const char *path, char **ret)
 {
+	const struct kp_build_work *w = rd->w;
 	struct kp_ctx *ctx = w->ctx;
 	const struct {
 		const char *seen, *dir;
@@ -171,9 +201,8 @@ static bool find_input(const struct kp_build_work *w, char *const *places,
 		at = kp_path_join(own[i].dir, path + strlen(own[i].seen));
 		return is_really_below(ctx, at, own[i].dir);
 	}
-	if (!kp_path_ok(path) || kp_realpath_in(ctx->root_fd, path, &real) < 0)
-		return false;
-	kp_strv_foreach(place, places)
+	real = kp_path_ok(path) ? lead(rd, path) : NULL;
+	kp_strv_foreach(place, real ? rd->places : NULL)
 		if (is_below(real, *place)) {
 			*ret = kp_strdup(path);
 			return true;
@@ -446,7 +475,7 @@ static void add_compilers(struct reads *rd)
 		add_path(rd, *p);
 		if (is_clang(strrchr(*p, '/') + 1))
 			continue;
-		cc1 = kp_probe_part(w->ctx, w->slot, room, *p, "-print-prog-name=cc1");
+		cc1 = kp_probe_cc1(w->ctx, w->slot, room, *p);
 		if (cc1)
 			add_path(rd, cc1);
 		else
@@ -458,13 +487,12 @@ static void add_compilers(struct reads *rd)
 
 static void collect(struct reads *rd, char ***ret)
 {
-	_cleanup_strv_ char **places = known_places(rd->w);
-
+	rd->places = known_places(rd->w);
 	drop_duplicates(rd);
 	for (size_t i = 0; i < rd->n && !is_ended(rd); i++) {
 		char *input;
 
-		if (!find_input(rd->w, places, rd->list[i], &input))
+		if (!find_input(rd, rd->list[i], &input))
 			refuse(rd, kp_strf("it reads '%s'", rd->list[i]));
 		else if (input)
 			kp_strv_take(ret, input);

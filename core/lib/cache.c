@@ -19,19 +19,14 @@
 
 #define ENTRY "entry.json"
 #define NEW ".new-"
-/* A file that changed this short ago may change again without a new time stamp. */
-#define RACY_S 2
 /* What is not complete after that is of a process that died. */
 #define NEW_MAX_S (60 * 60)
 #define DEPTH_MAX 8
-#define INPUT_MAX (1 << 30)
 
 void kp_cache_entry_clear(struct kp_cache_entry *e)
 {
-	for (size_t i = 0; i < e->n_inputs; i++) {
+	for (size_t i = 0; i < e->n_inputs; i++)
 		free(e->inputs[i].path);
-		free(e->inputs[i].stat);
-	}
 	free(e->inputs);
 	kp_strv_free(e->licenses);
 	*e = (struct kp_cache_entry){ 0 };
@@ -73,90 +68,38 @@ static void drop(struct kp_ctx *ctx, const char *dir, const char *why)
 
 /* ---- inputs */
 
-/* What tells a file that was not touched; "" when the clock could not. To be freed. */
-static char *stat_text(const struct stat *st, time_t now)
-{
-	if (st->st_ctim.tv_sec + RACY_S >= now)
-		return kp_strdup("");
-	return kp_strf("%jd %ju %jd.%09ld %jd.%09ld", (intmax_t)st->st_size,
-		       (uintmax_t)st->st_ino, (intmax_t)st->st_mtim.tv_sec,
-		       st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec,
-		       st->st_ctim.tv_nsec);
-}
-
-/* *ret_stat, to be freed, is of the file before it was read. */
-static int hash_input(struct kp_ctx *ctx, const char *path, char sha256[KP_HASH_HEX],
-		      char **ret_stat, struct stat *ret_st, struct kp_err *err)
-{
-	_cleanup_close_ int fd = -1;
-	int r = kp_stat_in(ctx->root_fd, path, ret_st);
-
-	/* Of a device already the opening may do something. */
-	if (r < 0)
-		return kp_err_sys(err, r, "stat '%s'", path);
-	if (!S_ISREG(ret_st->st_mode))
-		return kp_err_set(err, -EINVAL, "'%s' is not a regular file", path);
-	if (ret_st->st_size > INPUT_MAX)
-		return kp_err_set(err, -EFBIG, "'%s' is too large", path);
-	fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-	if (fd < 0)
-		return kp_err_sys(err, fd, "open '%s'", path);
-	if (fstat(fd, ret_st))
-		return kp_err_sys(err, -errno, "stat '%s'", path);
-	*ret_stat = stat_text(ret_st, time(NULL));
-	r = kp_hash_fd(fd, sha256, err);
-	if (r < 0)
-		free(kp_steal(ret_stat));
-	return r;
-}
-
 static bool before(const struct timespec *a, const struct timespec *b)
 {
 	return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
 }
 
-int kp_cache_add_input(struct kp_ctx *ctx, struct kp_cache_entry *e, const char *path,
-		       const struct timespec *since, struct kp_err *err)
+int kp_cache_add_input(struct kp_cache_entry *e, const char *path,
+		       const struct timespec *since, struct kp_file_hashes *hashes,
+		       struct kp_err *err)
 {
 	struct kp_cache_input in = { 0 };
-	struct stat st;
+	struct timespec changed;
 	int r;
 
-	r = hash_input(ctx, path, in.sha256, &in.stat, &st, err);
+	r = kp_file_hash(hashes, path, in.sha256, &changed, err);
 	if (r < 0)
 		return r;
-	if (!before(&st.st_ctim, since)) {
-		free(in.stat);
+	if (!before(&changed, since))
 		return kp_err_set(err, -ESTALE, "'%s' changed meanwhile", path);
-	}
 	in.path = kp_strdup(path);
 	KP_GROW(e->inputs, e->n_inputs, e->alloc);
 	e->inputs[e->n_inputs++] = in;
 	return 0;
 }
 
-/* Is the file what it was? *ret_read: it had to be read, and its stat is a new one. */
-static bool input_holds(struct kp_ctx *ctx, struct kp_cache_input *in, bool *ret_read)
+/* Is the file what it was? */
+static bool input_holds(struct kp_file_hashes *hashes, const struct kp_cache_input *in)
 {
-	_cleanup_free_ char *now = NULL;
 	char sha256[KP_HASH_HEX];
-	struct stat st;
+	struct timespec changed;
 
-	if (*in->stat) {
-		if (kp_stat_in(ctx->root_fd, in->path, &st) < 0)
-			return false;
-		now = stat_text(&st, time(NULL));
-		if (!strcmp(now, in->stat))
-			return true;
-		free(kp_steal(&now));
-	}
-	if (hash_input(ctx, in->path, sha256, &now, &st, NULL) < 0 ||
-	    strcmp(sha256, in->sha256) != 0)
-		return false;
-	*ret_read |= strcmp(now, in->stat) != 0;
-	free(in->stat);
-	in->stat = kp_steal(&now);
-	return true;
+	return kp_file_hash(hashes, in->path, sha256, &changed, NULL) == 0 &&
+	       !strcmp(sha256, in->sha256);
 }
 
 /* ---- entry.json */
@@ -188,9 +131,8 @@ static int save(struct kp_ctx *ctx, const char *dir, const char *key,
 	json_t *inputs = json_array(), *files = json_array();
 
 	for (size_t i = 0; i < e->n_inputs; i++)
-		json_array_append_new(inputs,
-				      json_pack("[s, s, s]", e->inputs[i].path,
-						e->inputs[i].sha256, e->inputs[i].stat));
+		json_array_append_new(inputs, json_pack("[s, s]", e->inputs[i].path,
+							e->inputs[i].sha256));
 	for (size_t i = 0; i < f->n; i++)
 		json_array_append_new(files, json_pack("[s, s]", f->list[i].path,
 						       f->list[i].sha256));
@@ -211,15 +153,14 @@ static bool parse_inputs(json_t *array, struct kp_cache_entry *e)
 
 	json_array_foreach(array, i, item)
 	{
-		const char *path, *sha256, *text;
+		const char *path, *sha256;
 		struct kp_cache_input in = { 0 };
 
-		if (json_unpack(item, "[s, s, s!]", &path, &sha256, &text) ||
-		    !kp_path_ok(path) || !kp_json_is_sha256(sha256))
+		if (json_unpack(item, "[s, s!]", &path, &sha256) || !kp_path_ok(path) ||
+		    !kp_json_is_sha256(sha256))
 			return false;
 		memcpy(in.sha256, sha256, KP_HASH_HEX);
 		in.path = kp_strdup(path);
-		in.stat = kp_strdup(text);
 		KP_GROW(e->inputs, e->n_inputs, e->alloc);
 		e->inputs[e->n_inputs++] = in;
 	}
@@ -314,12 +255,11 @@ static void touch(struct kp_ctx *ctx, const char *dir)
 }
 
 int kp_cache_get(struct kp_ctx *ctx, const char *key, const char *dir,
-		 struct kp_cache_entry *ret)
+		 struct kp_file_hashes *hashes, struct kp_cache_entry *ret)
 {
 	_cleanup_(kp_cache_entry_clear) struct kp_cache_entry e = { 0 };
 	_cleanup_(files_clear) struct files f = { 0 };
 	_cleanup_free_ char *from = entry_dir(ctx, key);
-	bool read = false;
 	int r = load(ctx, from, key, &e, &f);
 
 	if (r < 0) {
@@ -328,7 +268,7 @@ int kp_cache_get(struct kp_ctx *ctx, const char *key, const char *dir,
 		return 0;
 	}
 	for (size_t i = 0; i < e.n_inputs; i++)
-		if (!input_holds(ctx, &e.inputs[i], &read)) {
+		if (!input_holds(hashes, &e.inputs[i])) {
 			kp_debug("%s: %s is another one now", from, e.inputs[i].path);
 			return 0;
 		}
@@ -339,8 +279,6 @@ int kp_cache_get(struct kp_ctx *ctx, const char *key, const char *dir,
 			return 0;
 		}
 	}
-	if (read)
-		(void)save(ctx, from, key, &e, &f, NULL);
 	touch(ctx, from);
 	*ret = e;
 	e = (struct kp_cache_entry){ 0 };
@@ -461,8 +399,9 @@ static int look(struct kp_ctx *ctx, struct all *a)
 		bool complete = kp_json_is_sha256(*name);
 		struct stat st;
 
-		if ((!complete && !kp_str_starts(*name, NEW)) ||
-		    kp_lstat_in(ctx->root_fd, path, &st) || !S_ISDIR(st.st_mode))
+		if ((!complete && !kp_str_starts(*name, NEW) &&
+		     !kp_str_starts(*name, KP_TEMP_PREFIX)) ||
+		    kp_lstat_in(ctx->root_fd, path, &st))
 			continue;
 		KP_GROW(a->list, a->n, a->alloc);
 		a->list[a->n] = (struct kept){ .path = kp_steal(&path),

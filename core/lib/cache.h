@@ -5,7 +5,7 @@
  *
  * The key stands for all that is known before a build (build-cache.c); what its compiler read is
  * known only behind it, so that an entry also has inputs, files with their hashes, which have to be as
- * they were. A file that the same stat says is the same is not read again.
+ * they were (file-hash.h).
  *
  * The directory is root's alone (0700): builds, which run as other users, neither see nor change it.
  * An entry appears by rename, whole or not at all; its files are compared with their hashes
@@ -20,11 +20,11 @@
 
 #include "base/hash.h"
 #include "lib/ctx.h"
+#include "lib/file-hash.h"
 
 struct kp_cache_input {
 	char *path; /* absolute */
 	char sha256[KP_HASH_HEX];
-	char *stat; /* it was read with this stat; "": too fresh to be told by it */
 };
 
 struct kp_cache_entry {
@@ -41,13 +41,14 @@ bool kp_cache_is_on(struct kp_ctx *ctx);
  * built (to be cleared); 0: nothing is kept, or not for inputs as they are now; then DIR may
  * hold files. */
 int kp_cache_get(struct kp_ctx *ctx, const char *key, const char *dir,
-		 struct kp_cache_entry *ret);
+		 struct kp_file_hashes *hashes, struct kp_cache_entry *ret);
 /* Keep the files of DIR, and drop what was not used for longest, until all fits. */
 int kp_cache_put(struct kp_ctx *ctx, const char *key, const char *dir,
 		 const struct kp_cache_entry *entry, struct kp_err *err);
 /* Add a file as it is now. -ESTALE: it changed at SINCE (CLOCK_REALTIME_COARSE) or later. */
-int kp_cache_add_input(struct kp_ctx *ctx, struct kp_cache_entry *entry, const char *path,
-		       const struct timespec *since, struct kp_err *err);
+int kp_cache_add_input(struct kp_cache_entry *entry, const char *path,
+		       const struct timespec *since, struct kp_file_hashes *hashes,
+		       struct kp_err *err);
 void kp_cache_entry_clear(struct kp_cache_entry *entry);
 /* Entries, and bytes in all of them. -ENOENT: there is no cache; -EACCES: it may not be looked at. */
 int kp_cache_usage(struct kp_ctx *ctx, size_t *ret_n, uint64_t *ret_bytes);

@@ -8,7 +8,6 @@
  * Root's process writes it; who may not, evaluates.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
@@ -20,14 +19,13 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/hash.h"
+#include "base/looks.h"
 #include "base/str.h"
 #include "lib/conf-parts.h"
 #include "lib/jsonfile.h"
 #include "lib/kernel.h"
 
 #define CONF_MAX (1024 * 1024)
-/* A file that changed this short ago may change again without a new time stamp. */
-#define RACY_S 2
 #define PATH_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+-"
 
 static char *memo_dir(const struct kp_ctx *ctx, const char *module, const char *version)
@@ -48,30 +46,16 @@ static char *memo_path(const struct kp_ctx *ctx, const struct kp_conf_env *env)
 		       env->arch ? env->arch : ctx->arch);
 }
 
-/* "-" for what is not there; to be freed. *RET_FRESH is set for what just changed. */
-static char *look_at(const struct kp_ctx *ctx, const char *path, bool *ret_fresh)
-{
-	struct stat st;
-
-	if (kp_stat_in(ctx->root_fd, path, &st) < 0)
-		return kp_strdup("-");
-	*ret_fresh |= st.st_ctim.tv_sec + RACY_S >= time(NULL);
-	return kp_strf("%o %jd %ju %jd.%09ld %jd.%09ld", st.st_mode, (intmax_t)st.st_size,
-		       (uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
-		       st.st_mtim.tv_nsec, (intmax_t)st.st_ctim.tv_sec,
-		       st.st_ctim.tv_nsec);
-}
-
 static void add_looks(const struct kp_ctx *ctx, struct kp_hash *h, const char *path,
-		      bool *ret_fresh)
+		      int64_t *newest_s)
 {
-	_cleanup_free_ char *looks = look_at(ctx, path, ret_fresh);
+	_cleanup_free_ char *looks = kp_looks_in(ctx->root_fd, path, newest_s);
 
 	kp_hash_field(h, path, looks);
 }
 
 static void make_key(const struct kp_ctx *ctx, const struct kp_conf_env *env,
-		     char *const *files, const struct kp_vars *given, bool *ret_fresh,
+		     char *const *files, const struct kp_vars *given, int64_t *newest_s,
 		     char ret[KP_HASH_HEX])
 {
 	struct utsname uts = { 0 };
@@ -85,10 +69,10 @@ static void make_key(const struct kp_ctx *ctx, const struct kp_conf_env *env,
 	for (size_t i = 0; i < given->n_vars; i++)
 		kp_hash_field(&h, given->vars[i].name, given->vars[i].elems[0].value);
 	kp_strv_foreach(p, files)
-		add_looks(ctx, &h, *p, ret_fresh);
+		add_looks(ctx, &h, *p, newest_s);
 	/* A configuration that somebody edited, whoever owns it. */
 	if (env->kernel_config)
-		add_looks(ctx, &h, env->kernel_config, ret_fresh);
+		add_looks(ctx, &h, env->kernel_config, newest_s);
 	kp_hash_hex(&h, ret);
 }
 
@@ -101,8 +85,8 @@ static bool paths_hold(const struct kp_ctx *ctx, json_t *paths)
 
 	json_object_foreach(paths, path, value)
 	{
-		bool fresh = false;
-		_cleanup_free_ char *looks = look_at(ctx, path, &fresh);
+		int64_t newest_s = 0;
+		_cleanup_free_ char *looks = kp_looks_in(ctx->root_fd, path, &newest_s);
 
 		if (!kp_str_eq(looks, json_string_value(value)))
 			return false;
@@ -142,7 +126,7 @@ bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *con
 	json_t *paths, *directives;
 	char key[KP_HASH_HEX];
 	const char *its_key;
-	bool fresh = false;
+	int64_t newest_s = 0;
 	int schema;
 
 	/* Whatever is wrong with it: it is made again. */
@@ -151,7 +135,7 @@ bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *con
 			   "key", &its_key, "paths", &paths, "directives",
 			   &directives) < 0)
 		return false;
-	make_key(ctx, env, files, given, &fresh, key);
+	make_key(ctx, env, files, given, &newest_s, key);
 	if (strcmp(its_key, key) != 0 || !json_is_object(paths) ||
 	    !json_is_object(directives) || !paths_hold(ctx, paths))
 		return false;
@@ -165,20 +149,34 @@ bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *con
 
 /* ---- writing */
 
-/* Absolute paths that the text has literally. */
-static void add_paths(const struct kp_ctx *ctx, const char *text, json_t *paths,
-		      bool *ret_fresh)
+static void add_paths(const char *text, char ***paths)
 {
 	for (const char *p = text; (p = strchr(p, '/')); p += strspn(p, PATH_CHARS)) {
 		_cleanup_free_ char *path = kp_strndup(p, strspn(p, PATH_CHARS));
-		_cleanup_free_ char *looks = NULL;
 
 		/* The rest of "${dkms_tree}/x" is not one. */
 		if (!path[1] || (p > text && strchr("})" PATH_CHARS, p[-1])))
 			continue;
-		looks = look_at(ctx, path, ret_fresh);
-		json_object_set_new(paths, path, json_string(looks));
+		if (!kp_strv_has(*paths, path))
+			kp_strv_take(paths, kp_steal(&path));
 	}
+}
+
+int kp_conf_paths(const struct kp_ctx *ctx, char *const *files, char ***ret)
+{
+	_cleanup_strv_ char **paths = NULL;
+
+	kp_strv_foreach(p, files) {
+		_cleanup_free_ char *text = NULL;
+		size_t len;
+		int r = kp_read_in(ctx->root_fd, *p, CONF_MAX, &text, &len);
+
+		if (r < 0)
+			return r;
+		add_paths(text, &paths);
+	}
+	*ret = kp_steal(&paths);
+	return 0;
 }
 
 static json_t *write_vars(const struct kp_vars *vars)
@@ -227,29 +225,26 @@ void kp_conf_remember(struct kp_ctx *ctx, const struct kp_conf_env *env,
 {
 	_cleanup_free_ char *path = memo_path(ctx, env), *dir = NULL;
 	_cleanup_json_ json_t *object = NULL;
+	_cleanup_strv_ char **names = NULL;
 	json_t *paths, *directives;
 	char key[KP_HASH_HEX];
-	bool fresh = false;
+	int64_t newest_s = 0;
 
-	if (!path || geteuid() != 0)
+	if (!path || geteuid() != 0 || kp_conf_paths(ctx, files, &names) < 0)
 		return;
 	directives = write_vars(vars);
 	if (!directives)
 		return;
 	paths = json_object();
-	make_key(ctx, env, files, given, &fresh, key);
-	kp_strv_foreach(p, files) {
-		_cleanup_free_ char *text = NULL;
-		size_t len;
+	make_key(ctx, env, files, given, &newest_s, key);
+	kp_strv_foreach(p, names) {
+		_cleanup_free_ char *looks = kp_looks_in(ctx->root_fd, *p, &newest_s);
 
-		if (kp_read_in(ctx->root_fd, *p, CONF_MAX, &text, &len) < 0)
-			fresh = true;
-		else
-			add_paths(ctx, text, paths, &fresh);
+		json_object_set_new(paths, *p, json_string(looks));
 	}
 	object = json_pack("{s:s, s:o, s:o}", "key", key, "paths", paths, "directives",
 			   directives);
-	if (fresh || !object)
+	if (newest_s + KP_RACY_S >= time(NULL) || !object)
 		return;
 	dir = memo_dir(ctx, env->module, env->version);
 	if (kp_mkdir_in(ctx->root_fd, dir, 0755, NULL) < 0)

@@ -93,6 +93,9 @@ struct kp_conf {
  * files and the sandbox give. */
 int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_conf **ret,
 		 struct kp_err *err);
+/* Absolute paths that the conf FILES have literally: what bash may have looked at, and the key of a
+ * source does not cover. *ret: a vector, each once. */
+int kp_conf_paths(const struct kp_ctx *ctx, char *const *files, char ***ret);
 /* Drop what is remembered of a source's conf. */
 void kp_conf_forget(struct kp_ctx *ctx, const char *module, const char *version);
 void kp_conf_free(struct kp_conf *conf);

@@ -10,6 +10,11 @@
 #include "base/str.h"
 #include "lib/install.h"
 
+bool kp_script_all_allowed(const struct kp_ctx *ctx)
+{
+	return ctx->config.install_scripts && !ctx->config.script_modules;
+}
+
 char *kp_script_refusal(const struct kp_ctx *ctx, const struct kp_source *s,
 			const struct kp_conf *conf)
 {
@@ -23,8 +28,8 @@ char *kp_script_refusal(const struct kp_ctx *ctx, const struct kp_source *s,
 	_cleanup_strv_ char **names = NULL;
 	_cleanup_free_ char *all = NULL;
 
-	if (c->install_scripts &&
-	    (!c->script_modules || kp_strv_has(c->script_modules, s->module)))
+	if (kp_script_all_allowed(ctx) ||
+	    (c->install_scripts && kp_strv_has(c->script_modules, s->module)))
 		return NULL;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(as_root); i++)
 		if (!kp_str_empty(conf->scripts[as_root[i]]))

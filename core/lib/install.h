@@ -66,6 +66,8 @@ bool kp_view_has(struct kp_ctx *ctx, const char *module, const char *kernel);
 int kp_script_run(struct kp_ctx *ctx, const struct kp_source *s,
 		  const struct kp_conf *conf, enum kp_conf_script which,
 		  const char *kernel, int *ret_exit, struct kp_err *err);
+/* Does the configuration allow all install scripts, whatever confs have? */
+bool kp_script_all_allowed(const struct kp_ctx *ctx);
 /* Which of a conf's install scripts the configuration does not allow, and by which setting: a
  * line, to be freed; NULL: there are none. */
 char *kp_script_refusal(const struct kp_ctx *ctx, const struct kp_source *s,

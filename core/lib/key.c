@@ -10,13 +10,12 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/looks.h"
 #include "base/str.h"
 #include "lib/jsonfile.h"
 #include "lib/key.h"
 #include "lib/tree-hash.h"
 
-/* A file that changed this short ago may change again without a new time stamp. */
-#define RACY_S 2
 #define CONF_MAX (1024 * 1024)
 
 /* ---- source trees */
@@ -90,7 +89,7 @@ int kp_key_tree(struct kp_ctx *ctx, const char *dir, char ret[KP_HASH_HEX],
 	r = kp_tree_hash(ctx->root_fd, dir, KP_TREE_CONTENT, &hash, err);
 	if (r < 0)
 		return r;
-	if (hash.newest_s + RACY_S < start.tv_sec)
+	if (hash.newest_s + KP_RACY_S < start.tv_sec)
 		tree_cache_put(ctx, dir, &hash);
 	memcpy(ret, hash.content, KP_HASH_HEX);
 	return 0;

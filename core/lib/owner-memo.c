@@ -4,7 +4,6 @@
  * they did. To look a path up, a backend may have to read the file lists of all packages.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -13,14 +12,13 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/looks.h"
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/jsonfile.h"
 #include "lib/owner-memo.h"
 
 #define FILE_NAME "owners.json"
-/* A file that changed this short ago may change again without a new time stamp. */
-#define RACY_S 2
 /* Those of a sync are a few dozen; doctor asks about what it finds. */
 #define PATHS_MAX 1000
 
@@ -41,18 +39,14 @@ static char *make_stamp(const struct kp_ctx *ctx, bool *ret_fresh)
 {
 	const struct kp_pkgdb_ops *ops = ctx->backend->ops;
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+	int64_t newest_s = 0;
 
-	*ret_fresh = false;
 	for (const char *const *file = ops->database_files; file && *file; file++) {
-		struct stat st = { 0 };
+		_cleanup_free_ char *looks = kp_looks_in(ctx->root_fd, *file, &newest_s);
 
-		(void)kp_stat_in(ctx->root_fd, *file, &st);
-		*ret_fresh |= st.st_ctim.tv_sec + RACY_S >= time(NULL);
-		kp_buf_addf(&b, "%s%jd %ju %jd.%09ld %jd.%09ld", b.len ? ", " : "",
-			    (intmax_t)st.st_size, (uintmax_t)st.st_ino,
-			    (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
-			    (intmax_t)st.st_ctim.tv_sec, st.st_ctim.tv_nsec);
+		kp_buf_addf(&b, "%s%s", b.len ? ", " : "", looks);
 	}
+	*ret_fresh = newest_s + KP_RACY_S >= time(NULL);
 	return b.len ? kp_buf_steal(&b) : NULL;
 }
 

@@ -193,6 +193,8 @@ static int run(struct learner *l, char *const *argv, const struct asked *a,
 
 /* ---- what the compiler is ---- */
 
+#define PRINT_CC1 "-print-prog-name=cc1"
+
 /* Where COMPILER has what it calls WHAT ("-print-prog-name=as"). To be freed; NULL: unknown. */
 static char *part_of(struct learner *l, const char *compiler, const char *what)
 {
@@ -210,23 +212,6 @@ static char *part_of(struct learner *l, const char *compiler, const char *what)
 	return kp_name_ok(line) ? kp_tool_find(l->ctx, line) : NULL;
 }
 
-char *kp_probe_part(struct kp_ctx *ctx, unsigned int slot, const char *room,
-		    const char *compiler, const char *what)
-{
-	struct learner l = { .ctx = ctx,
-			     .slot = slot,
-			     .room = kp_strdup(room),
-			     .until = now_s() + ASK_SECONDS };
-	char *part;
-
-	l.scratch = kp_path_join(room, ".tmp_1");
-	part = part_of(&l, compiler, what);
-	kp_rm_rf_in(ctx->root_fd, room, NULL);
-	free(l.room);
-	free(l.scratch);
-	return part;
-}
-
 static bool is_elf(const struct kp_ctx *ctx, const char *path)
 {
 	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY, 0);
@@ -240,8 +225,7 @@ static bool is_elf(const struct kp_ctx *ctx, const char *path)
  * "specs" that an administrator may put beside its library. To be freed; NULL: unknown. */
 static char *identify(struct learner *l, const char *compiler)
 {
-	static const char *const parts[] = { "-print-prog-name=cc1",
-					     "-print-prog-name=as",
+	static const char *const parts[] = { PRINT_CC1, "-print-prog-name=as",
 					     "-print-libgcc-file-name" };
 	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
 	char line[KP_QUESTION_LINE_MAX];
@@ -263,6 +247,50 @@ static char *identify(struct learner *l, const char *compiler)
 	return kp_buf_steal(&text);
 }
 
+/* The answers of COMPILER, and from where on in *ret they are (0: none that count). To be freed. */
+static char *load_answers(struct kp_ctx *ctx, const char *compiler, size_t *ret_len,
+			  size_t *ret_begin)
+{
+	_cleanup_free_ char *all = kp_probe_answers(ctx);
+	_cleanup_free_ char *path = kp_path_join(all, strrchr(compiler, '/') + 1);
+	char *text = NULL;
+
+	*ret_begin = 0;
+	if (kp_read_in(ctx->root_fd, path, ANSWERS_MAX, &text, ret_len) == 0)
+		*ret_begin = kp_answers_begin(text, *ret_len, compiler);
+	return text;
+}
+
+/* The second line of an identity. */
+static char *known_cc1(struct kp_ctx *ctx, const char *compiler)
+{
+	size_t len, begin;
+	_cleanup_free_ char *text = load_answers(ctx, compiler, &len, &begin);
+	const char *line = begin ? strchr(text, '\n') + 1 : "";
+	size_t n = strcspn(line, "\n"), head = strcspn(line, "/");
+
+	return head < n ? kp_strndup(line + head, n - head) : NULL;
+}
+
+char *kp_probe_cc1(struct kp_ctx *ctx, unsigned int slot, const char *room,
+		   const char *compiler)
+{
+	struct learner l = { .ctx = ctx,
+			     .slot = slot,
+			     .room = kp_strdup(room),
+			     .scratch = kp_path_join(room, ".tmp_1"),
+			     .until = now_s() + ASK_SECONDS };
+	char *cc1 = known_cc1(ctx, compiler);
+
+	if (!cc1) {
+		cc1 = part_of(&l, compiler, PRINT_CC1);
+		kp_rm_rf_in(ctx->root_fd, room, NULL);
+	}
+	free(l.room);
+	free(l.scratch);
+	return cc1;
+}
+
 /* A compiler and its answers. */
 struct tool {
 	char *compiler, *path; /* the path of the file of answers */
@@ -273,22 +301,19 @@ struct tool {
 
 static void tool_load(struct learner *l, const char *compiler, struct tool *t)
 {
-	_cleanup_free_ char *all = kp_probe_answers(l->ctx), *text = NULL,
-			    *identity = NULL;
+	_cleanup_free_ char *all = kp_probe_answers(l->ctx), *identity = NULL;
 	size_t len = 0;
+	_cleanup_free_ char *text = load_answers(l->ctx, compiler, &len, &t->begin);
 
 	t->compiler = kp_strdup(compiler);
 	t->path = kp_path_join(all, compiler + strlen(KP_COMPILERS));
-	if (!kp_read_in(l->ctx->root_fd, t->path, ANSWERS_MAX, &text, &len)) {
-		t->begin = kp_answers_begin(text, len, compiler);
+	if (t->begin) {
 		kp_buf_add(&t->text, text, len);
-	}
-	if (t->begin)
 		return;
+	}
 	identity = identify(l, compiler);
 	if (!identity)
 		return;
-	kp_buf_reset(&t->text);
 	kp_buf_addf(&t->text, "%s\n", identity);
 	t->begin = t->text.len;
 }

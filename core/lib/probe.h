@@ -29,8 +29,7 @@ bool kp_probe_offer(struct kp_ctx *ctx, const char *dir, unsigned int slot);
 void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot,
 		    int64_t deadline);
 
-/* Where COMPILER (absolute) has what it calls WHAT ("-print-prog-name=cc1"), asked in a sandbox of
- * SLOT that can write to ROOM alone, a directory that is made for it and removed. To be freed;
- * NULL: unknown. */
-char *kp_probe_part(struct kp_ctx *ctx, unsigned int slot, const char *room,
-		    const char *compiler, const char *what);
+/* Where COMPILER (absolute) has cc1: remembered with its answers, else asked in a sandbox of SLOT that can
+ * write to ROOM alone, a directory that is made for it and removed. To be freed; NULL: unknown. */
+char *kp_probe_cc1(struct kp_ctx *ctx, unsigned int slot, const char *room,
+		   const char *compiler);

@@ -262,8 +262,8 @@ static int check_names(const char *module, const char *version, const char *kern
 		module, version, kernel);
 }
 
-static char *record_path(struct kp_ctx *ctx, const char *module, const char *version,
-			 const char *kernel)
+char *kp_record_path(const struct kp_ctx *ctx, const char *module, const char *version,
+		     const char *kernel)
 {
 	return kp_strf("%s/builds/%s/%s/%s-%s.json", ctx->state_dir, module, version,
 		       kernel, ctx->arch);
@@ -292,7 +292,7 @@ char *kp_record_symvers(struct kp_ctx *ctx, const char *module, const char *vers
 int kp_record_load(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, struct kp_record **ret, struct kp_err *err)
 {
-	_cleanup_free_ char *path = record_path(ctx, module, version, kernel);
+	_cleanup_free_ char *path = kp_record_path(ctx, module, version, kernel);
 	_cleanup_json_ json_t *object = NULL;
 	struct kp_err why = KP_ERR_INIT;
 	int r;
@@ -315,7 +315,7 @@ int kp_record_load(struct kp_ctx *ctx, const char *module, const char *version,
 int kp_record_save(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, const struct kp_record *rec, struct kp_err *err)
 {
-	_cleanup_free_ char *path = record_path(ctx, module, version, kernel);
+	_cleanup_free_ char *path = kp_record_path(ctx, module, version, kernel);
 	_cleanup_free_ char *dir = kp_strndup(path, (size_t)(strrchr(path, '/') - path));
 	_cleanup_json_ json_t *object = NULL;
 	struct kp_record checked = *rec;
@@ -355,7 +355,7 @@ static int rmdir_up(struct kp_ctx *ctx, const char *path, const char *root)
 int kp_record_drop(struct kp_ctx *ctx, const char *module, const char *version,
 		   const char *kernel, struct kp_err *err)
 {
-	_cleanup_free_ char *path = record_path(ctx, module, version, kernel);
+	_cleanup_free_ char *path = kp_record_path(ctx, module, version, kernel);
 	_cleanup_free_ char *builds = kp_path_join(ctx->state_dir, "builds");
 	_cleanup_free_ char *published = kp_record_dir(ctx, module, version, kernel);
 	int r;

@@ -74,6 +74,9 @@ char **kp_record_kernels(struct kp_ctx *ctx, const char *module, const char *ver
 /* Are all published files there with their size? No bytes are read. */
 bool kp_record_intact(struct kp_ctx *ctx, const char *module, const char *version,
 		      const char *kernel, const struct kp_record *rec);
+/* Where the record lies, to be freed; the names passed kp_name_ok(). */
+char *kp_record_path(const struct kp_ctx *ctx, const char *module, const char *version,
+		     const char *kernel);
 /* <dkms_tree>/M/V/K/ARCH, to be freed. */
 char *kp_record_dir(struct kp_ctx *ctx, const char *module, const char *version,
 		    const char *kernel);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,7 +78,6 @@ struct kp_source *kp_sources_find(const struct kp_sources *s, const char *module
 static char *tree_problem(struct kp_ctx *ctx, const char *dir)
 {
 	_cleanup_free_ char *conf = kp_path_join(dir, "dkms.conf");
-	_cleanup_close_ int fd = -1;
 	struct stat st;
 	int r;
 
@@ -90,17 +88,13 @@ static char *tree_problem(struct kp_ctx *ctx, const char *dir)
 		return kp_strf("%s: %s", dir, strerror(-r));
 	if (!S_ISDIR(st.st_mode))
 		return kp_strf("%s is not a directory", dir);
-	/* Looked at before it is opened: opening a device may have effects. */
-	r = kp_stat_in(ctx->root_fd, conf, &st);
+	r = kp_readable_in(ctx->root_fd, conf);
 	if (r == -ENOENT)
 		return kp_strf("%s has no dkms.conf", dir);
-	if (r < 0)
-		return kp_strf("%s: %s", conf, strerror(-r));
-	if (!S_ISREG(st.st_mode))
+	if (r == -EINVAL)
 		return kp_strf("%s is not a regular file", conf);
-	fd = kp_open_in(ctx->root_fd, conf, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
-	if (fd < 0)
-		return kp_strf("%s cannot be read: %s", conf, strerror(-fd));
+	if (r < 0)
+		return kp_strf("%s cannot be read: %s", conf, strerror(-r));
 	return NULL;
 }
 
@@ -165,13 +159,13 @@ static int load_version(struct kp_ctx *ctx, const char *at, const char *module,
 	struct stat st;
 	int r;
 
-	/* A link beside the versions is DKMS's kernel-KERNEL-ARCH. */
-	r = kp_lstat_in(ctx->root_fd, at, &st);
-	if (r == -ENOENT || (!r && !S_ISDIR(st.st_mode)))
+	r = kp_readlink_in(ctx->root_fd, link, &text);
+	if (r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EINVAL)
 		return 0;
+	/* A link beside the versions is DKMS's kernel-KERNEL-ARCH, and nobody's registration. */
 	if (!r)
-		r = kp_readlink_in(ctx->root_fd, link, &text);
-	if (r == -ENOENT || r == -EINVAL)
+		r = kp_lstat_in(ctx->root_fd, at, &st);
+	if (r == -ENOENT || (!r && !S_ISDIR(st.st_mode)))
 		return 0;
 	if (r < 0)
 		return kp_err_sys(err, r, "reading %s", link);
@@ -239,17 +233,22 @@ int kp_sources_load(struct kp_ctx *ctx, struct kp_sources *ret, struct kp_err *e
 	return 0;
 }
 
-/* Is the file object ST the tree of a registered source? */
-static bool is_registered_tree(struct kp_ctx *ctx, const struct kp_sources *known,
-			       const struct stat *st)
+/* The trees of registered sources, by what they are and not by their names: an array parallel to
+ * KNOWN, with st_ino 0 for one that is not there. To be freed. */
+static struct stat *registered_trees(struct kp_ctx *ctx, const struct kp_sources *known)
 {
-	for (size_t i = 0; i < known->n; i++) {
-		struct stat other;
+	struct stat *trees = kp_calloc(known->n, sizeof(*trees));
 
-		if (kp_stat_in(ctx->root_fd, known->list[i].dir, &other) == 0 &&
-		    other.st_dev == st->st_dev && other.st_ino == st->st_ino)
+	for (size_t i = 0; i < known->n; i++)
+		(void)kp_stat_in(ctx->root_fd, known->list[i].dir, &trees[i]);
+	return trees;
+}
+
+static bool has_tree(const struct stat *trees, size_t n, const struct stat *st)
+{
+	for (size_t i = 0; i < n; i++)
+		if (trees[i].st_dev == st->st_dev && trees[i].st_ino == st->st_ino)
 			return true;
-	}
 	return false;
 }
 
@@ -336,6 +335,7 @@ int kp_sources_unregistered(struct kp_ctx *ctx, const struct kp_sources *known,
 			    struct kp_sources *ret, struct kp_err *err)
 {
 	_cleanup_(kp_sources_clear) struct kp_sources s = { 0 };
+	_cleanup_free_ struct stat *trees = registered_trees(ctx, known);
 	_cleanup_strv_ char **names = NULL;
 	int r;
 
@@ -348,9 +348,8 @@ int kp_sources_unregistered(struct kp_ctx *ctx, const struct kp_sources *known,
 		struct kp_source source = { 0 };
 		struct stat st;
 
-		if (!kp_exists_in(ctx->root_fd, conf) ||
-		    kp_stat_in(ctx->root_fd, dir, &st) < 0 ||
-		    is_registered_tree(ctx, known, &st))
+		if (kp_stat_in(ctx->root_fd, dir, &st) < 0 ||
+		    has_tree(trees, known->n, &st) || !kp_exists_in(ctx->root_fd, conf))
 			continue;
 		if (!kp_name_ok(*p)) {
 			kp_warn_once("%s: unsafe name of a module source, skipping", dir);

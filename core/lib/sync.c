@@ -12,6 +12,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/backend.h"
+#include "lib/build-graph.h"
 #include "lib/forget.h"
 #include "lib/install.h"
 #include "lib/leftover.h"
@@ -69,69 +70,6 @@ static void note_failure(struct sync *s, const struct kp_plan_row *row, const ch
 		     row->kernel, why);
 }
 
-struct graph {
-	struct kp_build_job *jobs;
-	const struct kp_plan_row **rows; /* parallel */
-	size_t n;
-};
-
-static size_t graph_find(const struct graph *g, const char *module, const char *kernel)
-{
-	for (size_t i = 0; i < g->n; i++)
-		if (g->rows[i]->wanted && kp_str_eq(g->rows[i]->module, module) &&
-		    kp_str_eq(g->rows[i]->kernel, kernel))
-			return i;
-	return SIZE_MAX;
-}
-
-/* What a job needs of the modules it depends on: jobs that come first, and Module.symvers of
- * those that are built. */
-static void add_depends(struct sync *s, const struct kp_world *w, struct graph *g,
-			size_t at)
-{
-	const struct kp_plan_row *row = g->rows[at];
-	const struct kp_plan_pair *x = &w->input.pairs[row->pair];
-	struct kp_build_job *job = &g->jobs[at];
-	size_t *deps = NULL;
-	char **symvers = NULL;
-
-	for (const char *const *d = x->depends; d && *d; d++) {
-		size_t dep = graph_find(g, *d, row->kernel);
-
-		if (dep != SIZE_MAX && dep != at) {
-			deps = kp_reallocarray(deps, job->n_deps + 1, sizeof(*deps));
-			deps[job->n_deps++] = dep;
-			continue;
-		}
-		for (size_t i = 0; i < w->plan.n_rows; i++) {
-			const struct kp_plan_row *other = &w->plan.rows[i];
-			char *file;
-
-			if (!kp_str_eq(other->module, *d) ||
-			    !kp_str_eq(other->kernel, row->kernel) ||
-			    !(other->wanted || other->package))
-				continue;
-			file = kp_record_symvers(s->ctx, other->module, other->version,
-						 other->kernel);
-			if (file)
-				kp_strv_take(&symvers, file);
-		}
-	}
-	job->deps = deps;
-	job->symvers = symvers;
-}
-
-static void graph_clear(struct graph *g)
-{
-	for (size_t i = 0; i < g->n; i++) {
-		free((void *)g->jobs[i].deps);
-		kp_strv_free((char **)g->jobs[i].symvers);
-		kp_build_job_clear(&g->jobs[i]);
-	}
-	free(g->jobs);
-	free(g->rows);
-}
-
 static bool to_build(struct sync *s, const struct kp_plan_row *row)
 {
 	_cleanup_free_ char *name = row_name(row);
@@ -145,35 +83,24 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 /* Build what the plan says, without any lock of ours. Count of builds, or negative. */
 static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 {
-	_cleanup_(graph_clear) struct graph g = { 0 };
+	_cleanup_(kp_build_graph_clear) struct kp_build_graph g = { 0 };
 	struct kp_build_opts opts = { .jobs = s->opts->jobs,
 				      .progress = s->opts->progress,
 				      .data = s->opts->progress_data };
 	int r;
 
-	g.jobs = kp_calloc(w->plan.n_rows, sizeof(*g.jobs));
-	g.rows = kp_calloc(w->plan.n_rows, sizeof(*g.rows));
 	for (size_t i = 0; i < w->plan.n_rows; i++) {
 		const struct kp_plan_row *row = &w->plan.rows[i];
-		const struct kp_plan_pair *x;
 
 		if (!to_build(s, row))
 			continue;
-		x = &w->input.pairs[row->pair];
-		g.rows[g.n] = row;
-		g.jobs[g.n++] = (struct kp_build_job){
-			.source = &w->sources.list[x->source],
-			.kernel = &w->kernels.list[x->kernel],
-			.conf = w->pairs[row->pair].conf,
-			.key = row->key,
-			.force = s->opts->force && x->requested,
-		};
+		kp_build_graph_add(&g, w, row,
+				   s->opts->force && w->input.pairs[row->pair].requested);
 		kp_strv_take(&s->tried, row_name(row));
 	}
 	if (!g.n)
 		return 0;
-	for (size_t i = 0; i < g.n; i++)
-		add_depends(s, w, &g, i);
+	kp_build_graph_connect(s->ctx, w, &g);
 	r = kp_build_run(s->ctx, g.jobs, g.n, &opts, err);
 	/* What was to be built anew was: from here on it is to be installed. */
 	s->opts->force = false;
@@ -525,28 +452,43 @@ static int check_writable(struct sync *s, const char *dir, struct kp_err *err)
 	return 0;
 }
 
+/* Is there anything to do about W? *ret_due: about its sources first. *ret_any: builds. */
+static bool has_work(struct sync *s, const struct kp_world *w, bool *ret_due,
+		     bool *ret_any)
+{
+	*ret_any = false;
+	*ret_due = kp_register_due(s->ctx, w, s->unusable) ||
+		   kp_removal_due(s->ctx, s->opts, w);
+	/* Of all sources, those that are about to be registered too; once, before builds add
+	 * failures that are no old ones. */
+	if (!*ret_due && !s->counted) {
+		count_hopeless(s, w);
+		s->counted = true;
+	}
+	for (size_t i = 0; i < w->plan.n_rows; i++)
+		*ret_any |= to_build(s, &w->plan.rows[i]);
+	return *ret_due || *ret_any || (!s->opts->build_only && pending(s, w));
+}
+
 /* One pass over everything. 1: another one may find more to do. */
 static int round_once(struct sync *s, struct kp_err *err)
 {
 	_cleanup_(kp_world_clear) struct kp_world w = { 0 };
-	bool any = false, due;
+	struct kp_sync_opts look = *s->opts;
+	bool any, due;
 	int r;
 
-	r = kp_world_load(s->ctx, s->opts, &w, err);
-	if (r < 0)
-		return r;
-	due = kp_register_due(s->ctx, &w, s->unusable) ||
-	      kp_removal_due(s->ctx, s->opts, &w);
-	/* Of all sources, those that are about to be registered too; once, before builds add
-	 * failures that are no old ones. */
-	if (!due && !s->counted) {
-		count_hopeless(s, &w);
-		s->counted = true;
+	/* Work takes all that there is to know. */
+	for (look.brief = true;; look.brief = false) {
+		r = kp_world_load(s->ctx, &look, &w, err);
+		if (r < 0)
+			return r;
+		if (!has_work(s, &w, &due, &any))
+			return 0;
+		if (!w.memo)
+			break;
+		kp_world_clear(&w);
 	}
-	for (size_t i = 0; i < w.plan.n_rows; i++)
-		any |= to_build(s, &w.plan.rows[i]);
-	if (!due && !any && (s->opts->build_only || !pending(s, &w)))
-		return 0;
 	r = check_writable(s, s->ctx->state_dir, err);
 	if (r == 0 && !s->opts->build_only)
 		r = check_writable(s, s->ctx->install_tree, err);

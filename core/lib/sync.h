@@ -36,6 +36,9 @@ struct kp_world {
 	struct kp_world_pair *pairs;	/* parallel to input.pairs */
 	struct kp_plan_input input;
 	struct kp_plan plan;
+	/* With opts->brief: of some pairs there is neither conf nor record, and what the plan knows of
+	 * them is the memo's. NULL: all was loaded. */
+	struct kp_pair_memo *memo;
 };
 
 struct kp_world_pair {
@@ -43,6 +46,7 @@ struct kp_world_pair {
 	char *problem;
 	struct kp_record *record; /* NULL: never built */
 	char *key;
+	char **depends; /* those of the memo */
 };
 
 struct kp_sync_opts {
@@ -54,6 +58,7 @@ struct kp_sync_opts {
 	bool anyway; /* build what lacks its BUILD_DEPENDS, install what PRE_INSTALL refuses */
 	bool build_only; /* publish, do not install */
 	bool dry_run;
+	bool brief; /* only look at the plan: what is remembered will do (pair-memo.h) */
 	int jobs;
 	int native_wait_ms; /* how long another's package transaction is waited for before the
 			     * changes are queued: 0: a minute, negative: not at all */

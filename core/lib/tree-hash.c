@@ -75,6 +75,8 @@ static void add_content(struct walk *w, const struct stat *st, const char *value
 	char kind[3] = { kind_of(st),
 			 S_ISREG(st->st_mode) && st->st_mode & 0111 ? 'x' : '-' };
 
+	if (w->mode != KP_TREE_CONTENT)
+		return;
 	kp_hash_field(&w->content, w->path.s, kind);
 	kp_hash_field(&w->content, "", value);
 }
@@ -132,6 +134,25 @@ static int walk_entry(struct walk *w, int dir_fd, const char *name)
 	return is_dir ? walk_dir(w, fd) : 0;
 }
 
+/*
+ * What is of interest in the directory FD, sorted. Of include/config of a kernel's tree those files
+ * that say something: the thousands beside them are empty, and there for make to see by their times
+ * which setting has changed since it built the kernel. All settings are in auto.conf.
+ */
+static int list_dir(const struct walk *w, int fd, char ***ret)
+{
+	static const char *const config[] = { "auto.conf", "auto.conf.cmd",
+					      "kernel.release" };
+	struct stat st;
+
+	if (w->mode != KP_TREE_LOOKS || strcmp(w->path.s, "include/config") != 0)
+		return kp_list_fd(fd, ret);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(config); i++)
+		if (fstatat(fd, config[i], &st, AT_SYMLINK_NOFOLLOW) == 0)
+			kp_strv_add(ret, config[i]);
+	return 0;
+}
+
 /* FD stays the caller's. */
 static int walk_dir(struct walk *w, int fd)
 {
@@ -141,7 +162,7 @@ static int walk_dir(struct walk *w, int fd)
 
 	if (w->depth >= DEPTH_MAX)
 		return fail(w, -ELOOP);
-	r = kp_list_fd(fd, &names);
+	r = list_dir(w, fd, &names);
 	if (r < 0)
 		return fail(w, r);
 	w->depth++;

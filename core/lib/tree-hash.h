@@ -22,7 +22,8 @@ enum kp_tree_mode {
 	KP_TREE_STAT,	 /* `stat` and `newest_s` */
 	KP_TREE_CONTENT, /* all */
 	/* `stat` over names, kinds, sizes and modification times only: the same for a copy
-	 * that keeps times. */
+	 * that keeps times. Without the empty files by which kbuild follows settings
+	 * (include/config/MODULES). */
 	KP_TREE_LOOKS,
 };
 

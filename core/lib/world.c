@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/key.h"
+#include "lib/pair-memo.h"
 #include "lib/source.h"
 #include "lib/sync.h"
 
@@ -23,6 +24,7 @@ struct loader {
 	struct kp_plan_pair *pairs;
 	struct kp_plan_package *packages;
 	size_t n_packages;
+	struct kp_pair_memo *memo;
 };
 
 static bool is_requested(const struct kp_sync_opts *opts, const char *module,
@@ -210,37 +212,56 @@ static void load_record(struct loader *l, const struct kp_source *s,
 	}
 }
 
+static void look_at_pair(struct loader *l, const struct kp_source *s,
+			 const struct kp_kernel *k, struct kp_plan_pair *x,
+			 struct kp_world_pair *wp)
+{
+	struct kp_err err = KP_ERR_INIT;
+	char key[KP_HASH_HEX];
+
+	if (!s->missing) {
+		load_conf(l, s, k, x, wp);
+		if (x->conf == KP_PLAN_CONF_OK && k->headers_key) {
+			if (kp_key_pair(l->ctx, s, wp->conf, k, key, &err) == 0) {
+				wp->key = kp_strdup(key);
+				x->key = wp->key;
+			} else {
+				wp->problem = kp_strdup(kp_err_text(&err, -EIO));
+			}
+		}
+	}
+	load_record(l, s, k, x, wp);
+	if (!x->key && wp->problem && !x->failed_reason)
+		x->failed_reason = wp->problem;
+}
+
 static void load_pair(struct loader *l, size_t source, size_t kernel)
 {
 	const struct kp_source *s = &l->w->sources.list[source];
 	const struct kp_kernel *k = &l->w->kernels.list[kernel];
 	struct kp_plan_pair x = { .source = source, .kernel = kernel };
 	struct kp_world_pair wp = { 0 };
-	char key[KP_HASH_HEX];
-	struct kp_err err = KP_ERR_INIT;
+	struct kp_pair_memo *memo = NULL;
 	size_t n = l->w->input.n_pairs;
 
 	x.intent = kp_intent_get(l->w->intent, s->module, s->version, k->release);
-	x.headers_only = kp_intent_headers_only(l->w->intent, s->module, s->version,
-						k->release);
+	x.headers_only =
+		kp_intent_headers_only(l->w->intent, s->module, s->version, k->release);
 	x.requested = is_requested(l->opts, s->module, s->version, k->release);
 	/* One of which only the headers are here has to be named. */
 	if (!k->present && !x.headers_only && !(x.requested && l->opts->kernels))
 		return;
-	if (!s->missing) {
-		load_conf(l, s, k, &x, &wp);
-		if (x.conf == KP_PLAN_CONF_OK && k->headers_key) {
-			if (kp_key_pair(l->ctx, s, wp.conf, k, key, &err) == 0) {
-				wp.key = kp_strdup(key);
-				x.key = wp.key;
-			} else {
-				wp.problem = kp_strdup(kp_err_text(&err, -EIO));
-			}
-		}
+	/* What a person said of its build would be one thing more to compare. */
+	if (!s->missing &&
+	    !kp_intent_with(l->w->intent, s->module, s->version, k->release))
+		memo = l->memo;
+	if (memo && kp_pair_memo_find(memo, &x, &wp.depends)) {
+		l->w->memo = memo;
+	} else {
+		look_at_pair(l, s, k, &x, &wp);
+		if (memo)
+			kp_pair_memo_add(memo, &x, &wp);
 	}
-	load_record(l, s, k, &x, &wp);
-	if (!x.key && wp.problem && !x.failed_reason)
-		x.failed_reason = wp.problem;
 	l->pairs = kp_reallocarray(l->pairs, n + 1, sizeof(*l->pairs));
 	l->pairs[n] = x;
 	l->w->pairs = kp_reallocarray(l->w->pairs, n + 1, sizeof(*l->w->pairs));
@@ -250,6 +271,10 @@ static void load_pair(struct loader *l, size_t source, size_t kernel)
 
 static void load_pairs(struct loader *l)
 {
+	const struct kp_sync_opts *o = l->opts;
+
+	if (o->brief && !o->force && !o->requested && !o->kernels)
+		l->memo = kp_pair_memo_open(l->ctx, &l->w->sources, &l->w->kernels);
 	l->sources = kp_calloc(l->w->sources.n, sizeof(*l->sources));
 	for (size_t i = 0; i < l->w->sources.n; i++) {
 		const struct kp_source *s = &l->w->sources.list[i];
@@ -263,6 +288,10 @@ static void load_pairs(struct loader *l)
 		for (size_t j = 0; j < l->w->kernels.n; j++)
 			load_pair(l, i, j);
 	}
+	if (l->memo)
+		kp_pair_memo_save(l->memo);
+	if (!l->w->memo)
+		kp_pair_memo_free(l->memo);
 }
 
 /* Does the queue erase it, or put the package for another kernel in its place? */
@@ -272,7 +301,8 @@ static bool goes_by_queue(const struct kp_world *w, const struct kp_pkg_installe
 		const struct kp_queue_entry *e = &w->queue.list[i];
 
 		if (kp_str_eq(e->name, pkg->name) &&
-		    (e->kind == KP_CHANGE_ERASE || !kp_str_eq(e->id.kernel, pkg->id.kernel)))
+		    (e->kind == KP_CHANGE_ERASE ||
+		     !kp_str_eq(e->id.kernel, pkg->id.kernel)))
 			return true;
 	}
 	return false;
@@ -464,8 +494,10 @@ void kp_world_clear(struct kp_world *w)
 		kp_record_free(w->pairs[i].record);
 		free(w->pairs[i].problem);
 		free(w->pairs[i].key);
+		kp_strv_free(w->pairs[i].depends);
 	}
 	free(w->pairs);
+	kp_pair_memo_free(w->memo);
 	kp_pkg_list_free(w->packages, w->n_packages);
 	kp_queue_clear(&w->queue);
 	kp_intent_free(w->intent);

@@ -150,17 +150,19 @@ static void test_changes_meanwhile(void **state)
 	struct fixture *f = *state;
 	_cleanup_free_ char *path = below(f, BUILD "k.h");
 	struct kp_cache_entry e = { 0 };
+	_cleanup_(kp_file_hashes_closep) struct kp_file_hashes *hashes =
+		kp_file_hashes_open(&f->ctx);
 	struct kp_err err = KP_ERR_INIT;
 	struct timespec since;
 	struct stat st;
 
 	assert_int_equal(stat(path, &st), 0);
-	assert_int_equal(kp_cache_add_input(&f->ctx, &e, path, &st.st_ctim, &err),
+	assert_int_equal(kp_cache_add_input(&e, path, &st.st_ctim, hashes, &err),
 			 -ESTALE);
 	assert_int_equal(e.n_inputs, 0);
 	since = st.st_ctim;
 	since.tv_nsec++;
-	assert_int_equal(kp_cache_add_input(&f->ctx, &e, path, &since, &err), 0);
+	assert_int_equal(kp_cache_add_input(&e, path, &since, hashes, &err), 0);
 	assert_int_equal(e.n_inputs, 1);
 	kp_cache_entry_clear(&e);
 }
@@ -271,7 +273,7 @@ static void test_evict(void **state)
 		assert_int_equal(utimensat(AT_FDCWD, dir, old, 0), 0);
 	}
 	/* The older one is used again. */
-	assert_int_equal(kp_cache_get(&f->ctx, keys[0], to, &e), 1);
+	assert_int_equal(kp_cache_get(&f->ctx, keys[0], to, NULL, &e), 1);
 	kp_cache_entry_clear(&e);
 	left = kp_strf("%s/.new-x", f->ctx.cache_dir);
 	assert_int_equal(mkdir(left, 0700), 0);
@@ -280,8 +282,8 @@ static void test_evict(void **state)
 	assert_int_equal(entries(f), 2);
 	assert_int_equal(access(left, F_OK), -1);
 	kp_rm_rf_in(f->ctx.root_fd, to, NULL);
-	assert_int_equal(kp_cache_get(&f->ctx, keys[1], to, &e), 0);
-	assert_int_equal(kp_cache_get(&f->ctx, keys[0], to, &e), 1);
+	assert_int_equal(kp_cache_get(&f->ctx, keys[1], to, NULL, &e), 0);
+	assert_int_equal(kp_cache_get(&f->ctx, keys[0], to, NULL, &e), 1);
 	kp_cache_entry_clear(&e);
 	/* Larger than all of it. */
 	f->ctx.config.cache_mib = 0;
@@ -313,7 +315,7 @@ static void test_together(void **state)
 
 			if (kp_cache_put(&f->ctx, key, from, &e, NULL) < 0)
 				_exit(1);
-			if (kp_cache_get(&f->ctx, key, to, &got) &&
+			if (kp_cache_get(&f->ctx, key, to, NULL, &got) &&
 			    (kp_read_in(f->ctx.root_fd, ko, 0, &text, NULL) < 0 ||
 			     strcmp(text, "x") != 0))
 				_exit(2);

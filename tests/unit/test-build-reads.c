@@ -93,6 +93,8 @@ static void test_led_astray(void **state)
 	_cleanup_free_ char *secret = below(f, "etc/secret"),
 			    *pipe = below(f, BUILD "pipe");
 	_cleanup_close_ int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	_cleanup_(kp_file_hashes_closep) struct kp_file_hashes *hashes =
+		kp_file_hashes_open(&f->ctx);
 	struct kp_cache_entry e = { 0 };
 	struct timespec now = { .tv_sec = INT32_MAX };
 	static const char *const paths[] = {
@@ -116,7 +118,7 @@ static void test_led_astray(void **state)
 	}
 	assert_int_equal(mkfifo(pipe, 0600), 0);
 	assert_true(inotify_add_watch(watch, pipe, IN_OPEN) >= 0);
-	assert_int_equal(kp_cache_add_input(&f->ctx, &e, pipe, &now, NULL), -EINVAL);
+	assert_int_equal(kp_cache_add_input(&e, pipe, &now, hashes, NULL), -EINVAL);
 	assert_false(was_opened(watch));
 }
 

@@ -345,6 +345,27 @@ static void test_other_compiler(void **state)
 	assert_int_equal(call(f, UNKNOWN, "", NULL), 3);
 }
 
+/* Where cc1 is goes with the answers, so nobody is asked: there is no room to ask in. */
+static void test_cc1(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *room = kp_strf("%s/room", f->dir), *asked = NULL,
+			    *known = NULL, *text = NULL;
+	size_t len;
+
+	asked = kp_probe_cc1(&f->ctx, 1, room, GCC);
+	assert_non_null(asked);
+	assert_true(kp_str_ends(asked, "/cc1"));
+	learn_one(f, KNOWN, "");
+	known = kp_probe_cc1(&f->ctx, 1, "/dev/null/room", GCC);
+	assert_string_equal(known, asked);
+	/* Not of another compiler. */
+	assert_int_equal(kp_read_in(f->ctx.root_fd, f->answers, 0, &text, &len), 0);
+	text[0] = text[0] == '9' ? '8' : '9';
+	put(f, f->answers, text, len);
+	assert_null(kp_probe_cc1(&f->ctx, 1, "/dev/null/room", GCC));
+}
+
 /* An answer that is there is not looked for again; others are added to it. */
 static void test_added(void **state)
 {
@@ -387,7 +408,7 @@ int main(int argc, char **argv)
 		TEST(test_remembered),	 TEST(test_refused), TEST(test_input),
 		TEST(test_passed_on),	 TEST(test_scratch), TEST(test_output_is_read),
 		TEST(test_forged_notes), TEST(test_added),   TEST(test_other_compiler),
-		TEST(test_deadline),
+		TEST(test_deadline),	 TEST(test_cc1),
 	};
 	_cleanup_free_ char *self = NULL, *dir = NULL, *up = NULL, *top = NULL;
 

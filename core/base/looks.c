@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include <inttypes.h>
+#include <sys/stat.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/looks.h"
+
+char *kp_looks_in(int root_fd, const char *path, int64_t *newest_s)
+{
+	struct stat st;
+
+	if (kp_stat_in(root_fd, path, &st) < 0)
+		return kp_strdup("-");
+	if (st.st_ctim.tv_sec > *newest_s)
+		*newest_s = st.st_ctim.tv_sec;
+	return kp_strf("%o %jd %ju %jd.%09ld %jd.%09ld", st.st_mode, (intmax_t)st.st_size,
+		       (uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
+		       st.st_mtim.tv_nsec, (intmax_t)st.st_ctim.tv_sec,
+		       st.st_ctim.tv_nsec);
+}
