@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
@@ -65,19 +66,11 @@ static bool to_end(void)
 	return sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 int kp_build_go_on(const struct kp_build_work *w, struct kp_err *err)
 {
 	if (to_end())
 		return kp_err_set(err, -EINTR, "interrupted");
-	if (!w->deadline || now_ms() / 1000 < w->deadline)
+	if (!w->deadline || kp_now_ms() / 1000 < w->deadline)
 		return 0;
 	return kp_err_set(err, -ETIME, "no time is left");
 }
@@ -418,7 +411,7 @@ static bool all_excluded(const struct kp_conf *conf)
 /* From the source to stage, what is not signed yet. */
 static int build_anew(struct kp_build_work *w, struct kp_err *err)
 {
-	int64_t since = now_ms();
+	int64_t since = kp_now_ms();
 	int rc;
 
 	rc = copy_source(w, err);
@@ -437,7 +430,7 @@ static int build_anew(struct kp_build_work *w, struct kp_err *err)
 	if (!rc)
 		rc = kp_collect_extra(w, err);
 	if (!rc)
-		kp_kept_put(w, now_ms() - since);
+		kp_kept_put(w, kp_now_ms() - since);
 	return rc;
 }
 
@@ -514,7 +507,7 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	const struct kp_source *s = w->job->source;
 	const char *release = w->job->kernel->release;
 	_cleanup_(kp_record_freep) struct kp_record *rec = kp_calloc(1, sizeof(*rec));
-	int64_t since = now_ms();
+	int64_t since = kp_now_ms();
 	int rc, saved;
 
 	rc = kp_build_log_open(w->ctx, s->module, s->version, release, &w->log, err);
@@ -541,7 +534,7 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	rec->key = kp_strdup(w->job->key);
 	rec->log = kp_strdup(w->log.path);
 	rec->time = time(NULL);
-	rec->elapsed_ms = now_ms() - since;
+	rec->elapsed_ms = kp_now_ms() - since;
 	saved = kp_record_save(w->ctx, s->module, s->version, release, rec,
 			       rc ? NULL : err);
 	if (!is_still_registered(w))
@@ -577,7 +570,7 @@ static int work(struct kp_build_work *w, struct kp_err *err)
 	}
 	if (!is_still_registered(w))
 		return forget(w, err);
-	w->deadline = minutes > 0 ? now_ms() / 1000 + minutes * 60 : 0;
+	w->deadline = minutes > 0 ? kp_now_ms() / 1000 + minutes * 60 : 0;
 	return build_and_record(w, err);
 }
 

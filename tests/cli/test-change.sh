@@ -209,7 +209,7 @@ test_add_of_ones_own_tree_stays()
 	rm -r "$root"/usr/src/hello-1.0
 	run_in sync
 	run doctor
-	expect_line out 'modules: hello/1.0 for 6.1.0-2-test is failed: /usr/src/hello-1.0 is not there'
+	expect_line out 'modules: hello/1.0 for 6.1.0-2-test failed: /usr/src/hello-1.0 is not there'
 	expect_line out '    kmodpkg remove hello/1.0'
 	run_in remove hello/1.0
 	expect_status 0
@@ -340,6 +340,18 @@ test_warnings_about_the_configuration()
 		expect_status 0
 		! grep -q colour "$T"/err || fail "$verb: $(cat "$T"/err)"
 	done
+	# Nor by each sync that it runs; another one is news.
+	echo must-defer >"$root"/var/lib/fakedb/lock
+	run_in sync --no-initramfs
+	expect_line err "$warning"
+	run_in sync --no-initramfs
+	! grep -q colour "$T"/err || fail "said again: $(cat "$T"/err)"
+	echo 'weight = 1' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	run_in sync --no-initramfs
+	expect_line err "$warning"
+	rm "$root"/var/lib/fakedb/lock
+	run_in sync --no-initramfs
+	expect_line err "$warning"
 }
 
 test_other_backends_glue_does_nothing()
