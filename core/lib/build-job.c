@@ -480,22 +480,23 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 	kp_record_set_limits(rec, &w->ctx->config, rc);
 }
 
-/* Is the source registered, and the same link as before? Whoever removes a source waits for no
- * build; directories of this one may have gone with it. */
-static bool is_still_registered(struct kp_build_work *w)
-{
-	struct stat st = { 0 };
-
-	(void)kp_lstat_in(w->ctx->root_fd, w->link, &st);
-	return st.st_ino && st.st_ino == w->registered.st_ino &&
-	       st.st_ctim.tv_sec == w->registered.st_ctim.tv_sec &&
-	       st.st_ctim.tv_nsec == w->registered.st_ctim.tv_nsec;
-}
-
-static int forget(struct kp_build_work *w, struct kp_err *err)
+/* 0: the source is registered, by the same link as before. Whoever removes a source waits for no
+ * build; directories of this one may have gone with it, and what is left of it goes. Where there is
+ * another link, what is there is somebody else's, unless it was built just now. */
+static int check_registered(struct kp_build_work *w, bool built, struct kp_err *err)
 {
 	const struct kp_source *s = w->job->source;
+	struct stat st;
+	int rc = kp_lstat_in(w->ctx->root_fd, w->link, &st);
 
+	if (rc < 0 && rc != -ENOENT && rc != -ENOTDIR)
+		return kp_err_sys(err, rc, "stat '%s'", w->link);
+	if (rc == 0 && st.st_ino == w->registered.st_ino &&
+	    st.st_ctim.tv_sec == w->registered.st_ctim.tv_sec &&
+	    st.st_ctim.tv_nsec == w->registered.st_ctim.tv_nsec)
+		return 0;
+	if (rc == 0 && !built)
+		return kp_err_set(err, -ESTALE, "its source was added anew meanwhile");
 	kp_publish_failure(w, false);
 	kp_forget_build(w->ctx, s->module, s->version, w->job->kernel->release);
 	return kp_err_set(err, -ESTALE, "its source was removed while it was built");
@@ -508,7 +509,7 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	const char *release = w->job->kernel->release;
 	_cleanup_(kp_record_freep) struct kp_record *rec = kp_calloc(1, sizeof(*rec));
 	int64_t since = kp_now_ms();
-	int rc, saved;
+	int rc, saved, stale;
 
 	rc = kp_build_log_open(w->ctx, s->module, s->version, release, &w->log, err);
 	if (rc < 0)
@@ -537,8 +538,9 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	rec->elapsed_ms = kp_now_ms() - since;
 	saved = kp_record_save(w->ctx, s->module, s->version, release, rec,
 			       rc ? NULL : err);
-	if (!is_still_registered(w))
-		return forget(w, err);
+	stale = check_registered(w, true, err);
+	if (stale)
+		return stale;
 	if (rc == -EOPNOTSUPP)
 		return rc;
 	if (rc < 0) {
@@ -568,8 +570,9 @@ static int work(struct kp_build_work *w, struct kp_err *err)
 			return 0;
 		return kp_err_set(err, -ECHILD, "%s", joined->reason ?: "failed");
 	}
-	if (!is_still_registered(w))
-		return forget(w, err);
+	rc = check_registered(w, false, err);
+	if (rc < 0)
+		return rc;
 	w->deadline = minutes > 0 ? kp_now_ms() / 1000 + minutes * 60 : 0;
 	return build_and_record(w, err);
 }

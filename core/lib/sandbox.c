@@ -227,6 +227,7 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	struct kp_err err = KP_ERR_INIT;
 	sigset_t mask;
 	pid_t pid;
+	int ours;
 
 	/* Away from the terminal: its signals, and its input queue. */
 	setsid();
@@ -250,9 +251,10 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	if (!res.rc)
 		res.rc = wait_for_end(pid, sb, watch, lifeline, &res.end, &res.err);
 	/* What is refused at a file's size is not seen from here. */
-	if (!res.rc && res.end.exit_code)
-		res.met = (unsigned int)limit(&drop, true) &
-			  (kp_watch_met(watch) | 1U << KP_LIMIT_DISK);
+	ours = limit(&drop, true);
+	if (!res.rc && res.end.exit_code && ours > 0)
+		res.met =
+			(unsigned int)ours & (kp_watch_met(watch) | 1U << KP_LIMIT_DISK);
 	if (!alone && kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
 		res.rc = err.code;
 		res.err = err;

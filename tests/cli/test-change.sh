@@ -538,3 +538,16 @@ test_transaction_on_another_root()
 	run status
 	expect_status 0
 }
+
+# Reading it would take for ever, with a transaction waiting.
+test_source_that_is_too_large()
+{
+	local why='/usr/src/hello-1.0 has more than 1 GiB, with sparse, which is no module source: remove what is not needed'
+
+	truncate -s 5T "$root"/usr/src/hello-1.0/sparse
+	run_in build hello -k 6.1.0-2-test
+	expect_error 1 "kmodpkg build: hello/1.0 is not built for kernel 6.1.0-2-test: $why"
+	run status hello -k 6.1.0-2-test
+	expect_status 0
+	grep -Fq " failed  " "$T"/out && grep -Fq "  $why" "$T"/out || fail "status: $(cat "$T"/out)"
+}
