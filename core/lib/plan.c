@@ -259,9 +259,9 @@ static void note_installed(struct kp_plan_row *row, const struct kp_plan_pair *x
 	const char *pinned = x->intent == KP_INTENT_PIN ? "pinned" : NULL;
 
 	if (kp_str_eq(x->failed_key, row->key))
-		set_note(row, kp_strf("%s%sbuilding it anew failed: %s",
-				      pinned ? pinned : "", pinned ? "; " : "",
-				      x->failed_reason));
+		set_note(row,
+			 kp_strf("%s%sbuilding it anew failed: %s", pinned ? pinned : "",
+				 pinned ? "; " : "", x->failed_reason));
 	else
 		set_note(row, kp_strdup(pinned));
 }
