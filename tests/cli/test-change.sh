@@ -498,6 +498,24 @@ test_forced_build_that_failed()
 	[ -e "$root/var/lib/dkms/hello/1.0/$K1" ] || fail "it was not built: $(cat "$T"/err)"
 }
 
+# Without the capabilities to give files to another user and to become it, builds run as root
+# without any.
+test_builds_without_capabilities()
+{
+	local lacks
+
+	for lacks in -setuid,-setgid -setuid,-setgid,-sys_admin -chown -chown,-setuid,-setgid,-sys_admin; do
+		new_system
+		new_module hello 1.0
+		kmodpkg add hello/1.0
+		kmodpkg_without "$lacks" install hello -k "$K1"
+		[ "$status" = 0 ] || fail "without $lacks: $status: $(cat "$T"/err)"
+		grep -q 'no user of its own (runs as uid 0)' "$T"/err ||
+			fail "without $lacks nothing is said: $(cat "$T"/err)"
+		installed hello "$K1"
+	done
+}
+
 # What waits for the package database is not done, and whoever asked for it is told.
 test_changes_left_in_the_queue()
 {
