@@ -72,7 +72,7 @@ endif
 
 WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wformat=2 -Wundef
-KP_CPPFLAGS := -D_GNU_SOURCE -Icore -Icore/include -DKP_VERSION='"$(VERSION)"' \
+KP_CPPFLAGS := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -Icore -Icore/include -DKP_VERSION='"$(VERSION)"' \
 	-DKP_PLUGIN_DIR='"$(plugindir)"' -DKP_LIBEXEC_DIR='"$(libexecdir)/kmodpkg"' \
 	-DKP_SYSCONF_DIR='"$(sysconfdir)"' -DKP_SBIN_DIR='"$(sbindir)"' \
 	-DKP_REAL_UNAME='"/run/kmodpkg-uname"'

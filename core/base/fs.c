@@ -7,6 +7,7 @@
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -14,6 +15,9 @@
 #include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/str.h"
+
+/* Sizes and limits of more than 2 GiB: the Makefile asks for them where they are not a matter of course. */
+_Static_assert(sizeof(off_t) == 8 && sizeof(rlim_t) == 8, "needs _FILE_OFFSET_BITS=64");
 
 #define LINKS_MAX 40
 #define AGAIN_MAX 64
@@ -37,6 +41,9 @@ int kp_open_in(int root_fd, const char *path, int flags, mode_t mode)
 	};
 	int fd, code, again = 0;
 
+	/* What libc adds to calls of its own. */
+	if (!(flags & O_PATH))
+		how.flags |= O_LARGEFILE;
 	/* EAGAIN: something was renamed while ".." was resolved, openat2(2). */
 	do {
 		fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));

@@ -12,20 +12,13 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
 
 #define LONGEST_STEP_MS 100
 #define HOLDER_MAX 200
-
-static int64_t now_ms(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void sleep_ms(int64_t ms)
 {
@@ -100,7 +93,7 @@ int kp_lock_take(int root_fd, const char *path, const char *what, int timeout_ms
 		 int *ret_fd, struct kp_err *err)
 {
 	_cleanup_close_ int fd = -1;
-	int64_t end = now_ms() + timeout_ms, step = 1;
+	int64_t end = kp_now_ms() + timeout_ms, step = 1;
 	bool told = false;
 
 	for (;;) {
@@ -124,7 +117,7 @@ int kp_lock_take(int root_fd, const char *path, const char *what, int timeout_ms
 			return kp_err_sys(err, -errno, "lock '%s'", path);
 
 		who = holder(fd);
-		left = end - now_ms();
+		left = end - kp_now_ms();
 		if (left <= 0)
 			return kp_err_set(err, -EBUSY, "lock '%s' is held by %s", path,
 					  who);

@@ -140,22 +140,75 @@ int cli_open_backend(struct cli *cli, unsigned int flags)
 	return rc;
 }
 
+static void keep_warning(enum kp_log_level level, const char *line, void *data)
+{
+	if (level == KP_LOG_WARNING) {
+		kp_strv_add(data, line + strlen("warning: "));
+		return;
+	}
+	kp_log_set_sink(NULL, NULL);
+	kp_log(level, "%s", line);
+	kp_log_set_sink(keep_warning, data);
+}
+
 /* What is wrong with the configuration is said by the commands of a person and of scripts, not by
- * each of the several processes that see to one transaction. */
-static int open_ctx(struct cli *cli, unsigned int flags)
+ * each of the several processes that see to one transaction. *WARNINGS: what is to be said. */
+static int open_ctx(struct cli *cli, unsigned int flags, char ***warnings)
 {
 	enum kp_log_level level = kp_log_get_level();
 	int rc;
 
 	if (cli->nested || (flags & CLI_HIDDEN))
 		kp_log_set_level(KP_LOG_ERR);
+	kp_log_set_sink(keep_warning, warnings);
 	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
+	kp_log_set_sink(NULL, NULL);
 	kp_log_set_level(level);
 	return rc;
 }
 
+/* A transaction runs us for each kernel, and for what triggers ask for: they say it once, until
+ * it is something else or the system boots. */
+static bool told_before(struct cli *cli, char *const *warnings)
+{
+	_cleanup_free_ char *path = kp_path_join(cli->ctx->run_dir, "warned");
+	_cleanup_free_ char *text = kp_strv_join(warnings, "\n"), *before = NULL;
+	size_t len;
+
+	if (!cli_in_transaction(cli) || geteuid() != 0)
+		return false;
+	if (kp_read_in(cli->ctx->root_fd, path, 0, &before, &len) == 0 &&
+	    !strcmp(before, text))
+		return true;
+	if (kp_mkdir_in(cli->ctx->root_fd, cli->ctx->run_dir, 0755, NULL) == 0)
+		(void)kp_write_in(cli->ctx->root_fd, path, text, strlen(text), 0644,
+				  NULL);
+	return false;
+}
+
+static void tell_configuration(struct cli *cli, char *const *warnings)
+{
+	if (!warnings || (cli->ctx && told_before(cli, warnings)))
+		return;
+	kp_strv_foreach(line, warnings)
+		kp_warn_once("%s", *line);
+}
+
+static int open_root(struct cli *cli, unsigned int flags)
+{
+	cli->ctx->nested = cli->nested;
+	if (flags & CLI_ENTERS_ROOT) {
+		int rc = kp_ctx_enter_root(cli->ctx, &cli->err);
+
+		if (rc < 0)
+			return rc;
+	}
+	return flags & CLI_NEEDS_BACKEND ? cli_open_backend(cli, flags) : 0;
+}
+
 int cli_open(struct cli *cli, unsigned int flags)
 {
+	_cleanup_strv_ char **warnings = NULL;
 	int rc;
 
 	if (cli->quiet)
@@ -167,16 +220,11 @@ int cli_open(struct cli *cli, unsigned int flags)
 	/* A reader of our output that went away must not end us between two commits. */
 	if (flags & CLI_MUTATES)
 		signal(SIGPIPE, SIG_IGN);
-	rc = open_ctx(cli, flags);
-	if (rc < 0)
-		return rc;
-	cli->ctx->nested = cli->nested;
-	if (flags & CLI_ENTERS_ROOT) {
-		rc = kp_ctx_enter_root(cli->ctx, &cli->err);
-		if (rc < 0)
-			return rc;
-	}
-	return flags & CLI_NEEDS_BACKEND ? cli_open_backend(cli, flags) : 0;
+	rc = open_ctx(cli, flags, &warnings);
+	if (rc == 0)
+		rc = open_root(cli, flags);
+	tell_configuration(cli, warnings);
+	return rc;
 }
 
 int cli_conclude(struct cli *cli, int rc)

@@ -1,21 +1,35 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "cli/work.h"
 
-static int add_named(struct cli *cli, const char *word, bool force)
+/* Neither a module by name nor a tree: WORD is a path. */
+static int no_tree(struct cli *cli, const char *word)
 {
-	_cleanup_free_ char *module = NULL, *version = NULL, *name = NULL, *dir = NULL;
+	struct stat st;
+
+	if (stat(word, &st) < 0)
+		return cli_fail(cli, CLI_FAILED, "%s: %s", word, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return cli_fail(cli, CLI_FAILED,
+				"%s has no dkms.conf, so it is no module source", word);
+	return cli_fail(cli, CLI_FAILED,
+			"%s is not a directory: name the one that has the dkms.conf; "
+			"archives are for dkms ldtarball",
+			word);
+}
+
+static int add_version(struct cli *cli, const char *module, const char *version,
+		       bool force)
+{
+	_cleanup_free_ char *name = NULL, *dir = NULL;
 	int rc;
 
-	rc = cli_parse_module(cli, word, &module, &version);
-	if (rc)
-		return rc;
-	if (!version)
-		return cli_usage(cli, "'%s' is neither MODULE/VERSION nor a directory",
-				 word);
 	rc = cli_open(cli, cli->cmd->flags);
 	if (rc < 0)
 		return rc;
@@ -27,6 +41,23 @@ static int add_named(struct cli *cli, const char *word, bool force)
 	if (!kp_is_dir_in(cli->ctx->root_fd, dir))
 		return cli_fail(cli, CLI_FAILED, "%s is not there", dir);
 	return cli_register(cli, module, version);
+}
+
+static int add_named(struct cli *cli, const char *word, bool force)
+{
+	_cleanup_free_ char *module = NULL, *version = NULL;
+	int rc;
+
+	if (*word == '/' || *word == '.')
+		return no_tree(cli, word);
+	rc = cli_parse_module(cli, word, &module, &version);
+	if (rc == 0 && version)
+		return add_version(cli, module, version, force);
+	if (access(word, F_OK) == 0)
+		return no_tree(cli, word);
+	return rc ? rc
+		  : cli_usage(cli, "'%s' is neither MODULE/VERSION nor a directory",
+			      word);
 }
 
 static int run(struct cli *cli, int argc, char **argv)

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <kmodpkg/log.h>
@@ -39,6 +40,7 @@ static int print_owners(struct cli *cli, char *const *files, char *const *paths)
 {
 	size_t n = kp_strv_len(paths);
 	struct kp_owner *owners;
+	struct stat st;
 	int rc, status = CLI_OK;
 
 	rc = kp_backend_owners(cli->ctx, paths, &owners, &cli->err);
@@ -50,7 +52,10 @@ static int print_owners(struct cli *cli, char *const *files, char *const *paths)
 			       owners[i].version ? owners[i].version : "");
 			continue;
 		}
-		kp_log(KP_LOG_ERR, "%s: owned by no package", files[i]);
+		kp_log(KP_LOG_ERR, "%s: %s", files[i],
+		       kp_lstat_in(cli->ctx->root_fd, paths[i], &st) == -ENOENT
+			       ? "no such file, and no package has it"
+			       : "owned by no package");
 		status = CLI_FAILED;
 	}
 	kp_owners_free(owners, n);

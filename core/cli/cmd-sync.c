@@ -27,7 +27,9 @@ static void add_plan_row(struct cli_table *t, const struct kp_plan_row *row)
 {
 	const char *action = kp_action_name(row->action);
 
-	cli_table_add(t, *action ? action : "keep");
+	if (row->action == KP_ACTION_NONE)
+		action = row->state == KP_STATE_FAILED ? "leave" : "keep";
+	cli_table_add(t, action);
 	cli_table_add(t, row->module);
 	cli_table_add(t, row->version);
 	cli_table_add(t, row->kernel);
@@ -35,7 +37,7 @@ static void add_plan_row(struct cli_table *t, const struct kp_plan_row *row)
 	cli_table_add(t, row->note);
 }
 
-/* What a sync would do; with -v also what stays as it is. */
+/* What a sync would do, and what it does not try; with -v also what stays as it is. */
 static int print_plan(struct cli *cli, const struct kp_sync_opts *opts)
 {
 	_cleanup_(cli_table_clear) struct cli_table t = { .n_columns = 6 };
@@ -46,8 +48,11 @@ static int print_plan(struct cli *cli, const struct kp_sync_opts *opts)
 	if (rc < 0)
 		return rc;
 	for (size_t i = 0; i < w.plan.n_rows; i++) {
-		if (w.plan.rows[i].action != KP_ACTION_NONE || cli->verbose)
-			add_plan_row(&t, &w.plan.rows[i]);
+		const struct kp_plan_row *row = &w.plan.rows[i];
+
+		if (row->action != KP_ACTION_NONE || cli->verbose ||
+		    (row->state == KP_STATE_FAILED && kp_sync_selects(opts, row)))
+			add_plan_row(&t, row);
 	}
 	cli_table_print(&t, stdout, 0);
 	if (!w.plan.n_actions)

@@ -65,7 +65,9 @@ static int add_builds(struct dkms *d, struct kp_archive *a)
 		_cleanup_free_ char *dir = build_dir(d, p->kernel, p->arch);
 		_cleanup_free_ char *at = kp_strf(MAIN "/%s/%s", p->kernel, p->arch);
 
-		rc = kp_archive_add(a, d->cli->ctx->root_fd, dir, at, &d->cli->err);
+		/* Its log lies with the others. */
+		rc = kp_archive_add(a, d->cli->ctx->root_fd, dir, at,
+				    d->cli->ctx->log_dir, &d->cli->err);
 	}
 	return rc;
 }
@@ -82,8 +84,8 @@ static int add_source(struct dkms *d, struct kp_archive *a)
 	int root = d->cli->ctx->root_fd, rc;
 
 	if (!d->binaries_only)
-		return kp_archive_add(a, root, dir, SOURCE, err);
-	rc = kp_archive_add(a, root, conf, BINARIES "/dkms.conf", err);
+		return kp_archive_add(a, root, dir, SOURCE, NULL, err);
+	rc = kp_archive_add(a, root, conf, BINARIES "/dkms.conf", NULL, err);
 	if (rc == 0)
 		rc = kp_archive_add_text(a, BINARIES "/PACKAGE_NAME", name, err);
 	if (rc == 0)

@@ -40,7 +40,7 @@ static void print_usage(FILE *f)
 	      "  -q, --quiet     say nothing but warnings and errors\n"
 	      "  -v, --verbose   say more\n"
 	      "      --version   print the version\n"
-	      "  -h, --help      print this, or with a verb what the verb takes\n\n"
+	      "  -h, --help      print this, or with a verb what the verb takes; so does help\n\n"
 	      "The manual is kmodpkg(8).\n",
 	      f);
 }
@@ -82,6 +82,23 @@ static int finish(struct cli *cli, int rc)
 	return status;
 }
 
+/* "help" and "help VERB": what --help is. */
+static int help(struct cli *cli, int argc, char **argv)
+{
+	char *words[] = { NULL, (char *)"--help", NULL };
+
+	if (argc < 2) {
+		print_usage(stdout);
+		return cli_conclude(cli, CLI_OK);
+	}
+	cli->cmd = find_verb(argv[1]);
+	if (!cli->cmd)
+		return cli_conclude(cli, cli_usage(cli, "unknown verb '%s'", argv[1]));
+	words[0] = argv[1];
+	optind = 0; /* getopt starts anew */
+	return cli_conclude(cli, cli->cmd->run(cli, 2, words));
+}
+
 int main(int argc, char **argv)
 {
 	static const struct option opts[] = {
@@ -113,6 +130,8 @@ int main(int argc, char **argv)
 		print_usage(stderr);
 		return CLI_USAGE;
 	}
+	if (kp_str_eq(argv[optind], "help"))
+		return help(&cli, argc - optind, argv + optind);
 	cli.cmd = find_verb(argv[optind]);
 	if (!cli.cmd)
 		return cli_conclude(&cli,

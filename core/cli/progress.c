@@ -4,12 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <kmodpkg/log.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "cli/progress.h"
@@ -32,14 +32,6 @@ struct cli_progress {
 	size_t drawn; /* lines of the block on the screen */
 	int64_t last;
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void format_elapsed(int64_t ms, char *buf, size_t size)
 {
@@ -77,7 +69,7 @@ static void draw(struct cli_progress *p)
 	size_t columns = 79, rows = 24, shown = p->n_jobs;
 	int width = 0;
 
-	p->last = now_ms();
+	p->last = kp_now_ms();
 	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &ws) == 0) {
 		/* The last column stays free: some terminals wrap there. */
 		columns = ws.ws_col > 1 ? (size_t)ws.ws_col - 1 : columns;
@@ -119,7 +111,7 @@ static void draw(struct cli_progress *p)
 
 static void draw_if_due(struct cli_progress *p)
 {
-	if (p->live && now_ms() - p->last >= REDRAW_MS && (p->n_jobs || p->drawn))
+	if (p->live && kp_now_ms() - p->last >= REDRAW_MS && (p->n_jobs || p->drawn))
 		draw(p);
 }
 
@@ -184,7 +176,7 @@ static struct running *find_running(struct cli_progress *p,
 static void started(struct cli_progress *p, const struct kp_build_job *job)
 {
 	KP_GROW(p->jobs, p->n_jobs, p->alloc);
-	p->jobs[p->n_jobs++] = (struct running){ .job = job, .since = now_ms() };
+	p->jobs[p->n_jobs++] = (struct running){ .job = job, .since = kp_now_ms() };
 	if (!p->live)
 		kp_info("building %s/%s for %s", job->source->module,
 			job->source->version, job->kernel->release);
@@ -245,7 +237,7 @@ static void done(struct cli_progress *p, const struct kp_build_job *job)
 
 	p->done++;
 	if (r) {
-		format_elapsed(now_ms() - r->since, elapsed, sizeof(elapsed));
+		format_elapsed(kp_now_ms() - r->since, elapsed, sizeof(elapsed));
 		free(r->stage);
 		memmove(r, r + 1, (size_t)(p->jobs + --p->n_jobs - r) * sizeof(*r));
 	}

@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include <kmodpkg/log.h>
+
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
@@ -329,9 +331,25 @@ static int add_link(struct kp_archive *a, const char *text, const struct stat *s
 	return archive_write_header(a->a, e) == ARCHIVE_OK ? 0 : failed(a->a, -EIO, err);
 }
 
+/* A link that leads out of its tree. */
+static int add_foreign(struct kp_archive *a, int root_fd, const char *path,
+		       const char *at, const char *follow, struct kp_err *err)
+{
+	_cleanup_free_ char *real = NULL;
+	size_t len = follow ? strlen(follow) : 0;
+	int r = kp_realpath_in(root_fd, path, &real);
+
+	if (r == -ENOENT)
+		return 0; /* a link to nothing is nothing */
+	if (r == 0 && follow && kp_str_starts(real, follow) && real[len] == '/')
+		return add_file(a, root_fd, real, at, err);
+	kp_warn("%s: a link that leads out of its tree is left out", path);
+	return 0;
+}
+
 /* INSIDE: AT without the top of the tree that is added, for links. */
 static int add(struct kp_archive *a, int root_fd, const char *path, const char *at,
-	       const char *inside, int depth, struct kp_err *err)
+	       const char *inside, int depth, const char *follow, struct kp_err *err)
 {
 	_cleanup_strv_ char **names = NULL;
 	_cleanup_free_ char *text = NULL;
@@ -350,9 +368,7 @@ static int add(struct kp_archive *a, int root_fd, const char *path, const char *
 			return kp_err_sys(err, r, "read the link '%s'", path);
 		if (link_stays(inside, text))
 			return add_link(a, text, &st, at, err);
-		/* A file that lies elsewhere, as logs do; a link to nothing is nothing. */
-		return kp_exists_in(root_fd, path) ? add_file(a, root_fd, path, at, err)
-						   : 0;
+		return add_foreign(a, root_fd, path, at, follow, err);
 	}
 	if (S_ISREG(st.st_mode))
 		return add_file(a, root_fd, path, at, err);
@@ -369,7 +385,7 @@ static int add(struct kp_archive *a, int root_fd, const char *path, const char *
 		_cleanup_free_ char *to = kp_path_join(at, *name);
 		_cleanup_free_ char *rest = kp_strf("%s/%s", inside, *name);
 
-		r = add(a, root_fd, below, to, rest, depth + 1, err);
+		r = add(a, root_fd, below, to, rest, depth + 1, follow, err);
 		if (r < 0)
 			return r;
 	}
@@ -377,9 +393,9 @@ static int add(struct kp_archive *a, int root_fd, const char *path, const char *
 }
 
 int kp_archive_add(struct kp_archive *a, int root_fd, const char *path, const char *at,
-		   struct kp_err *err)
+		   const char *follow, struct kp_err *err)
 {
-	return add(a, root_fd, path, at, "", 0, err);
+	return add(a, root_fd, path, at, "", 0, follow, err);
 }
 
 int kp_archive_add_dir(struct kp_archive *a, const char *at, struct kp_err *err)

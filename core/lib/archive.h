@@ -26,10 +26,11 @@ struct kp_archive;
  * them: not at all). The same files give the same bytes. */
 int kp_archive_new(int fd, const char *name, struct kp_archive **ret, struct kp_err *err);
 /* Add the tree or file PATH below root_fd as AT ("a/b"), with all below it in the order of their
- * names. Links that lead out of PATH are followed, others stay links; what is neither file,
- * directory nor link is left out. */
+ * names. Links that stay in PATH are added as links. Of others those are followed that lead to
+ * something below FOLLOW (NULL: none); the rest is left out, with a warning: it may name what not
+ * everybody may read. So is what is neither file, directory nor link. */
 int kp_archive_add(struct kp_archive *a, int root_fd, const char *path, const char *at,
-		   struct kp_err *err);
+		   const char *follow, struct kp_err *err);
 /* An empty directory. */
 int kp_archive_add_dir(struct kp_archive *a, const char *at, struct kp_err *err);
 int kp_archive_add_text(struct kp_archive *a, const char *at, const char *text,

@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
@@ -65,19 +66,11 @@ static bool to_end(void)
 	return sigismember(&pending, SIGINT) || sigismember(&pending, SIGTERM);
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 int kp_build_go_on(const struct kp_build_work *w, struct kp_err *err)
 {
 	if (to_end())
 		return kp_err_set(err, -EINTR, "interrupted");
-	if (!w->deadline || now_ms() / 1000 < w->deadline)
+	if (!w->deadline || kp_now_ms() / 1000 < w->deadline)
 		return 0;
 	return kp_err_set(err, -ETIME, "no time is left");
 }
@@ -418,7 +411,7 @@ static bool all_excluded(const struct kp_conf *conf)
 /* From the source to stage, what is not signed yet. */
 static int build_anew(struct kp_build_work *w, struct kp_err *err)
 {
-	int64_t since = now_ms();
+	int64_t since = kp_now_ms();
 	int rc;
 
 	rc = copy_source(w, err);
@@ -437,7 +430,7 @@ static int build_anew(struct kp_build_work *w, struct kp_err *err)
 	if (!rc)
 		rc = kp_collect_extra(w, err);
 	if (!rc)
-		kp_kept_put(w, now_ms() - since);
+		kp_kept_put(w, kp_now_ms() - since);
 	return rc;
 }
 
@@ -487,22 +480,23 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 	kp_record_set_limits(rec, &w->ctx->config, rc);
 }
 
-/* Is the source registered, and the same link as before? Whoever removes a source waits for no
- * build; directories of this one may have gone with it. */
-static bool is_still_registered(struct kp_build_work *w)
-{
-	struct stat st = { 0 };
-
-	(void)kp_lstat_in(w->ctx->root_fd, w->link, &st);
-	return st.st_ino && st.st_ino == w->registered.st_ino &&
-	       st.st_ctim.tv_sec == w->registered.st_ctim.tv_sec &&
-	       st.st_ctim.tv_nsec == w->registered.st_ctim.tv_nsec;
-}
-
-static int forget(struct kp_build_work *w, struct kp_err *err)
+/* 0: the source is registered, by the same link as before. Whoever removes a source waits for no
+ * build; directories of this one may have gone with it, and what is left of it goes. Where there is
+ * another link, what is there is somebody else's, unless it was built just now. */
+static int check_registered(struct kp_build_work *w, bool built, struct kp_err *err)
 {
 	const struct kp_source *s = w->job->source;
+	struct stat st;
+	int rc = kp_lstat_in(w->ctx->root_fd, w->link, &st);
 
+	if (rc < 0 && rc != -ENOENT && rc != -ENOTDIR)
+		return kp_err_sys(err, rc, "stat '%s'", w->link);
+	if (rc == 0 && st.st_ino == w->registered.st_ino &&
+	    st.st_ctim.tv_sec == w->registered.st_ctim.tv_sec &&
+	    st.st_ctim.tv_nsec == w->registered.st_ctim.tv_nsec)
+		return 0;
+	if (rc == 0 && !built)
+		return kp_err_set(err, -ESTALE, "its source was added anew meanwhile");
 	kp_publish_failure(w, false);
 	kp_forget_build(w->ctx, s->module, s->version, w->job->kernel->release);
 	return kp_err_set(err, -ESTALE, "its source was removed while it was built");
@@ -514,8 +508,8 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	const struct kp_source *s = w->job->source;
 	const char *release = w->job->kernel->release;
 	_cleanup_(kp_record_freep) struct kp_record *rec = kp_calloc(1, sizeof(*rec));
-	int64_t since = now_ms();
-	int rc, saved;
+	int64_t since = kp_now_ms();
+	int rc, saved, stale;
 
 	rc = kp_build_log_open(w->ctx, s->module, s->version, release, &w->log, err);
 	if (rc < 0)
@@ -541,11 +535,12 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 	rec->key = kp_strdup(w->job->key);
 	rec->log = kp_strdup(w->log.path);
 	rec->time = time(NULL);
-	rec->elapsed_ms = now_ms() - since;
+	rec->elapsed_ms = kp_now_ms() - since;
 	saved = kp_record_save(w->ctx, s->module, s->version, release, rec,
 			       rc ? NULL : err);
-	if (!is_still_registered(w))
-		return forget(w, err);
+	stale = check_registered(w, true, err);
+	if (stale)
+		return stale;
 	if (rc == -EOPNOTSUPP)
 		return rc;
 	if (rc < 0) {
@@ -575,9 +570,10 @@ static int work(struct kp_build_work *w, struct kp_err *err)
 			return 0;
 		return kp_err_set(err, -ECHILD, "%s", joined->reason ?: "failed");
 	}
-	if (!is_still_registered(w))
-		return forget(w, err);
-	w->deadline = minutes > 0 ? now_ms() / 1000 + minutes * 60 : 0;
+	rc = check_registered(w, false, err);
+	if (rc < 0)
+		return rc;
+	w->deadline = minutes > 0 ? kp_now_ms() / 1000 + minutes * 60 : 0;
 	return build_and_record(w, err);
 }
 

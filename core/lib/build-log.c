@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/build.h"
@@ -77,17 +78,9 @@ void kp_build_log_close(struct kp_build_log *log)
 	*log = (struct kp_build_log){ NULL, -1, 0 };
 }
 
-static int64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 void kp_build_log_begin(struct kp_build_log *log, const char *what, const char *command)
 {
-	log->step_since = now_s();
+	log->step_since = kp_now_ms() / 1000;
 	kp_build_log_line(log, "\n%s", what);
 	if (command)
 		kp_build_log_line(log, "# command: %s", command);
@@ -95,7 +88,7 @@ void kp_build_log_begin(struct kp_build_log *log, const char *what, const char *
 
 void kp_build_log_end(struct kp_build_log *log, int exit_code)
 {
-	int64_t s = now_s() - log->step_since;
+	int64_t s = kp_now_ms() / 1000 - log->step_since;
 
 	kp_build_log_line(log, "\n# exit code: %d\n# elapsed time: %02d:%02d:%02d\n" RULE,
 			  exit_code, (int)(s / 3600), (int)(s / 60 % 60), (int)(s % 60));

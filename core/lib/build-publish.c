@@ -35,14 +35,6 @@ static int each(struct kp_build_work *w, const char *stage,
 	return rc;
 }
 
-static int strip(struct kp_build_work *w, const struct kp_sandbox *sb,
-		 struct kp_product *p, struct kp_err *err)
-{
-	if (!p->module->strip || w->ctx->config.debug_info)
-		return 0;
-	return kp_artifact_strip(w->ctx, sb, p->path, &w->kb, w->log.fd, err);
-}
-
 static int check(struct kp_build_work *w, const struct kp_sandbox *sb,
 		 struct kp_product *p, struct kp_err *err)
 {
@@ -69,6 +61,21 @@ static int check(struct kp_build_work *w, const struct kp_sandbox *sb,
 		w->exit_code = KP_EXIT_MAKE;
 		w->recipe = true;
 	}
+	return rc;
+}
+
+static int strip(struct kp_build_work *w, const struct kp_sandbox *sb,
+		 struct kp_product *p, struct kp_err *err)
+{
+	struct kp_err own = KP_ERR_INIT;
+	int rc;
+
+	if (!p->module->strip || w->ctx->config.debug_info)
+		return 0;
+	rc = kp_artifact_strip(w->ctx, sb, p->path, &w->kb, w->log.fd, err);
+	/* strip says of what is no module only that it failed; the check knows what it is. */
+	if (rc == -ECHILD && check(w, sb, p, &own) == -ENOEXEC)
+		rc = kp_err_set(err, -ENOEXEC, "%s", own.text);
 	return rc;
 }
 
@@ -110,6 +117,9 @@ int kp_publish_check(struct kp_build_work *w, struct kp_err *err)
 	rc = each(w, "strip", strip, err);
 	if (!rc)
 		rc = each(w, "check", check, err);
+	/* Each looks at one file: it is the file that keeps them. */
+	if (rc == -ETIME || rc == -EDQUOT)
+		w->recipe = true;
 	kp_build_log_end(&w->log, rc < 0);
 	return rc;
 }

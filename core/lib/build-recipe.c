@@ -7,13 +7,13 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <kmodpkg/proc.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/build-job.h"
@@ -179,13 +179,11 @@ static void make_binds(struct kp_build_work *w, struct binds *b, const char *sou
 
 static int seconds_left(const struct kp_build_work *w)
 {
-	struct timespec ts;
 	int64_t left;
 
 	if (!w->deadline)
 		return 0;
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	left = w->deadline - ts.tv_sec;
+	left = w->deadline - kp_now_ms() / 1000;
 	return left > 0 ? (int)left : 1;
 }
 

@@ -15,7 +15,6 @@
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <kmodpkg/log.h>
@@ -23,6 +22,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/build-job.h"
@@ -50,14 +50,6 @@ struct graph {
 	int sigfd;
 	int64_t kill_at; /* interrupted: when patience ends; 0: not */
 };
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
 
 static void tell(struct graph *g, enum kp_build_event event,
 		 const struct kp_build_job *job, const char *stage)
@@ -308,7 +300,7 @@ static void interrupt(struct graph *g)
 	if (read(g->sigfd, &info, sizeof(info)) != sizeof(info))
 		return;
 	signal_all(g, g->kill_at ? SIGKILL : SIGTERM);
-	g->kill_at = now_ms() + END_WAIT_MS;
+	g->kill_at = kp_now_ms() + END_WAIT_MS;
 	for (size_t i = 0; i < g->n; i++)
 		if (g->nodes[i].state == WAITING) {
 			kp_err_set(&g->nodes[i].job->err, -EINTR, "interrupted");
@@ -336,7 +328,7 @@ static void wait_events(struct graph *g, bool want_token)
 	for (size_t i = 0; i < g->n; i++)
 		if (fds[i + 2].revents)
 			receive(g, &g->nodes[i]);
-	if (g->kill_at && now_ms() > g->kill_at)
+	if (g->kill_at && kp_now_ms() > g->kill_at)
 		signal_all(g, SIGKILL);
 	kp_jobserver_trim(&g->js, (int)g->running + g->spare);
 	tell(g, KP_BUILD_TICK, NULL, NULL);

@@ -114,6 +114,18 @@ static char *removed_words(struct kp_ctx *ctx, const struct kp_plan_row *row)
 		       row->module, row->version, row->kernel);
 }
 
+/* What a row says, behind its name; to be freed. */
+static char *describe(const struct kp_plan_row *row, const char *note)
+{
+	_cleanup_free_ char *state = kp_strf("is %s", kp_state_name(row->state));
+	const char *words = row->state == KP_STATE_ADDED    ? "is not built yet"
+			    : row->state == KP_STATE_BUILT  ? "is built and not installed"
+			    : row->state == KP_STATE_FAILED ? "failed"
+							    : state;
+
+	return kp_strf("%s%s%s", words, note ? ": " : "", note ? note : "");
+}
+
 static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
 {
@@ -126,7 +138,7 @@ static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 		bool bad = row->state == KP_STATE_FAILED ||
 			   row->state == KP_STATE_STALE || row->state == KP_STATE_BLOCKED;
 		_cleanup_free_ char *removed = removed_words(ctx, row);
-		const char *note = removed ? removed : row->note;
+		_cleanup_free_ char *words = describe(row, removed ? removed : row->note);
 		char *mend = NULL;
 
 		if (kp_world_lacks_headers(w, row) ||
@@ -139,10 +151,7 @@ static void look_at_modules(struct kp_ctx *ctx, const struct kp_world *w,
 		else if (row->state == KP_STATE_FAILED && row->kernel && row->wanted)
 			mend = kp_strf("kmodpkg log %s/%s -k %s", row->module,
 				       row->version, row->kernel);
-		kp_doctor_add(d, "modules",
-			      kp_strf("%s is %s%s%s", name, kp_state_name(row->state),
-				      note ? ": " : "", note ? note : ""),
-			      mend);
+		kp_doctor_add(d, "modules", kp_strf("%s %s", name, words), mend);
 	}
 }
 

@@ -22,7 +22,18 @@ struct drain {
 	struct kp_sync_result *ret;
 	struct kp_sources sources; /* loaded for the first script */
 	bool have_sources;
+	struct kp_err late; /* the first that is told when all else is done */
 };
+
+static void keep_first(struct kp_err *first, int code, const struct kp_err *err)
+{
+	if (first->code) {
+		kp_warn("%s", kp_err_text(err, code));
+	} else {
+		*first = *err;
+		first->code = code;
+	}
+}
 
 static void run_script(struct drain *d, const struct kp_pkg_id *id,
 		       enum kp_conf_script which)
@@ -71,7 +82,8 @@ static int set_view(struct kp_ctx *ctx, const struct kp_pkg_id *id, const char *
 	struct kp_err own = KP_ERR_INIT;
 	int r = kp_view_set(ctx, id->module, id->kernel, version, &own);
 
-	if (r == -EISDIR || r == -ENOTDIR || r == -EEXIST || r == -ENOTEMPTY) {
+	if (r == -EISDIR || r == -ENOTDIR || r == -EEXIST || r == -ENOTEMPTY ||
+	    r == -EPERM) {
 		kp_warn("%s", kp_err_text(&own, r));
 		return 0;
 	}
@@ -155,32 +167,40 @@ static void tell_native(struct kp_ctx *ctx, char *const *names)
 		kp_warn("%s", kp_err_text(&err, r));
 }
 
-/* After each change that is finished its entry goes. */
-static int finish(struct drain *d, const struct kp_queue *q, struct kp_change *changes,
-		  struct kp_err *err)
+static int finish_one(struct drain *d, const struct kp_queue_entry *e,
+		      const struct kp_change *c, struct kp_err *err)
+{
+	int r;
+
+	if (c->result == KP_CHANGE_FAILED)
+		r = refused(d, e, kp_err_text(&c->err, -EIO), err);
+	else if (e->kind == KP_CHANGE_ADD)
+		r = added(d, e, err);
+	else
+		r = erased(d, e, err);
+	return r < 0 ? r : kp_queue_drop(d->ctx, e, err);
+}
+
+/* After each change that is finished its entry goes. One that cannot be finished leaves the others,
+ * and what is done for kernels, as they would be without it: d->late. */
+static void finish(struct drain *d, const struct kp_queue *q, struct kp_change *changes)
 {
 	_cleanup_strv_ char **names = NULL;
-	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < q->n; i++) {
+	for (size_t i = 0; i < q->n; i++) {
 		const struct kp_queue_entry *e = &q->list[i];
+		struct kp_err err = KP_ERR_INIT;
+		int r;
 
 		if (changes[i].result == KP_CHANGE_PENDING)
 			continue;
-		if (changes[i].result == KP_CHANGE_FAILED)
-			r = refused(d, e, kp_err_text(&changes[i].err, -EIO), err);
-		else if (e->kind == KP_CHANGE_ADD)
-			r = added(d, e, err);
-		else
-			r = erased(d, e, err);
+		r = finish_one(d, e, &changes[i], &err);
 		if (r < 0)
-			break;
+			keep_first(&d->late, r, &err);
 		if (changes[i].result == KP_CHANGE_DONE && e->kind == KP_CHANGE_ADD)
 			kp_strv_add(&names, e->name);
-		r = kp_queue_drop(d->ctx, e, err);
 	}
 	tell_native(d->ctx, names);
-	return r;
 }
 
 /* An entry whose kernel was settled since it was written, or in part, with other changes, is to be
@@ -222,7 +242,7 @@ static int forget_removed(struct kp_ctx *ctx, struct kp_err *err)
 }
 
 static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_result *ret,
-		 struct kp_err *err)
+		 struct kp_err *late, struct kp_err *err)
 {
 	struct drain d = { .ctx = ctx, .ret = ret };
 	struct kp_change *changes = kp_calloc(q->n, sizeof(*changes));
@@ -237,9 +257,10 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_re
 	if (r == 0)
 		r = ctx->backend->ops->commit(ctx->backend->db, changes, q->n, err);
 	if (r == 0)
-		r = finish(&d, q, changes, err);
+		finish(&d, q, changes);
 	if (r == 0 && ret->erased)
 		r = forget_removed(ctx, err);
+	*late = d.late;
 	kp_sources_clear(&d.sources);
 	free(changes);
 	return r;
@@ -252,11 +273,12 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 	struct kp_sync_result own = { 0 };
 	_cleanup_strv_ char **marked = NULL;
 	enum kp_settle_initramfs initramfs = KP_INITRAMFS_NOW;
+	struct kp_err late = KP_ERR_INIT;
 	int r;
 
 	r = kp_queue_load(ctx, &q, err);
 	if (r == 0 && q.n)
-		r = apply(ctx, &q, ret ? ret : &own, err);
+		r = apply(ctx, &q, ret ? ret : &own, &late, err);
 	if (r == 0)
 		r = kp_queue_sweep(ctx, err);
 	if (r == 0)
@@ -278,15 +300,10 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 		    kp_unsettled_get(ctx, *k) == KP_MARK_FAILED)
 			continue;
 		s = kp_settle(ctx, *k, initramfs, &serr);
-		if (s < 0 && r == 0) {
-			r = s;
-			if (err)
-				*err = serr;
-		} else if (s < 0) {
-			kp_warn("%s", kp_err_text(&serr, s));
-		}
+		if (s < 0)
+			keep_first(&late, s, &serr);
 	}
-	return r;
+	return late.code ? kp_err_set(err, late.code, "%s", late.text) : 0;
 }
 
 static bool has_state(const struct kp_ctx *ctx, const char *name)

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <kmodpkg/log.h>
@@ -14,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
@@ -144,20 +144,12 @@ static int memory_file(const char *bytes, size_t len)
 	return lseek(fd, 0, SEEK_SET) ? -errno : kp_steal_fd(&fd);
 }
 
-static int64_t now_s(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec;
-}
-
 /* Run a compiler where nothing but the system is to be seen. *ret_said (to be freed): what it
  * printed. Where it could not be asked, or had not answered in time, no more are. */
 static int run(struct learner *l, char *const *argv, const struct asked *a,
 	       struct kp_proc_end *end, char **ret_said)
 {
-	const int64_t seconds = l->until - now_s();
+	const int64_t seconds = l->until - kp_now_ms() / 1000;
 	const struct kp_sandbox_bind bind = { l->room, l->room, true };
 	const struct kp_sandbox sb = { .slot = l->slot,
 				       .binds = &bind,
@@ -279,7 +271,7 @@ char *kp_probe_cc1(struct kp_ctx *ctx, unsigned int slot, const char *room,
 			     .slot = slot,
 			     .room = kp_strdup(room),
 			     .scratch = kp_path_join(room, ".tmp_1"),
-			     .until = now_s() + ASK_SECONDS };
+			     .until = kp_now_ms() / 1000 + ASK_SECONDS };
 	char *cc1 = known_cc1(ctx, compiler);
 
 	if (!cc1) {
@@ -461,7 +453,7 @@ void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot,
 	struct learner l = { .ctx = ctx,
 			     .slot = slot,
 			     .left = LEARN_MAX,
-			     .until = now_s() + LEARN_SECONDS };
+			     .until = kp_now_ms() / 1000 + LEARN_SECONDS };
 	_cleanup_free_ char *path = kp_path_join(dir, KP_QUESTION_NOTES);
 	_cleanup_free_ char *lock_path = kp_path_join(ctx->run_dir, "probes.lock");
 	_cleanup_free_ char *notes = kp_malloc(NOTES_MAX + 1);

@@ -23,11 +23,11 @@
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/sandbox.h"
@@ -136,20 +136,12 @@ static int drop_privileges(void *data)
 
 /* ---- the init ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 static int wait_for_end(pid_t command, const struct kp_sandbox *sb,
 			struct kp_watch *watch, int lifeline, struct kp_proc_end *ret_end,
 			struct kp_err *err)
 {
-	int64_t look_at = now_ms() + KP_WATCH_MS;
-	int64_t until = sb->timeout_s ? now_ms() + sb->timeout_s * 1000LL : 0;
+	int64_t look_at = kp_now_ms() + KP_WATCH_MS;
+	int64_t until = sb->timeout_s ? kp_now_ms() + sb->timeout_s * 1000LL : 0;
 	_cleanup_close_ int sigfd = -1;
 	sigset_t mask;
 
@@ -163,7 +155,7 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb,
 					{ .fd = lifeline } };
 		struct signalfd_siginfo info;
 		struct rusage usage;
-		int64_t now = now_ms(), left = look_at - now;
+		int64_t now = kp_now_ms(), left = look_at - now;
 		int status, rc;
 		pid_t pid;
 
@@ -184,8 +176,8 @@ static int wait_for_end(pid_t command, const struct kp_sandbox *sb,
 			if (rc < 0)
 				return rc;
 			/* Not all of our time, however long a look takes. */
-			left = KP_WATCH_MS + 4 * (now_ms() - now);
-			look_at = now_ms() + left;
+			left = KP_WATCH_MS + 4 * (kp_now_ms() - now);
+			look_at = kp_now_ms() + left;
 		}
 		if (until && left > until - now)
 			left = until - now;
@@ -235,6 +227,7 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	struct kp_err err = KP_ERR_INIT;
 	sigset_t mask;
 	pid_t pid;
+	int ours;
 
 	/* Away from the terminal: its signals, and its input queue. */
 	setsid();
@@ -258,9 +251,10 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	if (!res.rc)
 		res.rc = wait_for_end(pid, sb, watch, lifeline, &res.end, &res.err);
 	/* What is refused at a file's size is not seen from here. */
-	if (!res.rc && res.end.exit_code)
-		res.met = (unsigned int)limit(&drop, true) &
-			  (kp_watch_met(watch) | 1U << KP_LIMIT_DISK);
+	ours = limit(&drop, true);
+	if (!res.rc && res.end.exit_code && ours > 0)
+		res.met =
+			(unsigned int)ours & (kp_watch_met(watch) | 1U << KP_LIMIT_DISK);
 	if (!alone && kp_kill_below(drop.change, drop.uid, &err) < 0 && !res.rc) {
 		res.rc = err.code;
 		res.err = err;

@@ -387,13 +387,6 @@ static int change(struct sync *s, struct kp_err *err)
 	return r < 0 ? r : r || again || s->put_off;
 }
 
-static bool is_selected(const struct sync *s, const struct kp_plan_row *row)
-{
-	return (!s->opts->kernels ||
-		(row->kernel && kp_strv_has(s->opts->kernels, row->kernel))) &&
-	       kp_plan_names(s->opts->modules, row->module, row->version);
-}
-
 /* Registered, and nothing can be made of it: its tree is missing or its conf malformed. */
 static bool is_unusable(const struct kp_world *w, const struct kp_plan_pair *x)
 {
@@ -410,16 +403,21 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 		const struct kp_plan_row *row = &w->plan.rows[i];
 		_cleanup_free_ char *name = NULL;
 
+		if (!kp_sync_selects(s->opts, row))
+			continue;
 		/* Also where an older version stays. */
 		if (kp_world_lacks_headers(w, row) && (!row->package || row->outdated) &&
-		    is_selected(s, row) && !kp_strv_has(s->ret->no_headers, row->kernel))
+		    !kp_strv_has(s->ret->no_headers, row->kernel))
 			kp_strv_add(&s->ret->no_headers, row->kernel);
-		if (!is_selected(s, row) || is_optional(s, row) ||
-		    row->action != KP_ACTION_NONE || row->pair == SIZE_MAX)
+		if (is_optional(s, row) || row->action != KP_ACTION_NONE ||
+		    row->pair == SIZE_MAX)
 			continue;
 		x = &w->input.pairs[row->pair];
 		name = kp_strf("%s/%s", row->module, row->version);
-		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key)) {
+		/* One that was built anew in vain is there. */
+		if (row->wanted && row->state != KP_STATE_INSTALLED &&
+		    row->state != KP_STATE_QUEUED && x->failed_key &&
+		    kp_str_eq(x->failed_key, row->key)) {
 			s->ret->remembered++;
 			if (!kp_strv_has(s->ret->remembered_names, name))
 				kp_strv_add(&s->ret->remembered_names, name);

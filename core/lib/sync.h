@@ -92,6 +92,8 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);
 /* Does a sync register this unregistered tree by itself? */
 bool kp_world_registers(const struct kp_world *w, const struct kp_source *s);
+/* Do OPTS ask for this row? */
+bool kp_sync_selects(const struct kp_sync_opts *opts, const struct kp_plan_row *row);
 /* Is a row's version wanted, for a kernel that has no headers? */
 bool kp_world_lacks_headers(const struct kp_world *w, const struct kp_plan_row *row);
 /* Is there no source tree in DIR any more, neither on disk nor in the database? */

@@ -15,6 +15,8 @@
 
 /* More is no source tree, and each level holds a descriptor. */
 #define DEPTH_MAX 100
+/* Nor is more than this, holes counted: all of it is read while a transaction waits. */
+#define BYTES_MAX ((off_t)1 << 30)
 
 struct walk {
 	enum kp_tree_mode mode;
@@ -23,6 +25,7 @@ struct walk {
 	const char *top;    /* for messages */
 	struct kp_buf path; /* of the entry at hand, relative to top */
 	int depth;
+	off_t bytes;
 	struct kp_err *err;
 };
 
@@ -87,6 +90,13 @@ static int add_file(struct walk *w, int fd, const struct stat *st)
 	struct kp_err why = KP_ERR_INIT;
 	int r;
 
+	w->bytes += st->st_size > BYTES_MAX ? BYTES_MAX + 1 : st->st_size;
+	if (w->bytes > BYTES_MAX)
+		return kp_err_set(
+			w->err, -EFBIG,
+			"%s has more than 1 GiB, with %s, which is no module source: "
+			"remove what is not needed",
+			w->top, w->path.s);
 	r = kp_hash_fd(fd, hash, &why);
 	if (r < 0)
 		return fail(w, r);

@@ -308,6 +308,13 @@ static bool goes_by_queue(const struct kp_world *w, const struct kp_pkg_installe
 	return false;
 }
 
+bool kp_sync_selects(const struct kp_sync_opts *opts, const struct kp_plan_row *row)
+{
+	return (!opts->kernels ||
+		(row->kernel && kp_strv_has(opts->kernels, row->kernel))) &&
+	       kp_plan_names(opts->modules, row->module, row->version);
+}
+
 bool kp_world_lacks_headers(const struct kp_world *w, const struct kp_plan_row *row)
 {
 	return row->wanted && row->pair != SIZE_MAX &&
@@ -476,6 +483,7 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	w.input.only_kernels = opts->kernels;
 	w.input.force = opts->force;
 	w.input.reinstall = opts->reinstall;
+	w.input.build_only = opts->build_only;
 	w.input.anyway = opts->anyway;
 	kp_plan_make(&w.input, &w.plan);
 	*ret = w;

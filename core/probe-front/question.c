@@ -351,7 +351,8 @@ bool kp_answers_find(const char *text, size_t len, const char *key, size_t key_l
 	const char *p = text, *end = text + len;
 	size_t code, its_len, output_len;
 
-	while (take_number(&p, end, ' ', &code) && take_number(&p, end, ' ', &its_len) &&
+	while (take_number(&p, end, ' ', &code) && code < 256 &&
+	       take_number(&p, end, ' ', &its_len) &&
 	       take_number(&p, end, '\n', &output_len) &&
 	       its_len + output_len <= (size_t)(end - p)) {
 		if (its_len == key_len && !memcmp(p, key, key_len)) {

@@ -209,7 +209,7 @@ test_add_of_ones_own_tree_stays()
 	rm -r "$root"/usr/src/hello-1.0
 	run_in sync
 	run doctor
-	expect_line out 'modules: hello/1.0 for 6.1.0-2-test is failed: /usr/src/hello-1.0 is not there'
+	expect_line out 'modules: hello/1.0 for 6.1.0-2-test failed: /usr/src/hello-1.0 is not there'
 	expect_line out '    kmodpkg remove hello/1.0'
 	run_in remove hello/1.0
 	expect_status 0
@@ -340,6 +340,18 @@ test_warnings_about_the_configuration()
 		expect_status 0
 		! grep -q colour "$T"/err || fail "$verb: $(cat "$T"/err)"
 	done
+	# Nor by each sync that it runs; another one is news.
+	echo must-defer >"$root"/var/lib/fakedb/lock
+	run_in sync --no-initramfs
+	expect_line err "$warning"
+	run_in sync --no-initramfs
+	! grep -q colour "$T"/err || fail "said again: $(cat "$T"/err)"
+	echo 'weight = 1' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	run_in sync --no-initramfs
+	expect_line err "$warning"
+	rm "$root"/var/lib/fakedb/lock
+	run_in sync --no-initramfs
+	expect_line err "$warning"
 }
 
 test_other_backends_glue_does_nothing()
@@ -451,6 +463,41 @@ test_failures_of_before_are_named()
 	expect_line err 'kmodpkg: warning: 2 builds failed before and nothing changed since (broken/1.0); kmodpkg status says why, kmodpkg build tries again'
 }
 
+# It takes nothing from what is installed, a sync leaves it at that, and who names it has it built.
+test_forced_build_that_failed()
+{
+	new_system
+	new_module hello 1.0
+	printf '%s\n' '#if __has_include("/etc/broken")' '#error broken' '#endif' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 0
+	touch "$root"/etc/broken
+	kmodpkg build -f hello -k "$K1"
+	expect_status 10
+	kmodpkg status hello -k "$K1"
+	grep -q ' installed .* building it anew failed: make failed with exit code 2$' "$T"/out ||
+		fail "the failure is not noted: $(cat "$T"/out)"
+	kmodpkg sync
+	expect_status 0
+	expect err <<<'kmodpkg: nothing to do'
+	kmodpkg build hello -k "$K1"
+	expect_status 10
+	grep -q 'hello/1.0.*failed' "$T"/err || fail "it was not tried: $(cat "$T"/err)"
+	rm "$root"/etc/broken
+	kmodpkg build hello -k "$K1"
+	expect_status 0
+	expect_line err "kmodpkg: building hello/1.0 for $K1"
+	kmodpkg status hello -k "$K1"
+	! grep -q 'failed' "$T"/out || fail "it failed no more: $(cat "$T"/out)"
+	# What was built and is not there any more is built, too.
+	rm -r "$root/var/lib/dkms/hello/1.0/$K1"
+	kmodpkg build hello -k "$K1"
+	expect_status 0
+	[ -e "$root/var/lib/dkms/hello/1.0/$K1" ] || fail "it was not built: $(cat "$T"/err)"
+}
+
 # What waits for the package database is not done, and whoever asked for it is told.
 test_changes_left_in_the_queue()
 {
@@ -490,4 +537,17 @@ test_transaction_on_another_root()
 	[ -L "$root"/var/lib/dkms/hello/1.0/source ] || fail 'the source was unregistered'
 	run status
 	expect_status 0
+}
+
+# Reading it would take for ever, with a transaction waiting.
+test_source_that_is_too_large()
+{
+	local why='/usr/src/hello-1.0 has more than 1 GiB, with sparse, which is no module source: remove what is not needed'
+
+	truncate -s 5T "$root"/usr/src/hello-1.0/sparse
+	run_in build hello -k 6.1.0-2-test
+	expect_error 1 "kmodpkg build: hello/1.0 is not built for kernel 6.1.0-2-test: $why"
+	run status hello -k 6.1.0-2-test
+	expect_status 0
+	grep -Fq " failed  " "$T"/out && grep -Fq "  $why" "$T"/out || fail "status: $(cat "$T"/out)"
 }

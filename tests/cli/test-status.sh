@@ -260,12 +260,16 @@ test_dry_run()
 	run sync -n
 	expect_status 0
 	expect out <<-'END'
-	erase  hello  1.0  6.0.0-1-gone  stale  kernel 6.0.0-1-gone is gone
+	leave  bad    1.0  6.1.0-1-test  failed  /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	leave  bad    1.0  6.1.0-2-test  failed  /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	leave  gone   1    6.1.0-1-test  failed  /usr/src/gone-1 is not there
+	leave  gone   1    6.1.0-2-test  failed  /usr/src/gone-1 is not there
+	erase  hello  1.0  6.0.0-1-gone  stale   kernel 6.0.0-1-gone is gone
 	build  hello  1.0  6.1.0-2-test  added
 	END
 	run sync -n -v hello -k 6.1.0-1-test
-	expect_line out 'keep  hello   1.0  6.1.0-1-test  stale     kernel headers are not installed, so it cannot be rebuilt'
-	run sync -n -k 6.1.0-1-test
+	expect_line out 'keep   hello   1.0  6.1.0-1-test  stale     kernel headers are not installed, so it cannot be rebuilt'
+	run sync -n hello -k 6.1.0-1-test
 	expect_status 0
 	expect_empty out
 	expect err <<<'kmodpkg: nothing to do'
@@ -278,15 +282,16 @@ test_owner()
 	expect_status 0
 	expect_empty err
 	expect out <<<'/bin/ls: coreutils 9.1'
+	: >"$root"/etc/more
 	run owner /etc/nothing /bin//ls /etc/more
 	expect_status 1
 	expect out <<<'/bin//ls: coreutils 9.1'
 	expect err <<-'END'
-	kmodpkg: error: /etc/nothing: owned by no package
+	kmodpkg: error: /etc/nothing: no such file, and no package has it
 	kmodpkg: error: /etc/more: owned by no package
 	END
 	run owner $'/etc/\e[2J'
-	expect_error 1 'kmodpkg: error: /etc/?[2J: owned by no package'
+	expect_error 1 'kmodpkg: error: /etc/?[2J: no such file, and no package has it'
 }
 
 test_log()

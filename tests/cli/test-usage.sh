@@ -29,6 +29,23 @@ test_help_of_every_verb()
 	done
 }
 
+test_help_as_a_verb()
+{
+	run --help
+	cp "$T"/out "$T"/all
+	run help
+	expect_status 0
+	expect_empty err
+	expect out <"$T"/all
+	run build --help
+	cp "$T"/out "$T"/one
+	run help build
+	expect_status 0
+	expect out <"$T"/one
+	run help nosuch
+	expect_error 2 "kmodpkg: unknown verb 'nosuch'; see kmodpkg --help"
+}
+
 test_help_text()
 {
 	run status --help
@@ -106,6 +123,13 @@ test_wrong_usage()
 	expect_error 2 "kmodpkg uninstall: unknown or ambiguous option '--force'; see kmodpkg uninstall --help"
 	run add hello
 	expect_error 2 "kmodpkg add: 'hello' is neither MODULE/VERSION nor a directory; see kmodpkg add --help"
+	run add ./nosuch
+	expect_error 1 'kmodpkg add: ./nosuch: No such file or directory'
+	mkdir -p "$T"/empty
+	run add "$T"/empty
+	expect_error 1 "kmodpkg add: $T/empty has no dkms.conf, so it is no module source"
+	run add "$T"/out
+	expect_error 1 "kmodpkg add: $T/out is not a directory: name the one that has the dkms.conf; archives are for dkms ldtarball"
 	run owner
 	expect_error 2 'kmodpkg owner: no file is named; see kmodpkg owner --help'
 	run owner relative

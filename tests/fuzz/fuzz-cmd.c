@@ -19,16 +19,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				   .out = (char *)"/nowhere/out" };
 	_cleanup_(reads_clear) struct reads rd = { .w = &w };
 	_cleanup_free_ char *text = kp_strndup((const char *)data, size);
-	char *places[] = { (char *)"/usr", NULL };
 
 	if (!ctx.root_fd)
 		ctx.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	read_cmd(&rd, text);
 	drop_duplicates(&rd);
+	kp_strv_add(&rd.places, "/usr");
 	for (size_t i = 0; i < rd.n; i++) {
 		_cleanup_free_ char *input = NULL, *real = NULL;
 
-		if (find_input(&w, places, rd.list[i], &input) && input)
+		if (find_input(&rd, rd.list[i], &input) && input)
 			assert(!kp_realpath_in(ctx.root_fd, input, &real) &&
 			       is_below(real, "/usr"));
 	}

@@ -213,6 +213,8 @@ static void assert_built(struct fixture *f, const struct kp_build_job *job)
 	assert_int_equal(job->record->result, KP_BUILD_OK);
 	assert_true(kp_record_intact(&f->ctx, job->source->module, "1",
 				     job->kernel->release, job->record));
+	/* Also of one that was built before, and kept. */
+	assert_true(kp_strv_has(job->record->licenses, "GPL"));
 }
 
 static inline void assert_failed(const struct kp_build_job *job, int exit_code,

@@ -219,7 +219,8 @@ static void pack(struct test_root *root, const char *name)
 	assert_true(fd >= 0);
 	assert_int_equal(kp_archive_new(fd, name, &a, NULL), 0);
 	assert_int_equal(kp_archive_add_dir(a, "empty", NULL), 0);
-	assert_int_equal(kp_archive_add(a, root->fd, "/tree", "top/tree", NULL), 0);
+	assert_int_equal(
+		kp_archive_add(a, root->fd, "/tree", "top/tree", "/elsewhere", NULL), 0);
 	assert_int_equal(kp_archive_add_text(a, "NAME", "hello\n", NULL), 0);
 	assert_int_equal(kp_archive_end(a, NULL), 0);
 }
@@ -236,11 +237,17 @@ static void there_and_back(void **state)
 	assert_int_equal(kp_symlink_in(root.fd, "sub/file", "/tree/inside", NULL), 0);
 	assert_int_equal(kp_symlink_in(root.fd, "/elsewhere/log", "/tree/log", NULL), 0);
 	assert_int_equal(kp_symlink_in(root.fd, "/none", "/tree/dangling", NULL), 0);
+	test_put(&root, "/etc/shadow", "secret");
+	assert_int_equal(kp_symlink_in(root.fd, "/etc/shadow", "/tree/shadow", NULL), 0);
+	test_put(&root, "/elsewhere2/log", "not that one");
+	assert_int_equal(kp_symlink_in(root.fd, "/elsewhere2/log", "/tree/log2", NULL),
+			 0);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(names); i++) {
 		_cleanup_free_ char *path = kp_strf("/%s", names[i]), *text = NULL;
 		_cleanup_free_ char *first = NULL, *second = NULL, *log = NULL;
 		_cleanup_free_ char *name = NULL, *link = NULL;
 		_cleanup_close_ int fd = -1;
+		struct stat st;
 		size_t len, len2;
 
 		pack(&root, names[i]);
@@ -258,6 +265,10 @@ static void there_and_back(void **state)
 		assert_string_equal(link, "sub/file");
 		log = test_get(&root, "/out/top/tree/log");
 		assert_string_equal(log, "a log");
+		assert_int_equal(kp_lstat_in(root.fd, "/out/top/tree/shadow", &st),
+				 -ENOENT);
+		assert_int_equal(kp_lstat_in(root.fd, "/out/top/tree/log2", &st),
+				 -ENOENT);
 		assert_true(kp_is_dir_in(root.fd, "/out/empty"));
 		assert_false(kp_exists_in(root.fd, "/out/top/tree/dangling"));
 		name = test_get(&root, "/out/NAME");

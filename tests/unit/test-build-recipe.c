@@ -80,6 +80,36 @@ static void test_scripts(void **state)
 	assert_clean(f);
 }
 
+/* Nothing of a source runs as root: who a step is goes to a file that the last one looks at. */
+static void test_unprivileged(void **state)
+{
+	static const char who[] =
+		"#!/bin/sh\n"
+		"echo $(id -u) $(sed -n 's/^\\(CapEff\\|NoNewPrivs\\)://p' /proc/self/status) "
+		">>$dkms_tree/hello/1/$kernelver/$arch/who\n";
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *line = kp_strf("%u 0000000000000000 1\n", kp_sandbox_uid(1));
+	_cleanup_free_ char *expect = kp_strf("%s%s%s", line, line, line), *seen = NULL;
+
+	if (kp_sandbox_uid(1) == geteuid())
+		skip();
+	write_mode(f, "src/hello-1/who", who, 0755);
+	/* What patch wrote is its own. */
+	write_file(f, "src/hello-1/patches/one.diff",
+		   "--- /dev/null\n+++ b/new\n@@ -0,0 +1 @@\n+x\n");
+	kp_strv_add(&f->confs[0].patches, "one.diff");
+	f->confs[0].scripts[KP_SCRIPT_PRE_BUILD] = "who";
+	f->confs[0].scripts[KP_SCRIPT_POST_BUILD] = "who";
+	f->confs[0].make = "./who && [ $(stat -c %u new) = $(id -u) ] && "
+			   "make -C $kernel_source_dir KERNELRELEASE=$kernelver M=$PWD";
+	build(f);
+	assert_built(f, job);
+	seen = read_file(f, "dkms/hello/1/6.6.1-kp/x86_64/who");
+	assert_string_equal(seen, expect);
+	assert_clean(f);
+}
+
 static void test_failures(void **state)
 {
 	static const struct {
@@ -388,6 +418,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 		TEST(test_patches),
 		TEST(test_scripts),
+		TEST(test_unprivileged),
 		TEST(test_failures),
 		TEST(test_symvers),
 		TEST(test_no_source),

@@ -85,23 +85,28 @@ static void modules_in_a_bad_state(void **state)
 	_cleanup_free_ char *text = NULL;
 
 	test_register(s, "hello", "1.0", NULL);
+	assert_findings(s, NULL,
+			"modules: hello/1.0 for " K1 " is not built yet [kmodpkg sync]\n"
+			"modules: hello/1.0 for " K2
+			" is not built yet [kmodpkg sync]\n");
 	test_fail(s, "hello", "1.0", K1, "no such luck", false);
 	test_publish(s, "hello", "1.0", K2, NULL);
 	assert_findings(s, NULL,
 			"modules: hello/1.0 for " K1
-			" is failed: no such luck [kmodpkg log hello/1.0 -k " K1 "]\n"
-			"modules: hello/1.0 for " K2 " is built [kmodpkg sync]\n");
+			" failed: no such luck [kmodpkg log hello/1.0 -k " K1 "]\n"
+			"modules: hello/1.0 for " K2
+			" is built and not installed [kmodpkg sync]\n");
 	test_sync(s);
 	test_put(&s->root, "/usr/src/hello-1.0/new.h", "");
 	assert_findings(s, NULL,
 			"modules: hello/1.0 for " K1
-			" is failed: no such luck [kmodpkg sync]\n"
+			" failed: no such luck [kmodpkg sync]\n"
 			"modules: hello/1.0 for " K2
 			" is stale: its source or the kernel headers changed "
 			"[kmodpkg sync]\n");
 	test_add_source(s, "hello", "1.0", "BUILT_MODULE_NAME=x.ko\n");
 	text = findings(s, "modules");
-	assert_non_null(strstr(text, "hello/1.0 for " K1 " is failed: "));
+	assert_non_null(strstr(text, "hello/1.0 for " K1 " failed: "));
 }
 
 static void a_package_that_somebody_removed(void **state)
@@ -111,11 +116,12 @@ static void a_package_that_somebody_removed(void **state)
 	healthy(s);
 	test_fake(s, "packages/kmod-hello-" K1, NULL);
 	TEST_TRY(kp_rm_rf_in(s->root.fd, "/lib/modules/" K1 "/updates", err));
-	assert_findings(s, "modules",
-			"modules: hello/1.0 for " K1
-			" is built: its package was removed and a sync brings it back; "
-			"to be rid of it: kmodpkg uninstall hello/1.0 -k " K1
-			" [kmodpkg sync]\n");
+	assert_findings(
+		s, "modules",
+		"modules: hello/1.0 for " K1
+		" is built and not installed: its package was removed and a sync brings it back; "
+		"to be rid of it: kmodpkg uninstall hello/1.0 -k " K1
+		" [kmodpkg sync]\n");
 }
 
 static void sources_that_are_not_registered(void **state)

@@ -93,9 +93,14 @@ static void builds(void **state)
 	struct left *l = *state;
 	_cleanup_free_ char *stage = kp_strf("/dkms/m/1/k/.tmp_x86_64_%d", (int)l->dead);
 	_cleanup_free_ char *in_stage = kp_path_join(stage, "module/m.ko");
+	/* However old it looks, and whoever has that number here. */
+	_cleanup_free_ char *theirs =
+		kp_strf("/dkms/m/1/k2/.tmp_x86_64_%d", (int)l->dead);
+	_cleanup_free_ char *in_theirs = kp_path_join(theirs, "module/m.ko");
 	_cleanup_close_ int lock = -1;
 
 	put(l, in_stage);
+	put(l, in_theirs);
 	put(l, "/dkms/m/1/k/x86_64/module/m.ko");
 	/* Where there are no private mounts this is the build of somebody else. */
 	put(l, "/dkms/m/1/build/.tmp_versions/m.mod");
@@ -106,6 +111,7 @@ static void builds(void **state)
 			 0);
 	kp_leftovers_sweep(&l->ctx);
 	assert_false(there(l, stage));
+	assert_true(there(l, in_theirs));
 	assert_true(there(l, "/dkms/m/1/k/x86_64/module/m.ko"));
 	assert_true(there(l, "/dkms/m/1/build/.tmp_versions/m.mod"));
 	assert_false(there(l, "/state/work/m-1-k-x86_64"));

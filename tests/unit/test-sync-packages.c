@@ -53,6 +53,7 @@ static void view_that_cannot_be_changed(void **state)
 				       NULL),
 				 0);
 		assert_int_equal(test_sync_rc(s, NULL), -EROFS);
+		assert_int_equal(kp_unsettled_get(s->ctx, K1), KP_MARK_NONE);
 		assert_int_equal(umount(dir), 0);
 		test_sync(s);
 		assert_int_equal(kp_view_has(s->ctx, "hello", K1), !i);

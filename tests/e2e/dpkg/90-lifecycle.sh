@@ -64,6 +64,9 @@ kmodpkg_by_dpkg()
 {
 	local depends
 	run apt-get install "linux-image-$K1" "linux-headers-$K1" "$(source_deb kmodpkg-hello)"
+	# Headers of another kind would bring another kernel along.
+	run apt-get install -s -o APT::Install-Recommends=true "$KMODPKG"
+	assert_no_output '^Inst linux-'
 	mapfile -t depends < <(apt-get install -s "$KMODPKG" |
 		sed -n 's/^Inst \([^ ]*\) .*/\1/p' | grep -vx kmodpkg)
 	[ ${#depends[@]} -eq 0 ] || run apt-get install "${depends[@]}"
@@ -85,6 +88,7 @@ kmodpkg_removed_with_all()
 		assert_modules "$K1" kmodpkg_hello kmodpkg_core kmodpkg_extra kmodpkg_sub
 		initramfs_reset
 		run apt-get "$verb" kmodpkg kmodpkg-hello-dkms kmodpkg-multi-dkms
+		assert_no_output 'that it built stay installed'
 		fail_on "packages are left ($verb)" "$(generated_packages "$K1")"
 		fail_on "modules are left ($verb)" "$(find "$(kernel_dir "$K1")/updates" 2>/dev/null)"
 		fail_on "registrations are left ($verb)" \
