@@ -80,6 +80,7 @@ struct kp_plan_input {
 	char *const *only_kernels;
 	bool force; /* rebuild what is requested even when the key is the same */
 	bool reinstall; /* install what is requested, built already, even when it is installed */
+	bool build_only; /* what is requested is to be there as a build, installed or not */
 	bool anyway; /* build what is requested without those of its BUILD_DEPENDS that lack */
 };
 

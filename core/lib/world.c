@@ -483,6 +483,7 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	w.input.only_kernels = opts->kernels;
 	w.input.force = opts->force;
 	w.input.reinstall = opts->reinstall;
+	w.input.build_only = opts->build_only;
 	w.input.anyway = opts->anyway;
 	kp_plan_make(&w.input, &w.plan);
 	*ret = w;

@@ -463,6 +463,59 @@ test_failures_of_before_are_named()
 	expect_line err 'kmodpkg: warning: 2 builds failed before and nothing changed since (broken/1.0); kmodpkg status says why, kmodpkg build tries again'
 }
 
+# It takes nothing from what is installed, a sync leaves it at that, and who names it has it built.
+test_forced_build_that_failed()
+{
+	new_system
+	new_module hello 1.0
+	printf '%s\n' '#if __has_include("/etc/broken")' '#error broken' '#endif' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 0
+	touch "$root"/etc/broken
+	kmodpkg build -f hello -k "$K1"
+	expect_status 10
+	kmodpkg status hello -k "$K1"
+	grep -q ' installed .* building it anew failed: make failed with exit code 2$' "$T"/out ||
+		fail "the failure is not noted: $(cat "$T"/out)"
+	kmodpkg sync
+	expect_status 0
+	expect err <<<'kmodpkg: nothing to do'
+	kmodpkg build hello -k "$K1"
+	expect_status 10
+	grep -q 'hello/1.0.*failed' "$T"/err || fail "it was not tried: $(cat "$T"/err)"
+	rm "$root"/etc/broken
+	kmodpkg build hello -k "$K1"
+	expect_status 0
+	expect_line err "kmodpkg: building hello/1.0 for $K1"
+	kmodpkg status hello -k "$K1"
+	! grep -q 'failed' "$T"/out || fail "it failed no more: $(cat "$T"/out)"
+	# What was built and is not there any more is built, too.
+	rm -r "$root/var/lib/dkms/hello/1.0/$K1"
+	kmodpkg build hello -k "$K1"
+	expect_status 0
+	[ -e "$root/var/lib/dkms/hello/1.0/$K1" ] || fail "it was not built: $(cat "$T"/err)"
+}
+
+# Without the capabilities to give files to another user and to become it, builds run as root
+# without any.
+test_builds_without_capabilities()
+{
+	local lacks
+
+	for lacks in -setuid,-setgid -setuid,-setgid,-sys_admin -chown -chown,-setuid,-setgid,-sys_admin; do
+		new_system
+		new_module hello 1.0
+		kmodpkg add hello/1.0
+		kmodpkg_without "$lacks" install hello -k "$K1"
+		[ "$status" = 0 ] || fail "without $lacks: $status: $(cat "$T"/err)"
+		grep -q 'no user of its own (runs as uid 0)' "$T"/err ||
+			fail "without $lacks nothing is said: $(cat "$T"/err)"
+		installed hello "$K1"
+	done
+}
+
 # What waits for the package database is not done, and whoever asked for it is told.
 test_changes_left_in_the_queue()
 {

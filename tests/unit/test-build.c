@@ -250,6 +250,41 @@ static void test_interrupt(void **state)
 	assert_clean(f);
 }
 
+static void count_running(enum kp_build_event event, const struct kp_build_job *job,
+			  const char *stage, void *data)
+{
+	int *running = data;
+
+	(void)job;
+	(void)stage;
+	running[0] += (event == KP_BUILD_STARTED) - (event == KP_BUILD_DONE);
+	if (running[0] > running[1])
+		running[1] = running[0];
+}
+
+/* Who writes more tokens than the pipe holds stops nobody, and no more builds run for it. */
+static void test_forges_tokens(void **state)
+{
+	static const char *const names[] = { "a", "b", "c", "d" };
+	struct fixture *f = *state;
+	int running[2] = { 0, 0 };
+	const struct kp_build_opts opts = { .jobs = 2,
+					    .progress = count_running,
+					    .data = running };
+
+	f->ctx.config.timeout_minutes = 1;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(names); i++) {
+		add(f, names[i], 0);
+		f->confs[i].make =
+			"head -c 70000 /dev/zero >&${MAKEFLAGS##*,} && "
+			"make -C $kernel_source_dir KERNELRELEASE=$kernelver M=$PWD";
+	}
+	assert_int_equal(kp_build_run(&f->ctx, f->jobs, f->n, &opts, NULL), 0);
+	for (size_t i = 0; i < f->n; i++)
+		assert_built(f, &f->jobs[i]);
+	assert_int_equal(running[1], 2);
+}
+
 /* Somebody removes a source while it is built, and AGAIN registers it. */
 struct remover {
 	struct fixture *f;
@@ -317,9 +352,10 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_publish),	 TEST(test_removed_before), TEST(test_join),
-		TEST(test_join_running), TEST(test_depends),	    TEST(test_blocked),
-		TEST(test_keeps_old),	 TEST(test_interrupt),	    TEST(test_removed),
+		TEST(test_publish),	  TEST(test_removed_before), TEST(test_join),
+		TEST(test_join_running),  TEST(test_depends),	     TEST(test_blocked),
+		TEST(test_keeps_old),	  TEST(test_interrupt),	     TEST(test_removed),
+		TEST(test_forges_tokens),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);
