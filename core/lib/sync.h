@@ -86,7 +86,8 @@ struct kp_sync_result {
 int kp_lock_main(struct kp_ctx *ctx, const char *what, int timeout_ms, int *ret_fd,
 		 struct kp_err *err);
 
-/* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. Without
+/* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell, or to see
+ * what protects builds where one failed for which that was not all. Without
  * a backend (ctx->backend NULL) there are no packages; only build_only can be synced then. */
 int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);
