@@ -516,6 +516,25 @@ test_builds_without_capabilities()
 	done
 }
 
+# What failed where builds are less protected is tried again where they are not.
+test_failure_without_capabilities()
+{
+	new_system
+	new_module hello 1.0 'PRE_BUILD=check'
+	printf '%s\n' '#!/bin/sh' '[ "$(id -u)" != 0 ]' >"$root"/usr/src/hello-1.0/check
+	chmod +x "$root"/usr/src/hello-1.0/check
+	kmodpkg add hello/1.0
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	grep -q 'failed before and nothing changed since' "$T"/err ||
+		fail "it is tried again with nothing changed: $(cat "$T"/err)"
+	kmodpkg sync
+	expect_status 0
+	installed hello "$K1"
+}
+
 # What waits for the package database is not done, and whoever asked for it is told.
 test_changes_left_in_the_queue()
 {
