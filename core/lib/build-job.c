@@ -478,6 +478,7 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 	rec->machine = rc != -EDQUOT &&
 		       (!w->recipe || (!stopped && kp_recipe_machine_fault(last)));
 	kp_record_set_limits(rec, &w->ctx->config, rc);
+	rec->unprotected = kp_strdup(kp_sandbox_missing());
 }
 
 /* 0: the source is registered, by the same link as before. Whoever removes a source waits for no

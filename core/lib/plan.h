@@ -50,7 +50,7 @@ struct kp_plan_pair {
 	const char *built_content; /* hash over its files, NULL: none */
 	const char *failed_key;	   /* key of the last failure, NULL: none */
 	const char *failed_reason;
-	bool failed_otherwise; /* it may not fail again: it was the machine, or a limit */
+	bool failed_otherwise; /* it may not fail again: it was the machine, a limit... */
 	bool requested; /* a person asked for this pair now: retry, no autoinstall needed */
 };
 

@@ -58,7 +58,8 @@ struct kp_sandbox {
 /* Slots are 0 to this less one. */
 #define KP_SANDBOX_SLOTS 511
 
-/* uid and gid of a slot; both the same number, mapped in our user namespace. */
+/* uid and gid of a slot; both the same number, mapped in our user namespace. Where there is none that
+ * we can become, and give files to, our own. */
 uid_t kp_sandbox_uid(unsigned int slot);
 /* Is that a user other than us? */
 bool kp_sandbox_has_own_user(void);

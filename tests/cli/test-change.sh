@@ -498,6 +498,43 @@ test_forced_build_that_failed()
 	[ -e "$root/var/lib/dkms/hello/1.0/$K1" ] || fail "it was not built: $(cat "$T"/err)"
 }
 
+# Without the capabilities to give files to another user and to become it, builds run as root
+# without any.
+test_builds_without_capabilities()
+{
+	local lacks
+
+	for lacks in -setuid,-setgid -setuid,-setgid,-sys_admin -chown -chown,-setuid,-setgid,-sys_admin; do
+		new_system
+		new_module hello 1.0
+		kmodpkg add hello/1.0
+		kmodpkg_without "$lacks" install hello -k "$K1"
+		[ "$status" = 0 ] || fail "without $lacks: $status: $(cat "$T"/err)"
+		grep -q 'no user of its own (runs as uid 0)' "$T"/err ||
+			fail "without $lacks nothing is said: $(cat "$T"/err)"
+		installed hello "$K1"
+	done
+}
+
+# What failed where builds are less protected is tried again where they are not.
+test_failure_without_capabilities()
+{
+	new_system
+	new_module hello 1.0 'PRE_BUILD=check'
+	printf '%s\n' '#!/bin/sh' '[ "$(id -u)" != 0 ]' >"$root"/usr/src/hello-1.0/check
+	chmod +x "$root"/usr/src/hello-1.0/check
+	kmodpkg add hello/1.0
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	grep -q 'failed before and nothing changed since' "$T"/err ||
+		fail "it is tried again with nothing changed: $(cat "$T"/err)"
+	kmodpkg sync
+	expect_status 0
+	installed hello "$K1"
+}
+
 # What waits for the package database is not done, and whoever asked for it is told.
 test_changes_left_in_the_queue()
 {
