@@ -31,17 +31,17 @@ test_status_table()
 	expect_status 0
 	expect_empty err
 	expect out <<-'END'
-	MODULE  VERSION  KERNEL        STATE     PACKAGE     NOTE
-	bad     1.0      6.1.0-1-test  failed    -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
-	bad     1.0      6.1.0-2-test  failed    -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
-	gone    1        6.1.0-1-test  failed    -           /usr/src/gone-1 is not there
-	gone    1        6.1.0-2-test  failed    -           /usr/src/gone-1 is not there
-	hello   1.0      6.1.0-1-test  stale     kmod-hello  kernel headers are not installed, so it cannot be rebuilt
-	hello   1.0      6.1.0-2-test  added     -
-	manual  2.0      6.1.0-1-test  added     -           AUTOINSTALL is not set
-	manual  2.0      6.1.0-2-test  added     -           AUTOINSTALL is not set
-	other   1.0      6.1.0-1-test  excluded  -           kernel 6.1.0-1-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
-	other   1.0      6.1.0-2-test  excluded  -           kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
+	MODULE  VERSION  KERNEL        STATE      PACKAGE     NOTE
+	bad     1.0      6.1.0-1-test  failed     -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	bad     1.0      6.1.0-2-test  failed     -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	gone    1        6.1.0-1-test  failed     -           /usr/src/gone-1 is not there
+	gone    1        6.1.0-2-test  failed     -           /usr/src/gone-1 is not there
+	hello   1.0      6.1.0-1-test  installed  kmod-hello  kernel headers are not installed, so it cannot be rebuilt
+	hello   1.0      6.1.0-2-test  added      -
+	manual  2.0      6.1.0-1-test  added      -           AUTOINSTALL is not set
+	manual  2.0      6.1.0-2-test  added      -           AUTOINSTALL is not set
+	other   1.0      6.1.0-1-test  excluded   -           kernel 6.1.0-1-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
+	other   1.0      6.1.0-2-test  excluded   -           kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
 	END
 }
 
@@ -128,7 +128,7 @@ test_status_json()
 	      "version": "1.0",
 	      "kernel": "6.1.0-1-test",
 	      "arch": "$(uname -m)",
-	      "state": "stale",
+	      "state": "installed",
 	      "action": null,
 	      "note": "kernel headers are not installed, so it cannot be rebuilt",
 	      "package": "kmod-hello",
@@ -288,7 +288,7 @@ test_dry_run()
 	build  hello  1.0  6.1.0-2-test  added
 	END
 	run sync -n -v hello -k 6.1.0-1-test
-	expect_line out 'keep   hello   1.0  6.1.0-1-test  stale     kernel headers are not installed, so it cannot be rebuilt'
+	expect_line out 'keep   hello   1.0  6.1.0-1-test  installed  kernel headers are not installed, so it cannot be rebuilt'
 	run sync -n hello -k 6.1.0-1-test
 	expect_status 0
 	expect_empty out
