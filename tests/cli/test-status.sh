@@ -209,6 +209,20 @@ test_conf()
 	expect_error 8 'kmodpkg conf: /usr/src/hello-1.0/dkms.conf: PACKAGE_NAME is not set'
 }
 
+# Several files are asked for, their owner is named once.
+test_headers_are_named_once()
+{
+	local file tree=/lib/modules/6.1.0-2-test/build
+
+	mkdir -p "$root$tree"/include/generated
+	for file in Makefile include/generated/utsrelease.h; do
+		: >>"$root$tree/$file"
+		echo "headers-2 1.0 $tree/$file" >>"$root"/var/lib/fakedb/owned
+	done
+	run -v sync -n
+	expect_line err "kmodpkg: headers of kernel 6.1.0-2-test: $tree: package headers-2 1.0"
+}
+
 # What is left of an interrupted run is an action like others.
 test_sync_names_what_is_due()
 {
