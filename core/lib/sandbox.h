@@ -70,6 +70,10 @@ const char *kp_sandbox_missing(void);
  * written, and scratch says nothing. */
 bool kp_sandbox_has_mounts(void);
 
+/* When the last run with SLOT has ended, which nobody else has: remove what was left under its user in
+ * directories of the system that all may write to. Only without private mounts is there any. */
+void kp_sandbox_sweep(struct kp_ctx *ctx, unsigned int slot);
+
 /* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be
  * NULL. -ETIME: timeout. -EDQUOT, -ENOSPC: beyond config.limits, as kp_watch_look() has it, the words for a person.
  * -EINTR: the caller has SIGINT or SIGTERM blocked, and one came (it stays pending). With each

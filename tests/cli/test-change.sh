@@ -535,6 +535,57 @@ test_failure_without_capabilities()
 	installed hello "$K1"
 }
 
+# Without mounts of its own a build shares /tmp, for as long as it lasts.
+test_build_leaves_nothing_in_tmp()
+{
+	new_system
+	mount -t tmpfs -o mode=1777 tmpfs "$root"/dev/shm
+	new_module hello 1.0 'PRE_BUILD=leave'
+	printf '%s\n' '#!/bin/sh -e' 'echo >/tmp/left.h' 'mkdir /dev/shm/left' \
+		'echo >/dev/shm/left/file.h' 'ln -s /tmp/stays /tmp/link' \
+		>"$root"/usr/src/hello-1.0/leave
+	chmod +x "$root"/usr/src/hello-1.0/leave
+	printf '%s\n' '#include "/tmp/left.h"' '#include "/dev/shm/left/file.h"' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	echo >"$root"/tmp/stays
+	kmodpkg add hello/1.0
+	kmodpkg_without -sys_admin install hello -k "$K1"
+	expect_status 0
+	installed hello "$K1"
+	[ "$(ls "$root"/tmp)" = stays ] || fail "left in /tmp: $(ls -l "$root"/tmp)"
+	[ -z "$(ls "$root"/dev/shm)" ] || fail 'something is left in /dev/shm'
+}
+
+# With sandbox = required nothing is built where a protection is missing, and doctor says so.
+test_sandbox_required()
+{
+	new_system
+	new_module hello 1.0
+	kmodpkg add hello/1.0
+	kmodpkg_without -setuid,-setgid doctor
+	expect_line out 'sandbox: builds run without some of their protections: no user of its own (runs as uid 0)'
+	echo 'sandbox = required' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	kmodpkg_without -setuid,-setgid doctor
+	expect_line out 'sandbox: nothing can be built, with sandbox = required and a protection missing: no user of its own (runs as uid 0)'
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	kmodpkg sync
+	expect_status 0
+	installed hello "$K1"
+}
+
+# One that runs into a limit is no better than one that is malformed.
+test_conf_beyond_limits()
+{
+	new_system
+	new_module hello 1.0 'for ((i = 0; i < 40000; i++)); do a[i]=1; done'
+	kmodpkg add hello/1.0
+	expect_error 8 'kmodpkg add: /usr/src/hello-1.0/dkms.conf: it sets more than 32768 variables'
+	kmodpkg conf /usr/src/hello-1.0
+	expect_status 8
+	dkms_gives 8 add /usr/src/hello-1.0
+}
+
 # What waits for the package database is not done, and whoever asked for it is told.
 test_changes_left_in_the_queue()
 {

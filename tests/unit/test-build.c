@@ -13,7 +13,9 @@
 
 #include <kmodpkg/log.h>
 
+#include "base/lock.h"
 #include "build-fixture.h"
+#include "lib/sandbox.h"
 #include "lib/source.h"
 #include "sandbox-systems.h"
 
@@ -62,6 +64,30 @@ static void test_removed_before(void **state)
 	assert_int_equal(job->rc, -ESTALE);
 	assert_null(job->record);
 	assert_clean(f);
+}
+
+/* Another run, be its tree another, has the first user. */
+static void test_users_are_the_machines(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job;
+
+	if (kp_sandbox_uid(1) == geteuid())
+		skip();
+
+	_cleanup_close_ int lock = -1;
+	_cleanup_free_ char *first = kp_strf("\n%u\n", kp_sandbox_uid(1)), *log = NULL;
+
+	/* What others hold, tests beside this one say, is as good. */
+	(void)kp_lock_take(f->ctx.root_fd, KP_RUN_DIR "/build/slot-1.lock", "tests",
+			   KP_LOCK_TRY, &lock, NULL);
+	job = add(f, "hello", 0);
+	f->confs[0].make = "make -C $kernel_source_dir M=$PWD && id -u";
+	build(f);
+	assert_built(f, job);
+	assert_int_equal(kp_read_in(f->ctx.root_fd, job->record->log, 0, &log, NULL), 0);
+	assert_null(strstr(log, first));
+	assert_non_null(strstr(log, "id -u"));
 }
 
 static void test_join(void **state)
@@ -352,9 +378,11 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_publish),	  TEST(test_removed_before), TEST(test_join),
-		TEST(test_join_running),  TEST(test_depends),	     TEST(test_blocked),
-		TEST(test_keeps_old),	  TEST(test_interrupt),	     TEST(test_removed),
+		TEST(test_publish),	  TEST(test_removed_before),
+		TEST(test_join),	  TEST(test_users_are_the_machines),
+		TEST(test_join_running),  TEST(test_depends),
+		TEST(test_blocked),	  TEST(test_keeps_old),
+		TEST(test_interrupt),	  TEST(test_removed),
 		TEST(test_forges_tokens),
 	};
 
