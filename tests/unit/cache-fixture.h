@@ -89,6 +89,15 @@ static size_t entries(struct fixture *f)
 	return n;
 }
 
+/* Builds are kept as N entries; else the log of the first one says why. */
+static inline void assert_entries(struct fixture *f, size_t n)
+{
+	_cleanup_free_ char *log = log_of(f, &f->jobs[0]);
+
+	if (entries(f) != n)
+		fail_msg("%zu entries\n%s", entries(f), log);
+}
+
 /* The only entry's directory. */
 static char *entry(struct fixture *f)
 {
