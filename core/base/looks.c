@@ -3,8 +3,10 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/cleanup.h"
 #include "base/fs.h"
 #include "base/looks.h"
+#include "base/str.h"
 
 char *kp_looks_in(int root_fd, const char *path, int64_t *newest_s)
 {
@@ -18,4 +20,18 @@ char *kp_looks_in(int root_fd, const char *path, int64_t *newest_s)
 		       (uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
 		       st.st_mtim.tv_nsec, (intmax_t)st.st_ctim.tv_sec,
 		       st.st_ctim.tv_nsec);
+}
+
+char *kp_looks_all_in(int root_fd, const char *dir, const char *const *names,
+		      int64_t *newest_s)
+{
+	struct kp_buf b = KP_BUF_INIT;
+
+	for (; *names; names++) {
+		_cleanup_free_ char *path = kp_path_join(dir, *names);
+		_cleanup_free_ char *looks = kp_looks_in(root_fd, path, newest_s);
+
+		kp_buf_addf(&b, "%s%s", b.len ? ", " : "", looks);
+	}
+	return kp_buf_steal(&b);
 }

@@ -15,3 +15,6 @@
 /* One line of text about the file that PATH leads to below root_fd, "-" for what is not there; to be
  * freed. *newest_s is raised to its last status change, seconds since the epoch. */
 char *kp_looks_in(int root_fd, const char *path, int64_t *newest_s);
+/* The same of several files in the directory DIR, up to NULL, in one line. */
+char *kp_looks_all_in(int root_fd, const char *dir, const char *const *names,
+		      int64_t *newest_s);

@@ -25,7 +25,7 @@
 
 static int bad_conf(struct cli *cli, int rc)
 {
-	return rc == -EINVAL ? cli_fail(cli, CLI_BAD_CONF, "%s", cli->err.text) : rc;
+	return kp_conf_is_bad(rc) ? cli_fail(cli, CLI_BAD_CONF, "%s", cli->err.text) : rc;
 }
 
 static int load_conf(struct cli *cli, const char *dir, const char *module,

@@ -236,7 +236,7 @@ static int print_conf(struct cli *cli, const char *word, struct subject *s, bool
 		dir = kp_path_dir(s->file);
 	env.source_dir = dir ? dir : s->dir;
 	rc = kp_conf_load(cli->ctx, &env, &conf, &cli->err);
-	if (rc == -EINVAL)
+	if (kp_conf_is_bad(rc))
 		return CLI_BAD_CONF;
 	if (rc < 0)
 		return rc;

@@ -10,6 +10,7 @@
 #include "cli/table.h"
 #include "cli/work.h"
 #include "lib/backend.h"
+#include "lib/settle.h"
 
 struct request {
 	struct kp_sync_opts opts;
@@ -23,18 +24,49 @@ static void request_clear(struct request *r)
 	kp_strv_free(r->kernels);
 }
 
+static void add_row(struct cli_table *t, const char *action, const char *module,
+		    const char *version, const char *kernel, const char *state,
+		    const char *note)
+{
+	cli_table_add(t, action);
+	cli_table_add(t, module);
+	cli_table_add(t, version);
+	cli_table_add(t, kernel);
+	cli_table_add(t, state);
+	cli_table_add(t, note);
+}
+
 static void add_plan_row(struct cli_table *t, const struct kp_plan_row *row)
 {
 	const char *action = kp_action_name(row->action);
 
 	if (row->action == KP_ACTION_NONE)
 		action = row->state == KP_STATE_FAILED ? "leave" : "keep";
-	cli_table_add(t, action);
-	cli_table_add(t, row->module);
-	cli_table_add(t, row->version);
-	cli_table_add(t, row->kernel);
-	cli_table_add(t, kp_state_name(row->state));
-	cli_table_add(t, row->note);
+	add_row(t, action, row->module, row->version, row->kernel,
+		kp_state_name(row->state), row->note);
+}
+
+/* What a drain does, which is the last part of a sync. Count of rows. */
+static int add_due_rows(struct cli *cli, struct cli_table *t, const struct kp_world *w)
+{
+	_cleanup_strv_ char **marked = NULL;
+	int n = (int)w->queue.n;
+	int rc = kp_unsettled_list(cli->ctx, &marked, &cli->err);
+
+	if (rc < 0)
+		return rc;
+	for (size_t i = 0; i < w->queue.n; i++) {
+		const struct kp_queue_entry *e = &w->queue.list[i];
+
+		add_row(t, "commit", e->id.module, e->id.version, e->id.kernel,
+			kp_state_name(KP_STATE_QUEUED), e->reason);
+	}
+	kp_strv_foreach(k, marked) {
+		add_row(t, "settle", NULL, NULL, *k, NULL,
+			kp_mark_text(kp_unsettled_get(cli->ctx, *k)));
+		n++;
+	}
+	return n;
 }
 
 /* What a sync would do, and what it does not try; with -v also what stays as it is. */
@@ -54,8 +86,11 @@ static int print_plan(struct cli *cli, const struct kp_sync_opts *opts)
 		    (row->state == KP_STATE_FAILED && kp_sync_selects(opts, row)))
 			add_plan_row(&t, row);
 	}
+	rc = add_due_rows(cli, &t, &w);
+	if (rc < 0)
+		return rc;
 	cli_table_print(&t, stdout, 0);
-	if (!w.plan.n_actions)
+	if (!w.plan.n_actions && !rc)
 		kp_info("nothing to do");
 	return CLI_OK;
 }
@@ -89,6 +124,9 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 	add_count(&b, "failed", r->failed);
 	if (b.len)
 		kp_info("%s", b.s);
+	else if (r->settled && !cli_in_transaction(cli))
+		kp_info("did depmod and initramfs, as far as due, for %zu %s", r->settled,
+			r->settled == 1 ? "kernel" : "kernels");
 	else if (!r->remembered && !cli_in_transaction(cli))
 		kp_info("nothing to do");
 	/* Several syncs see to one transaction: a failure of an earlier one was told by it. The one

@@ -32,7 +32,7 @@ static int name_tree(struct dkms *d)
 	int rc;
 
 	rc = kp_conf_load(cli->ctx, &env, &conf, &cli->err);
-	if (rc == -EINVAL)
+	if (kp_conf_is_bad(rc))
 		return cli_fail(cli, DKMS_BAD_CONF, "%s", cli->err.text);
 	if (rc < 0)
 		return rc;

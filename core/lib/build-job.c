@@ -128,13 +128,15 @@ static int take_locks(struct kp_build_work *w, bool *ret_waited, struct kp_err *
 	return wait_lock(w, source, what, &w->locks[1], err);
 }
 
+/* The users of builds are the machine's, whichever tree a run works on. */
 static int take_slot(struct kp_build_work *w, struct kp_err *err)
 {
+	const char *dir = geteuid() ? w->ctx->run_dir : KP_RUN_DIR;
 	int rc = -EBUSY;
 
 	for (w->slot = 1; rc == -EBUSY && w->slot < KP_SANDBOX_SLOTS; w->slot++) {
 		_cleanup_free_ char *path =
-			kp_strf("%s/build/slot-%u.lock", w->ctx->run_dir, w->slot);
+			kp_strf("%s/build/slot-%u.lock", dir, w->slot);
 
 		rc = kp_lock_take(w->ctx->root_fd, path, "building", KP_LOCK_TRY,
 				  &w->locks[2], err);
@@ -311,6 +313,7 @@ static void clean_up(struct kp_build_work *w, bool published)
 		else
 			kp_rm_rf_in(root, w->out, NULL);
 		put_back(w);
+		kp_sandbox_sweep(w->ctx, w->slot);
 	}
 	if (kp_log_get_level() < KP_LOG_DEBUG) {
 		kp_rm_rf_in(root, w->build, NULL);
@@ -478,6 +481,7 @@ static void note_failure(struct kp_build_work *w, struct kp_record *rec, int rc,
 	rec->machine = rc != -EDQUOT &&
 		       (!w->recipe || (!stopped && kp_recipe_machine_fault(last)));
 	kp_record_set_limits(rec, &w->ctx->config, rc);
+	rec->unprotected = kp_strdup(kp_sandbox_missing());
 }
 
 /* 0: the source is registered, by the same link as before. Whoever removes a source waits for no

@@ -244,6 +244,12 @@ static struct node *next_ready(struct graph *g)
 	return NULL;
 }
 
+/* Each that runs has a token: what is in the pipe then, a recipe has put there. */
+static bool all_taken(const struct graph *g)
+{
+	return g->running >= (size_t)g->js.n;
+}
+
 static bool get_token(struct graph *g)
 {
 	if (g->spare > 0)
@@ -251,6 +257,8 @@ static bool get_token(struct graph *g)
 	/* Nobody can hold one: a make that was killed has kept some. */
 	if (!g->running)
 		kp_jobserver_restore(&g->js, 0);
+	if (all_taken(g))
+		return false;
 	g->spare += kp_jobserver_take(&g->js) == 1;
 	return g->spare > 0;
 }
@@ -305,7 +313,7 @@ static void wait_events(struct graph *g, bool want_token)
 	_cleanup_free_ struct pollfd *fds = kp_calloc(g->n + 2, sizeof(*fds));
 
 	fds[0] = (struct pollfd){ .fd = g->sigfd, .events = POLLIN };
-	fds[1] = (struct pollfd){ .fd = want_token ? g->js.poll_fd : -1,
+	fds[1] = (struct pollfd){ .fd = want_token && !all_taken(g) ? g->js.poll_fd : -1,
 				  .events = POLLIN };
 	for (size_t i = 0; i < g->n; i++) {
 		bool on = g->nodes[i].state == RUNNING;
@@ -313,7 +321,7 @@ static void wait_events(struct graph *g, bool want_token)
 		fds[i + 2] = (struct pollfd){ .fd = on ? g->nodes[i].fd : -1,
 					      .events = POLLIN };
 	}
-	if (poll(fds, g->n + 2, g->opts->progress || g->kill_at ? TICK_MS : -1) < 0)
+	if (poll(fds, g->n + 2, TICK_MS) < 0)
 		return;
 	if (fds[0].revents)
 		interrupt(g);
@@ -322,6 +330,7 @@ static void wait_events(struct graph *g, bool want_token)
 			receive(g, &g->nodes[i]);
 	if (g->kill_at && kp_now_ms() > g->kill_at)
 		signal_all(g, SIGKILL);
+	kp_jobserver_trim(&g->js, (int)g->running + g->spare);
 	tell(g, KP_BUILD_TICK, NULL, NULL);
 }
 

@@ -230,6 +230,11 @@ static int load_unnamed(struct kp_ctx *ctx, const struct kp_conf_env *env,
 	return load(ctx, &named, file, ret, err);
 }
 
+bool kp_conf_is_bad(int r)
+{
+	return r == -EINVAL || r == -ETIME || r == -EDQUOT || r == -EFBIG;
+}
+
 int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_conf **ret,
 		 struct kp_err *err)
 {

@@ -89,11 +89,13 @@ struct kp_conf {
 };
 
 /* Evaluate and interpret. -ENOENT: no dkms.conf; -EINVAL: bad conf, err's text is
- * "<file>: <reason>" (exit code 8 of DKMS); others: it could not be evaluated, -ENOPKG
+ * "<file>: <reason>"; others: it could not be evaluated, -ENOPKG
  * (no bash), -ETIME (bash took too long), -ECANCELED (it was killed), -EACCES and what
  * files and the sandbox give. */
 int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_conf **ret,
 		 struct kp_err *err);
+/* Is R, of kp_conf_load(), the conf's own fault (exit code 8 of DKMS)? Also when it ran into a limit. */
+bool kp_conf_is_bad(int r);
 /* Absolute paths that the conf FILES have literally: what bash may have looked at, and the key of a
  * source does not cover. *ret: a vector, each once. -ENOTSUP: it may have looked at others as well. */
 int kp_conf_paths(const struct kp_ctx *ctx, char *const *files, char ***ret);

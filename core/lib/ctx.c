@@ -139,7 +139,7 @@ int kp_ctx_open(const char *root, struct kp_ctx **ret, struct kp_err *err)
 	ctx->install_tree = kp_strdup("/lib/modules");
 	ctx->state_dir = kp_strdup("/var/lib/kmodpkg");
 	ctx->log_dir = kp_strdup("/var/log/kmodpkg");
-	ctx->run_dir = kp_strdup("/run/kmodpkg");
+	ctx->run_dir = kp_strdup(KP_RUN_DIR);
 	ctx->work_dir = kp_strdup("/var/lib/kmodpkg/work");
 	ctx->cache_dir = kp_strdup("/var/cache/kmodpkg");
 	if (uname(&uts) < 0)

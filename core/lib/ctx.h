@@ -65,6 +65,8 @@ struct kp_config {
 	char *install_tree; /* one that is not the system's, NULL */
 };
 
+#define KP_RUN_DIR "/run/kmodpkg"
+
 struct kp_ctx {
 	int root_fd;
 	char *root;	    /* for messages; "/" */
@@ -73,7 +75,7 @@ struct kp_ctx {
 	char *install_tree; /* /lib/modules */
 	char *state_dir;    /* /var/lib/kmodpkg */
 	char *log_dir;	    /* /var/log/kmodpkg */
-	char *run_dir;	    /* /run/kmodpkg */
+	char *run_dir;	    /* KP_RUN_DIR */
 	char *work_dir;	    /* /var/lib/kmodpkg/work: private build directories */
 	char *cache_dir;    /* /var/cache/kmodpkg: builds that are kept; NULL: none are */
 	char *arch;	    /* uname -m */

@@ -265,7 +265,12 @@ static void look_at_sandbox(struct kp_ctx *ctx, struct kp_doctor *d)
 
 	if (missing)
 		kp_doctor_add(d, "sandbox",
-			      kp_strf("builds run without some of their protections: %s",
+			      kp_strf("%s: %s",
+				      ctx->config.sandbox_required
+					      ? "nothing can be built, with sandbox = "
+						"required and a protection missing"
+					      : "builds run without some of their "
+						"protections",
 				      missing),
 			      NULL);
 }

@@ -218,17 +218,10 @@ static void look_at_queue(struct kp_ctx *ctx, const struct kp_world *w,
 	if (kp_unsettled_list(ctx, &marks, NULL) < 0)
 		return;
 	kp_strv_foreach(k, marks) {
-		static const char *const words[] = {
-			[KP_MARK_NONE] = NULL,
-			[KP_MARK_DUE] = "depmod and initramfs are still to be done",
-			[KP_MARK_INITRAMFS] = "its initramfs is still to be made",
-			[KP_MARK_FAILED] = "depmod or its initramfs was tried in vain",
-		};
-		enum kp_mark mark = kp_unsettled_get(ctx, *k);
+		const char *due = kp_mark_text(kp_unsettled_get(ctx, *k));
 
-		if (mark != KP_MARK_NONE)
-			kp_doctor_add(d, "queue",
-				      kp_strf("kernel %s: %s", *k, words[mark]),
+		if (due)
+			kp_doctor_add(d, "queue", kp_strf("kernel %s: %s", *k, due),
 				      kp_strdup("kmodpkg sync"));
 	}
 }

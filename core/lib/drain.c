@@ -302,6 +302,8 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 		s = kp_settle(ctx, *k, initramfs, &serr);
 		if (s < 0)
 			keep_first(&late, s, &serr);
+		else if (ret)
+			ret->settled += kp_unsettled_get(ctx, *k) == KP_MARK_NONE;
 	}
 	return late.code ? kp_err_set(err, late.code, "%s", late.text) : 0;
 }

@@ -46,8 +46,7 @@ static int open_pipe(struct kp_jobserver *js, const char *dir)
 	return rc;
 }
 
-/* Never waits: those inside a build may have filled the pipe; restore sees to it later.
- */
+/* Never waits: those inside a build may have filled the pipe; trim sees to it later. */
 static int put(const struct kp_jobserver *js, int n)
 {
 	for (int i = 0; i < n; i++)
@@ -99,15 +98,30 @@ void kp_jobserver_give(struct kp_jobserver *js)
 	(void)put(js, 1);
 }
 
+/* How many are there beyond those that nobody holds; negative: so many are not there. */
+static int surplus(const struct kp_jobserver *js, int held)
+{
+	int there = 0;
+
+	return ioctl(js->poll_fd, FIONREAD, &there) ? 0 : there - (js->n - held);
+}
+
+void kp_jobserver_trim(struct kp_jobserver *js, int held)
+{
+	int many = surplus(js, held);
+	char buf[4096];
+	ssize_t n = 1;
+
+	for (; many > 0 && n > 0; many -= (int)n)
+		n = read(js->poll_fd, buf,
+			 (size_t)many < sizeof(buf) ? (size_t)many : sizeof(buf));
+}
+
 int kp_jobserver_restore(struct kp_jobserver *js, int held)
 {
-	int there = 0, missing;
+	int missing = -surplus(js, held);
 
-	if (ioctl(js->poll_fd, FIONREAD, &there))
-		return 0;
-	missing = js->n - held - there;
-	for (int i = missing; i < 0 && kp_jobserver_take(js) == 1; i++)
-		;
+	kp_jobserver_trim(js, held);
 	if (missing > 0)
 		(void)put(js, missing);
 	return missing;

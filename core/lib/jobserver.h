@@ -24,6 +24,9 @@ void kp_jobserver_close(struct kp_jobserver *js);
 /* Take one token without waiting: 1 got it, 0 none free, or -errno. poll(poll_fd) tells when. */
 int kp_jobserver_take(struct kp_jobserver *js);
 void kp_jobserver_give(struct kp_jobserver *js);
+/* Take out what somebody inside a build has added: with HELD of N by us there cannot be more than the
+ * others. A pipe that is full would block each make that gives one back. */
+void kp_jobserver_trim(struct kp_jobserver *js, int held);
 /* When nobody else can hold a token: put back those that a killed make kept, take out what
  * somebody added; HELD are ours. Returns how many were missing (negative: too many). */
 int kp_jobserver_restore(struct kp_jobserver *js, int held);

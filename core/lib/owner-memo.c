@@ -33,21 +33,16 @@ static char *memo_path(const struct kp_ctx *ctx)
 	return kp_path_join(ctx->state_dir, FILE_NAME);
 }
 
-/* How the database looks; NULL: the backend does not say by what. *RET_FRESH: it may look the same
- * with another content. */
+/* How the database looks; NULL: the backend cannot say. *RET_FRESH: it may look the same with another
+ * content. */
 static char *make_stamp(const struct kp_ctx *ctx, bool *ret_fresh)
 {
 	const struct kp_pkgdb_ops *ops = ctx->backend->ops;
-	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
 	int64_t newest_s = 0;
+	char *stamp = ops->stamp ? ops->stamp(ctx->backend->db, &newest_s) : NULL;
 
-	for (const char *const *file = ops->database_files; file && *file; file++) {
-		_cleanup_free_ char *looks = kp_looks_in(ctx->root_fd, *file, &newest_s);
-
-		kp_buf_addf(&b, "%s%s", b.len ? ", " : "", looks);
-	}
 	*ret_fresh = newest_s + KP_RACY_S >= time(NULL);
-	return b.len ? kp_buf_steal(&b) : NULL;
+	return stamp;
 }
 
 static void from_json(json_t *object, const char *path, struct kp_owner_memo *m)

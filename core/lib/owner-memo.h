@@ -11,7 +11,7 @@
 struct kp_owner_memo;
 
 /* What is known of the database as it looks now, by *ret_stamp (to be freed). *ret_fresh: it changed so
- * recently that nothing may be added. NULL: the backend has no database_files. */
+ * recently that nothing may be added. NULL: the backend cannot say how it looks. */
 struct kp_owner_memo *kp_owner_memo_get(const struct kp_ctx *ctx, char **ret_stamp,
 					bool *ret_fresh);
 /* False: not known. M may be NULL. *ret is to be cleared. */

@@ -243,6 +243,29 @@ static bool was_built_anew(const struct kp_plan_pair *x,
 	       strcmp(x->built_content, pkg->content) != 0;
 }
 
+/* Does a person want more than that it is installed? */
+static bool is_asked_for(const struct planner *p, const struct kp_plan_row *row)
+{
+	const struct kp_plan_pair *x = &p->in->pairs[row->pair];
+
+	return x->requested &&
+	       (p->in->force || p->in->reinstall ||
+		(p->in->build_only && !kp_str_eq(x->built_key, row->key)));
+}
+
+/* What there is to say of one that is as it should be. */
+static void note_installed(struct kp_plan_row *row, const struct kp_plan_pair *x)
+{
+	const char *pinned = x->intent == KP_INTENT_PIN ? "pinned" : NULL;
+
+	if (kp_str_eq(x->failed_key, row->key))
+		set_note(row,
+			 kp_strf("%s%sbuilding it anew failed: %s", pinned ? pinned : "",
+				 pinned ? "; " : "", x->failed_reason));
+	else
+		set_note(row, kp_strdup(pinned));
+}
+
 static void plan_wanted(struct planner *p, size_t index)
 {
 	struct kp_plan_row *row = &p->plan->rows[index];
@@ -251,7 +274,6 @@ static void plan_wanted(struct planner *p, size_t index)
 	const struct kp_plan_kernel *k = pair_kernel(p, row->pair);
 	const struct kp_plan_package *pkg = NULL;
 	bool force = p->in->force && x->requested;
-	bool again = force || (p->in->reinstall && x->requested);
 
 	if (extra->visit != VISIT_NO)
 		return;
@@ -277,11 +299,11 @@ static void plan_wanted(struct planner *p, size_t index)
 					   : "its source or the headers cannot be read"));
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
-	} else if (pkg && !again && !row->outdated && kp_str_eq(pkg->key, row->key) &&
-		   !pkg->incomplete && !was_built_anew(x, pkg)) {
+	} else if (pkg && !is_asked_for(p, row) && !row->outdated &&
+		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
+		   !was_built_anew(x, pkg)) {
 		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
-		if (x->intent == KP_INTENT_PIN)
-			set_note(row, kp_strdup("pinned"));
+		note_installed(row, x);
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
 		row->action = KP_ACTION_INSTALL;
@@ -304,7 +326,7 @@ static void plan_wanted(struct planner *p, size_t index)
 					      pkg->version));
 		else
 			set_note(row,
-				 kp_strdup(again ? "asked for"
+				 kp_strdup(is_asked_for(p, row) ? "asked for"
 					   : pkg->incomplete
 						   ? "files of its package are missing"
 					   : kp_str_eq(pkg->key, row->key)

@@ -50,7 +50,7 @@ struct kp_plan_pair {
 	const char *built_content; /* hash over its files, NULL: none */
 	const char *failed_key;	   /* key of the last failure, NULL: none */
 	const char *failed_reason;
-	bool failed_otherwise; /* it may not fail again: it was the machine, or a limit */
+	bool failed_otherwise; /* it may not fail again: it was the machine, a limit... */
 	bool requested; /* a person asked for this pair now: retry, no autoinstall needed */
 };
 
@@ -80,6 +80,7 @@ struct kp_plan_input {
 	char *const *only_kernels;
 	bool force; /* rebuild what is requested even when the key is the same */
 	bool reinstall; /* install what is requested, built already, even when it is installed */
+	bool build_only; /* what is requested is to be there as a build, installed or not */
 	bool anyway; /* build what is requested without those of its BUILD_DEPENDS that lack */
 };
 

@@ -31,6 +31,7 @@ void kp_record_free(struct kp_record *rec)
 	free(rec->files);
 	free(rec->key);
 	free(rec->reason);
+	free(rec->unprotected);
 	free(rec->log);
 	free(rec->content);
 	kp_strv_free(rec->licenses);
@@ -59,6 +60,8 @@ static const char *record_fault(const struct kp_record *rec)
 		return "expected a key in \"key\"";
 	if (rec->reason && !kp_str_is_printable(rec->reason))
 		return "expected one line of text in \"reason\"";
+	if (rec->unprotected && !kp_str_is_printable(rec->unprotected))
+		return "expected one line of text in \"unprotected\"";
 	if (rec->log && !kp_path_ok(rec->log))
 		return "expected an absolute path in \"log\"";
 	if (rec->content ? !kp_json_is_token(rec->content) : rec->result == KP_BUILD_OK)
@@ -145,6 +148,7 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 			struct kp_err *err)
 {
 	const char *result, *key, *reason = NULL, *log = NULL, *content = NULL;
+	const char *unprotected = NULL;
 	int schema, machine = 0, is_signed = 0, cached = 0, exit_code = 0, r;
 	json_int_t when, elapsed;
 	json_int_t limits[KP_RECORD_LIMITS] = { 0 };
@@ -153,12 +157,13 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 
 	r = kp_json_unpack(
 		object, file, err,
-		"{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?o, s?b, s?b, s?[IIII], s?o}",
+		"{s:i, s:s, s:s, s?s, s?b, s?i, s?s, s:I, s:I, s?s, s?o, s?b, s?b, s?[IIII], s?s, s?o}",
 		"schema", &schema, "result", &result, "key", &key, "reason", &reason,
 		"machine", &machine, "exit_code", &exit_code, "log", &log, "time", &when,
 		"elapsed_ms", &elapsed, "content", &content, "licenses", &licenses,
 		"signed", &is_signed, "cached", &cached, "limits", &limits[MINUTES],
-		&limits[PROCESSES], &limits[MEMORY], &limits[DISK], "files", &files);
+		&limits[PROCESSES], &limits[MEMORY], &limits[DISK], "unprotected",
+		&unprotected, "files", &files);
 	if (r < 0)
 		return r;
 	for (i = 0; i < KP_ARRAY_SIZE(result_names); i++)
@@ -170,6 +175,7 @@ static int parse_object(json_t *object, const char *file, struct kp_record *rec,
 	rec->result = (enum kp_build_result)i;
 	rec->key = kp_strdup(key);
 	rec->reason = kp_strdup(reason);
+	rec->unprotected = kp_strdup(unprotected);
 	rec->machine = machine;
 	rec->exit_code = exit_code;
 	rec->log = kp_strdup(log);
@@ -239,7 +245,7 @@ static json_t *to_json(const struct kp_record *rec)
 		json_array_append_new(files, item);
 	}
 	return json_pack(
-		"{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:O*, s:b, s:b, s:[IIII], s:O}",
+		"{s:s, s:s, s:o*, s:b, s:i, s:s*, s:I, s:I, s:s*, s:O*, s:b, s:b, s:[IIII], s:s*, s:O}",
 		"result", result_names[rec->result], "key", rec->key, "reason",
 		kp_json_text(rec->reason), "machine", (int)rec->machine, "exit_code",
 		rec->exit_code, "log", rec->log, "time", (json_int_t)rec->time,
@@ -247,7 +253,8 @@ static json_t *to_json(const struct kp_record *rec)
 		"licenses", licenses, "signed", (int)rec->is_signed, "cached",
 		(int)rec->cached, "limits", (json_int_t)rec->limits[MINUTES],
 		(json_int_t)rec->limits[PROCESSES], (json_int_t)rec->limits[MEMORY],
-		(json_int_t)rec->limits[DISK], "files", files);
+		(json_int_t)rec->limits[DISK], "unprotected", rec->unprotected, "files",
+		files);
 }
 
 static int check_names(const char *module, const char *version, const char *kernel,

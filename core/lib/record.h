@@ -37,8 +37,9 @@ struct kp_record {
 	int exit_code; /* FAILED: as DKMS has it (10 make, 7 missing .ko, 6 patch...) */
 	/* FAILED: limits that it can have run into; 0: not into that one. */
 	int64_t limits[KP_RECORD_LIMITS];
-	char *log;    /* absolute path of the log */
-	int64_t time; /* seconds since the epoch, end of the build */
+	char *unprotected; /* FAILED: kp_sandbox_missing() as it was built, NULL: nothing */
+	char *log;	   /* absolute path of the log */
+	int64_t time;	   /* seconds since the epoch, end of the build */
 	int64_t elapsed_ms;
 	char *content;	 /* OK: hash over dest and sha256 of all files */
 	char **licenses; /* OK: of the modules, in their own words, each once; NULL: none */

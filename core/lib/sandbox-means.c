@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -72,8 +73,11 @@ uid_t kp_sandbox_uid(unsigned int slot)
 {
 	uid_t base = base_uid();
 
-	return geteuid() || base == geteuid() ? geteuid()
-					      : base + slot % KP_SANDBOX_SLOTS;
+	/* Nothing is given to a user that we cannot become. That it could not be found out now
+	 * is told by the run. */
+	if (geteuid() || base == geteuid() || (!kp_means()->uid && !kp_means()->error))
+		return geteuid();
+	return base + slot % KP_SANDBOX_SLOTS;
 }
 
 bool kp_sandbox_has_own_user(void)
@@ -89,6 +93,16 @@ int kp_means_set_ids(uid_t uid)
 	if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
 		return -errno;
 	return 0;
+}
+
+/* Can files be given to the user of a slot, and can we become it? */
+static bool try_ids(void)
+{
+	_cleanup_close_ int fd = memfd_create("kmodpkg", MFD_CLOEXEC);
+	uid_t uid = base_uid();
+
+	return uid != geteuid() && fd >= 0 && !fchown(fd, uid, uid) &&
+	       !kp_means_set_ids(uid);
 }
 
 static bool try_filter(void)
@@ -124,7 +138,7 @@ static struct kp_means try_means(void)
 		else
 			m.parts = view;
 	}
-	m.uid = base_uid() != geteuid() && !kp_means_set_ids(kp_sandbox_uid(0));
+	m.uid = try_ids();
 	m.filter = try_filter();
 	return m;
 }

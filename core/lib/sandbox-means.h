@@ -10,7 +10,7 @@
 struct kp_means {
 	int flags;   /* namespaces: CLONE_NEW* of clone(2) */
 	int parts;   /* of the view, enum kp_view_part */
-	bool uid;    /* can change to a slot's uid */
+	bool uid;    /* can give files to a slot's uid, and change to it */
 	bool filter; /* of system calls */
 	bool landlock;
 	char *missing; /* kp_sandbox_missing() */

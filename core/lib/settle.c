@@ -81,6 +81,18 @@ static enum kp_mark mark_of(const struct stat *st)
 					: KP_MARK_DUE;
 }
 
+const char *kp_mark_text(enum kp_mark mark)
+{
+	static const char *const words[] = {
+		[KP_MARK_NONE] = NULL,
+		[KP_MARK_DUE] = "depmod and initramfs are still to be done",
+		[KP_MARK_INITRAMFS] = "its initramfs is still to be made",
+		[KP_MARK_FAILED] = "depmod or its initramfs was tried in vain",
+	};
+
+	return words[mark];
+}
+
 enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel)
 {
 	_cleanup_free_ char *path = mark_path(ctx, kernel);

@@ -24,6 +24,8 @@ enum kp_mark {
 	KP_MARK_INITRAMFS, /* depmod is done */
 	KP_MARK_FAILED,	   /* it was tried, in vain */
 };
+/* What is due of a kernel with this mark, for a person; NULL: nothing. */
+const char *kp_mark_text(enum kp_mark mark);
 enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel);
 /* Is the kernel marked, and an initramfs was made since? */
 bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel);

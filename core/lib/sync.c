@@ -414,7 +414,10 @@ static void count_hopeless(struct sync *s, const struct kp_world *w)
 			continue;
 		x = &w->input.pairs[row->pair];
 		name = kp_strf("%s/%s", row->module, row->version);
-		if (row->wanted && x->failed_key && kp_str_eq(x->failed_key, row->key)) {
+		/* One that was built anew in vain is there. */
+		if (row->wanted && row->state != KP_STATE_INSTALLED &&
+		    row->state != KP_STATE_QUEUED && x->failed_key &&
+		    kp_str_eq(x->failed_key, row->key)) {
 			s->ret->remembered++;
 			if (!kp_strv_has(s->ret->remembered_names, name))
 				kp_strv_add(&s->ret->remembered_names, name);

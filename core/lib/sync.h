@@ -76,7 +76,8 @@ struct kp_sync_result {
 	size_t queued_erases;	 /* of those that are queued */
 	size_t remembered;	 /* failed before with the same key, not tried again */
 	char **remembered_names; /* of those: "M/V", each once, vector */
-	bool registered;	 /* a source registered itself */
+	size_t settled;	 /* kernels that had depmod or initramfs due, and have not now */
+	bool registered; /* a source registered itself */
 	char **no_headers; /* kernels for which something selected lacks only the headers */
 	int exit_code;	   /* of the first that failed, as DKMS has it; 0: it has none */
 	char **failures;   /* "zfs/2.3.1, kernel 6.12.9: reason", vector */
@@ -86,7 +87,8 @@ struct kp_sync_result {
 int kp_lock_main(struct kp_ctx *ctx, const char *what, int timeout_ms, int *ret_fd,
 		 struct kp_err *err);
 
-/* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell. Without
+/* Load, and plan. Reads only; takes no lock; starts no process unless a conf needs the shell, or to see
+ * what protects builds where one failed for which that was not all. Without
  * a backend (ctx->backend NULL) there are no packages; only build_only can be synced then. */
 int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 		  struct kp_world *ret, struct kp_err *err);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <kmodpkg/log.h>
 
@@ -11,6 +12,7 @@
 #include "lib/backend.h"
 #include "lib/key.h"
 #include "lib/pair-memo.h"
+#include "lib/sandbox.h"
 #include "lib/source.h"
 #include "lib/sync.h"
 
@@ -190,6 +192,15 @@ static void load_conf(struct loader *l, const struct kp_source *s,
 	}
 }
 
+/* May it succeed where it failed, with nothing of it changed? */
+static bool may_go_otherwise(const struct loader *l, const struct kp_record *rec)
+{
+	/* One may need a user of its own, or mounts. Only root can tell what a build would have. */
+	return rec->machine || kp_record_limits_raised(rec, &l->ctx->config) ||
+	       (rec->unprotected && geteuid() == 0 &&
+		!kp_str_eq(rec->unprotected, kp_sandbox_missing()));
+}
+
 static void load_record(struct loader *l, const struct kp_source *s,
 			const struct kp_kernel *k, struct kp_plan_pair *x,
 			struct kp_world_pair *wp)
@@ -208,8 +219,7 @@ static void load_record(struct loader *l, const struct kp_source *s,
 	} else if (rec->result == KP_BUILD_FAILED) {
 		x->failed_key = rec->key;
 		x->failed_reason = rec->reason;
-		x->failed_otherwise =
-			rec->machine || kp_record_limits_raised(rec, &l->ctx->config);
+		x->failed_otherwise = may_go_otherwise(l, rec);
 	}
 }
 
@@ -484,6 +494,7 @@ int kp_world_load(struct kp_ctx *ctx, const struct kp_sync_opts *opts,
 	w.input.only_kernels = opts->kernels;
 	w.input.force = opts->force;
 	w.input.reinstall = opts->reinstall;
+	w.input.build_only = opts->build_only;
 	w.input.anyway = opts->anyway;
 	kp_plan_make(&w.input, &w.plan);
 	*ret = w;

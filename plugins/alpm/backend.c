@@ -7,6 +7,7 @@
 #include <kmodpkg/log.h>
 
 #include "base/alloc.h"
+#include "base/looks.h"
 #include "base/str.h"
 
 #include "pacman.h"
@@ -137,6 +138,15 @@ static const char *backend_install(struct kp_pkgdb *db)
 	return "pacman -S";
 }
 
+/* libalpm makes a directory for what it installs or upgrades, and fills it later: while its lock is held
+ * nothing counts that is not of the same lock. */
+static char *backend_stamp(struct kp_pkgdb *db, int64_t *newest_s)
+{
+	static const char *const names[] = { "local", "db.lck", NULL };
+
+	return kp_looks_all_in(db->root_fd, db->dbpath, names, newest_s);
+}
+
 static const char *const lock_files[] = { "/var/lib/pacman/db.lck", NULL };
 
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
@@ -157,4 +167,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.check_hooks = kp_alpm_check_hooks,
 	.install = backend_install,
 	.lock_files = lock_files,
+	.stamp = backend_stamp,
 };

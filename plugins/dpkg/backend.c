@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/looks.h"
 #include "base/str.h"
 
 #include "dpkg.h"
@@ -156,13 +157,13 @@ static const char *const lock_files[] = {
 };
 
 /* dpkg writes the status anew, makes and removes files in the directories, or both. */
-static const char *const database_files[] = {
-	KP_DPKG_DIR "/status",
-	KP_DPKG_DIR "/updates",
-	KP_DPKG_DIR "/info",
-	KP_DPKG_DIR "/diversions",
-	NULL,
-};
+static char *backend_stamp(struct kp_pkgdb *db, int64_t *newest_s)
+{
+	static const char *const names[] = { "status", "updates", "info", "diversions",
+					     NULL };
+
+	return kp_looks_all_in(db->root_fd, KP_DPKG_DIR, names, newest_s);
+}
 
 extern const struct kp_pkgdb_ops kp_pkgdb_ops;
 __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = {
@@ -183,5 +184,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.install = backend_install,
 	.sync_at_end = kp_dpkg_sync_at_end,
 	.lock_files = lock_files,
-	.database_files = database_files,
+	.stamp = backend_stamp,
 };

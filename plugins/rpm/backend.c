@@ -86,6 +86,35 @@ static int backend_probe(int root_fd)
 	return score;
 }
 
+/*
+ * sqlite commits to its log, and from there to the file; ndb to its file. Not by the time of the last
+ * status change, which sqlite sets when root only reads. Of Berkeley DB it is not known when what
+ * is in memory is written.
+ */
+static char *backend_stamp(struct kp_pkgdb *db, int64_t *newest_s)
+{
+	static const char *const names[] = { "rpmdb.sqlite", "rpmdb.sqlite-wal",
+					     "Packages.db" };
+	_cleanup_free_ char *dbpath = kp_rpm_dbpath(db);
+	_cleanup_free_ char *berkeley = kp_path_join(dbpath, "Packages");
+	struct kp_buf b = KP_BUF_INIT;
+
+	if (kp_exists_in(db->root_fd, berkeley))
+		return NULL;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *path = kp_path_join(dbpath, names[i]);
+		struct stat st = { 0 };
+
+		(void)kp_stat_in(db->root_fd, path, &st);
+		if (st.st_mtim.tv_sec > *newest_s)
+			*newest_s = st.st_mtim.tv_sec;
+		kp_buf_addf(&b, "%jd %ju %jd.%09ld, ", (intmax_t)st.st_size,
+			    (uintmax_t)st.st_ino, (intmax_t)st.st_mtim.tv_sec,
+			    st.st_mtim.tv_nsec);
+	}
+	return kp_buf_steal(&b);
+}
+
 static const char *const lock_files[] = {
 	"/var/lib/rpm/.rpm.lock",
 	"/usr/lib/sysimage/rpm/.rpm.lock",
@@ -109,4 +138,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.check_hooks = kp_rpm_check_hooks,
 	.install = kp_rpm_install,
 	.lock_files = lock_files,
+	.stamp = backend_stamp,
 };

@@ -159,6 +159,15 @@ kmodpkg()
 		>"$T"/out 2>"$T"/err </dev/null || status=$?
 }
 
+# kmodpkg_without CAPABILITIES ARG...: where these can be had by nobody.
+kmodpkg_without()
+{
+	status=0
+	KMODPKG_PLUGIN_DIR=/plugins setpriv --bounding-set "$1" --inh-caps -all \
+		chroot "$root" /usr/sbin/kmodpkg "${@:2}" \
+		>"$T"/out 2>"$T"/err </dev/null || status=$?
+}
+
 # dkms_gives STATUS ARG...: and it ends with this exit status.
 dkms_gives()
 {

@@ -463,6 +463,129 @@ test_failures_of_before_are_named()
 	expect_line err 'kmodpkg: warning: 2 builds failed before and nothing changed since (broken/1.0); kmodpkg status says why, kmodpkg build tries again'
 }
 
+# It takes nothing from what is installed, a sync leaves it at that, and who names it has it built.
+test_forced_build_that_failed()
+{
+	new_system
+	new_module hello 1.0
+	printf '%s\n' '#if __has_include("/etc/broken")' '#error broken' '#endif' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 0
+	touch "$root"/etc/broken
+	kmodpkg build -f hello -k "$K1"
+	expect_status 10
+	kmodpkg status hello -k "$K1"
+	grep -q ' installed .* building it anew failed: make failed with exit code 2$' "$T"/out ||
+		fail "the failure is not noted: $(cat "$T"/out)"
+	kmodpkg sync
+	expect_status 0
+	expect err <<<'kmodpkg: nothing to do'
+	kmodpkg build hello -k "$K1"
+	expect_status 10
+	grep -q 'hello/1.0.*failed' "$T"/err || fail "it was not tried: $(cat "$T"/err)"
+	rm "$root"/etc/broken
+	kmodpkg build hello -k "$K1"
+	expect_status 0
+	expect_line err "kmodpkg: building hello/1.0 for $K1"
+	kmodpkg status hello -k "$K1"
+	! grep -q 'failed' "$T"/out || fail "it failed no more: $(cat "$T"/out)"
+	# What was built and is not there any more is built, too.
+	rm -r "$root/var/lib/dkms/hello/1.0/$K1"
+	kmodpkg build hello -k "$K1"
+	expect_status 0
+	[ -e "$root/var/lib/dkms/hello/1.0/$K1" ] || fail "it was not built: $(cat "$T"/err)"
+}
+
+# Without the capabilities to give files to another user and to become it, builds run as root
+# without any.
+test_builds_without_capabilities()
+{
+	local lacks
+
+	for lacks in -setuid,-setgid -setuid,-setgid,-sys_admin -chown -chown,-setuid,-setgid,-sys_admin; do
+		new_system
+		new_module hello 1.0
+		kmodpkg add hello/1.0
+		kmodpkg_without "$lacks" install hello -k "$K1"
+		[ "$status" = 0 ] || fail "without $lacks: $status: $(cat "$T"/err)"
+		grep -q 'no user of its own (runs as uid 0)' "$T"/err ||
+			fail "without $lacks nothing is said: $(cat "$T"/err)"
+		installed hello "$K1"
+	done
+}
+
+# What failed where builds are less protected is tried again where they are not.
+test_failure_without_capabilities()
+{
+	new_system
+	new_module hello 1.0 'PRE_BUILD=check'
+	printf '%s\n' '#!/bin/sh' '[ "$(id -u)" != 0 ]' >"$root"/usr/src/hello-1.0/check
+	chmod +x "$root"/usr/src/hello-1.0/check
+	kmodpkg add hello/1.0
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	grep -q 'failed before and nothing changed since' "$T"/err ||
+		fail "it is tried again with nothing changed: $(cat "$T"/err)"
+	kmodpkg sync
+	expect_status 0
+	installed hello "$K1"
+}
+
+# Without mounts of its own a build shares /tmp, for as long as it lasts.
+test_build_leaves_nothing_in_tmp()
+{
+	new_system
+	mount -t tmpfs -o mode=1777 tmpfs "$root"/dev/shm
+	new_module hello 1.0 'PRE_BUILD=leave'
+	printf '%s\n' '#!/bin/sh -e' 'echo >/tmp/left.h' 'mkdir /dev/shm/left' \
+		'echo >/dev/shm/left/file.h' 'ln -s /tmp/stays /tmp/link' \
+		>"$root"/usr/src/hello-1.0/leave
+	chmod +x "$root"/usr/src/hello-1.0/leave
+	printf '%s\n' '#include "/tmp/left.h"' '#include "/dev/shm/left/file.h"' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	echo >"$root"/tmp/stays
+	kmodpkg add hello/1.0
+	kmodpkg_without -sys_admin install hello -k "$K1"
+	expect_status 0
+	installed hello "$K1"
+	[ "$(ls "$root"/tmp)" = stays ] || fail "left in /tmp: $(ls -l "$root"/tmp)"
+	[ -z "$(ls "$root"/dev/shm)" ] || fail 'something is left in /dev/shm'
+}
+
+# With sandbox = required nothing is built where a protection is missing, and doctor says so.
+test_sandbox_required()
+{
+	new_system
+	new_module hello 1.0
+	kmodpkg add hello/1.0
+	kmodpkg_without -setuid,-setgid doctor
+	expect_line out 'sandbox: builds run without some of their protections: no user of its own (runs as uid 0)'
+	echo 'sandbox = required' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	kmodpkg_without -setuid,-setgid doctor
+	expect_line out 'sandbox: nothing can be built, with sandbox = required and a protection missing: no user of its own (runs as uid 0)'
+	kmodpkg_without -setuid,-setgid sync
+	expect_status 11
+	kmodpkg sync
+	expect_status 0
+	installed hello "$K1"
+}
+
+# One that runs into a limit is no better than one that is malformed.
+test_conf_beyond_limits()
+{
+	new_system
+	new_module hello 1.0 'for ((i = 0; i < 40000; i++)); do a[i]=1; done'
+	kmodpkg add hello/1.0
+	expect_error 8 'kmodpkg add: /usr/src/hello-1.0/dkms.conf: it sets more than 32768 variables'
+	kmodpkg conf /usr/src/hello-1.0
+	expect_status 8
+	dkms_gives 8 add /usr/src/hello-1.0
+}
+
 # What waits for the package database is not done, and whoever asked for it is told.
 test_changes_left_in_the_queue()
 {

@@ -209,6 +209,26 @@ test_conf()
 	expect_error 8 'kmodpkg conf: /usr/src/hello-1.0/dkms.conf: PACKAGE_NAME is not set'
 }
 
+# What is left of an interrupted run is an action like others.
+test_sync_names_what_is_due()
+{
+	mkdir -p "$root"/var/lib/kmodpkg/unsettled
+	: >"$root"/var/lib/kmodpkg/unsettled/6.1.0-1-test
+	chmod 640 "$root"/var/lib/kmodpkg/unsettled/6.1.0-1-test
+	mkdir -p "$root"/etc/dkms
+	: >"$root"/etc/dkms/no-autoinstall
+	run sync -n
+	expect_status 0
+	expect out <<<'settle  -  -  6.1.0-1-test  -  its initramfs is still to be made'
+	expect_empty err
+	run_in sync
+	expect_status 0
+	expect err <<<'kmodpkg: did depmod and initramfs, as far as due, for 1 kernel'
+	run sync -n
+	expect_empty out
+	expect err <<<'kmodpkg: nothing to do'
+}
+
 test_status_names_problems()
 {
 	mkdir -p "$root"/var/lib/kmodpkg/unsettled "$root"/etc/dkms "$root"/usr/src/owned-1

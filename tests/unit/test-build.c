@@ -13,7 +13,9 @@
 
 #include <kmodpkg/log.h>
 
+#include "base/lock.h"
 #include "build-fixture.h"
+#include "lib/sandbox.h"
 #include "lib/source.h"
 #include "sandbox-systems.h"
 
@@ -62,6 +64,30 @@ static void test_removed_before(void **state)
 	assert_int_equal(job->rc, -ESTALE);
 	assert_null(job->record);
 	assert_clean(f);
+}
+
+/* Another run, be its tree another, has the first user. */
+static void test_users_are_the_machines(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job;
+
+	if (kp_sandbox_uid(1) == geteuid())
+		skip();
+
+	_cleanup_close_ int lock = -1;
+	_cleanup_free_ char *first = kp_strf("\n%u\n", kp_sandbox_uid(1)), *log = NULL;
+
+	/* What others hold, tests beside this one say, is as good. */
+	(void)kp_lock_take(f->ctx.root_fd, KP_RUN_DIR "/build/slot-1.lock", "tests",
+			   KP_LOCK_TRY, &lock, NULL);
+	job = add(f, "hello", 0);
+	f->confs[0].make = "make -C $kernel_source_dir M=$PWD && id -u";
+	build(f);
+	assert_built(f, job);
+	assert_int_equal(kp_read_in(f->ctx.root_fd, job->record->log, 0, &log, NULL), 0);
+	assert_null(strstr(log, first));
+	assert_non_null(strstr(log, "id -u"));
 }
 
 static void test_join(void **state)
@@ -250,6 +276,41 @@ static void test_interrupt(void **state)
 	assert_clean(f);
 }
 
+static void count_running(enum kp_build_event event, const struct kp_build_job *job,
+			  const char *stage, void *data)
+{
+	int *running = data;
+
+	(void)job;
+	(void)stage;
+	running[0] += (event == KP_BUILD_STARTED) - (event == KP_BUILD_DONE);
+	if (running[0] > running[1])
+		running[1] = running[0];
+}
+
+/* Who writes more tokens than the pipe holds stops nobody, and no more builds run for it. */
+static void test_forges_tokens(void **state)
+{
+	static const char *const names[] = { "a", "b", "c", "d" };
+	struct fixture *f = *state;
+	int running[2] = { 0, 0 };
+	const struct kp_build_opts opts = { .jobs = 2,
+					    .progress = count_running,
+					    .data = running };
+
+	f->ctx.config.timeout_minutes = 1;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(names); i++) {
+		add(f, names[i], 0);
+		f->confs[i].make =
+			"head -c 70000 /dev/zero >&${MAKEFLAGS##*,} && "
+			"make -C $kernel_source_dir KERNELRELEASE=$kernelver M=$PWD";
+	}
+	assert_int_equal(kp_build_run(&f->ctx, f->jobs, f->n, &opts, NULL), 0);
+	for (size_t i = 0; i < f->n; i++)
+		assert_built(f, &f->jobs[i]);
+	assert_int_equal(running[1], 2);
+}
+
 /* Somebody removes a source while it is built, and AGAIN registers it. */
 struct remover {
 	struct fixture *f;
@@ -317,9 +378,12 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_publish),	 TEST(test_removed_before), TEST(test_join),
-		TEST(test_join_running), TEST(test_depends),	    TEST(test_blocked),
-		TEST(test_keeps_old),	 TEST(test_interrupt),	    TEST(test_removed),
+		TEST(test_publish),	  TEST(test_removed_before),
+		TEST(test_join),	  TEST(test_users_are_the_machines),
+		TEST(test_join_running),  TEST(test_depends),
+		TEST(test_blocked),	  TEST(test_keeps_old),
+		TEST(test_interrupt),	  TEST(test_removed),
+		TEST(test_forges_tokens),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);

@@ -7,7 +7,7 @@
  *   PAIR module version kernel [key:k] [noauto] [excluded:why] [bad:why] [pin [headers-only]] [hold]
  *        [built:k] [content:c] [failed:k:why] [machine] [requested] [deps:a,b]
  *   PACKAGE name module version kernel key [content:c] [queued] [removed] [gone] [lost] [pin [headers-only]] [hold]
- *   OPTION no-autoinstall | force | reinstall | anyway | module:m | kernel:k
+ *   OPTION no-autoinstall | force | reinstall | build-only | anyway | module:m | kernel:k
  *   EXPECT
  *   module version kernel|- state action|- package|- [note]
  *
@@ -172,6 +172,7 @@ static void add_line(struct fixture *f, char **w)
 		f->in.no_autoinstall |= option(f, w, "no-autoinstall") != NULL;
 		f->in.force |= option(f, w, "force") != NULL;
 		f->in.reinstall |= option(f, w, "reinstall") != NULL;
+		f->in.build_only |= option(f, w, "build-only") != NULL;
 		f->in.anyway |= option(f, w, "anyway") != NULL;
 		if ((o = option(f, w, "module")))
 			kp_strv_add(&f->only_modules, o);

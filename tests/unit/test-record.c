@@ -115,6 +115,7 @@ static void failure_comes_back_on_one_line(void **state)
 		.reason = (char *)"no\nspace \xc3\xa9 \xff left",
 		.machine = true,
 		.exit_code = 10,
+		.unprotected = (char *)"no user of its own",
 	};
 	struct fixture *f = *state;
 	struct kp_record *rec = NULL;
@@ -126,6 +127,7 @@ static void failure_comes_back_on_one_line(void **state)
 	assert_string_equal(rec->reason, "no?space \xc3\xa9 ? left");
 	assert_true(rec->machine);
 	assert_int_equal(rec->exit_code, 10);
+	assert_string_equal(rec->unprotected, saved.unprotected);
 	assert_null(rec->log);
 	assert_null(rec->content);
 	assert_false(kp_record_intact(f->ctx, "hello", "1.0", "6.1.0-1", rec));

@@ -19,11 +19,12 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <kmodpkg/err.h>
 #include <kmodpkg/pkg.h>
 
-#define KP_PKGDB_ABI 5
+#define KP_PKGDB_ABI 6
 #define KP_PKGDB_SYMBOL "kp_pkgdb_ops"
 
 struct kp_pkgdb; /* the backend's own */
@@ -159,7 +160,8 @@ struct kp_pkgdb_ops {
 	 * Builds do not see them: who can open one can keep the manager from working. */
 	const char *const *lock_files;
 
-	/* Optional (NULL): absolute paths, up to NULL, of files and directories of which at least one has
-	 * another stat whenever owner() may have another answer. With these, its answers are remembered. */
-	const char *const *database_files;
+	/* Optional (NULL): a line of text about the database's files that is another one whenever owner() may
+	 * have another answer, made of their stat only; to be freed. With it, answers are remembered.
+	 * *newest_s: raised to when they last changed, seconds since the epoch. NULL: it cannot be said. */
+	char *(*stamp)(struct kp_pkgdb *db, int64_t *newest_s);
 };

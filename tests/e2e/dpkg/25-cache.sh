@@ -3,12 +3,6 @@
 # What was built before is not built again. kmodpkg-multi has a recipe that can be kept, unlike
 # kmodpkg-hello with its gate.
 
-# hashes K: of all modules of kmodpkg's packages, by name.
-hashes()
-{
-	find "$(kernel_dir "$1")/updates" -name '*.ko*' -exec sha256sum {} + | sort -k 2
-}
-
 scenario cache kernel
 cache()
 {
@@ -16,7 +10,7 @@ cache()
 	run apt-get install "$(source_deb kmodpkg-multi)"
 	assert_output 'built kmodpkg-multi/1\.0'
 	assert_modules "$K1" kmodpkg_core kmodpkg_extra kmodpkg_sub
-	first=$(hashes "$K1")
+	first=$(module_hashes "$K1")
 	[ "$(stat -c %a /var/cache/kmodpkg)" = 700 ] || fail "the cache is open to others"
 
 	# Removed and installed again: the headers alone, the source, the kernel.
@@ -27,14 +21,14 @@ cache()
 	assert_modules "$K1"
 	run apt-get install "$(source_deb kmodpkg-multi)"
 	assert_output 'took kmodpkg-multi/1\.0 for .* from the cache'
-	[ "$(hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"
+	[ "$(module_hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"
 	run kmodpkg log kmodpkg-multi
 	assert_output '^from the cache: '
 	run apt-get purge "linux-image-$K1" "linux-headers-$K1"
 	assert_kernel_gone "$K1"
 	run apt-get install "linux-image-$K1" "linux-headers-$K1"
 	assert_output 'took kmodpkg-multi/1\.0 for .* from the cache'
-	[ "$(hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"
+	[ "$(module_hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"
 	assert_system
 
 	# Another version, and back.
@@ -42,7 +36,7 @@ cache()
 	assert_output 'built kmodpkg-multi/1\.1'
 	run apt-get install --allow-downgrades "$(source_deb kmodpkg-multi)"
 	assert_output 'took kmodpkg-multi/1\.0 for .* from the cache'
-	[ "$(hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"
+	[ "$(module_hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"
 	run apt-get install "$(source_deb kmodpkg-multi 1.1)"
 	assert_output 'took kmodpkg-multi/1\.1 for .* from the cache'
 
@@ -51,7 +45,7 @@ cache()
 	run kmodpkg build --force kmodpkg-multi/1.0 -k "$K1"
 	assert_output 'built kmodpkg-multi/1\.0'
 	run kmodpkg sync
-	[ "$(hashes "$K1")" = "$first" ] || fail "a module that is built again has other bytes"
+	[ "$(module_hashes "$K1")" = "$first" ] || fail "a module that is built again has other bytes"
 	run kmodpkg doctor -v
 	assert_output '^cache: 2 builds, '
 }

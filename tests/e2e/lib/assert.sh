@@ -38,6 +38,12 @@ module_file()
 	echo "${files[0]}"
 }
 
+# module_hashes K: of all modules of kmodpkg's packages, by name.
+module_hashes()
+{
+	find "$(kernel_dir "$1")/$MODULE_DIR" -name '*.ko*' -exec sha256sum {} + | sort -k 2
+}
+
 # The release of each kernel whose image is installed.
 installed_kernels()
 {
