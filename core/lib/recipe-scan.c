@@ -466,6 +466,7 @@ static void scan_clear(struct kp_scan *s)
 		free(s->vars[i].value);
 	}
 	free(s->vars);
+	free(s->why);
 	kp_strv_free(s->set);
 	kp_strv_free(s->mentioned);
 }
@@ -519,7 +520,7 @@ char *kp_scan_makefile(const char *text, unsigned int levels, const char *make,
 		}
 	}
 	*ret_running |= s.running;
-	return s.why;
+	return kp_steal(&s.why);
 }
 
 static bool is_at(const char *path, const char *dir)
@@ -573,11 +574,8 @@ char *kp_scan_make_line(const char *line, const char *seen, const char *const *h
 	if (strpbrk(line, ";&|<>()`*?[]#\\\n~") || !words)
 		return kp_strdup("its MAKE is more than a call of make");
 	kp_scan_flags(&s, line, true);
-	if (s.why) {
-		_cleanup_free_ char *why = s.why;
-
-		return kp_strf("its MAKE %s", why);
-	}
+	if (s.why)
+		return kp_strf("its MAKE %s", s.why);
 	for (char **p = words; *p; p++) {
 		_cleanup_free_ char *word = kp_scan_unquote(*p, strlen(*p));
 		_cleanup_free_ char *name = kp_strndup(word, strcspn(word, "="));
@@ -593,10 +591,8 @@ char *kp_scan_make_line(const char *line, const char *seen, const char *const *h
 		if (s.why || (assigns && (!is_known(value, seen, headers) ||
 					  (ONE_OF(name, dirs) && !is_at(value, seen) &&
 					   !kp_str_eq(value, "$PWD") &&
-					   !kp_str_eq(value, "${PWD}"))))) {
-			free(s.why);
+					   !kp_str_eq(value, "${PWD}")))))
 			return kp_strf("its MAKE sets '%.60s'", word);
-		}
 		if (kp_str_eq(word, "-C") && (!p[1] || !is_known(*++p, seen, headers)))
 			return kp_strf("its MAKE enters '%.60s'", *p ? *p : "");
 	}
