@@ -39,7 +39,7 @@ void kp_sandbox_sweep(struct kp_ctx *ctx, unsigned int slot)
 		return;
 	pid = fork();
 	if (pid == 0) {
-		if (kp_means_set_ids(uid))
+		if (kp_means_set_ids(uid, uid))
 			_exit(1);
 		for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++)
 			remove_own(ctx->root_fd, dirs[i], uid);

@@ -56,7 +56,7 @@ struct kp_sandbox {
 };
 
 /* Slots are 0 to this less one. */
-#define KP_SANDBOX_SLOTS 512
+#define KP_SANDBOX_SLOTS 511
 
 /* uid and gid of a slot; both the same number, mapped in our user namespace. Where there is none that
  * we can become, and give files to, our own. */
