@@ -9,9 +9,12 @@
 #pragma once
 
 #include <stdint.h>
+#include <sys/stat.h>
 
 #define KP_RACY_S 2
 
+/* One line of text, to be freed. */
+char *kp_looks(const struct stat *st);
 /* One line of text about the file that PATH leads to below root_fd, "-" for what is not there; to be
  * freed. *newest_s is raised to its last status change, seconds since the epoch. */
 char *kp_looks_in(int root_fd, const char *path, int64_t *newest_s);

@@ -313,6 +313,7 @@ static void clean_up(struct kp_build_work *w, bool published)
 		else
 			kp_rm_rf_in(root, w->out, NULL);
 		put_back(w);
+		kp_sandbox_sweep(w->ctx, w->slot);
 	}
 	if (kp_log_get_level() < KP_LOG_DEBUG) {
 		kp_rm_rf_in(root, w->build, NULL);

@@ -71,6 +71,7 @@ struct kp_build_work {
 	char **own_symvers; /* copies of each Module.symvers that the build made */
 	struct kp_product *products;
 	size_t n_products;
+	uint64_t taken;	 /* bytes that were collected */
 	char **licenses; /* of them all, each once */
 	struct kp_build_log log;
 
@@ -117,8 +118,10 @@ int kp_recipe_limit(const struct kp_limits *limits, unsigned int met, const char
  * bytes. PATH must not lead out; links in it are refused. -ENOENT: not there; -ELOOP, -EMLINK,
  * -EINVAL with words. */
 int kp_collect_open(int dir_fd, const char *path, struct kp_err *err);
+/* The modules, and each Module.symvers. -EDQUOT, -ENOSPC: more than limit_disk, or than there is
+ * room for; nothing of it was copied. */
 int kp_collect_products(struct kp_build_work *w, struct kp_err *err);
-/* Files that the recipe left in K/ARCH. */
+/* Files that the recipe left in K/ARCH. Likewise; -E2BIG: too many. */
 int kp_collect_extra(struct kp_build_work *w, struct kp_err *err);
 
 /* build-cache.c */

@@ -4,7 +4,8 @@
  *
  * Only directives are kept, as they are after the second expansion. They hold as long as the key
  * does (the variables given, the conf and its overrides by stat, the caller's word for the source and
- * the headers, the running kernel) and what the conf names by an absolute path looks as it did.
+ * the headers, the running kernel) and what the conf names by an absolute path looks as it did. One that
+ * could see anything else (conf-closed.c) is not remembered.
  * Root's process writes it; who may not, evaluates.
  */
 #include <errno.h>
@@ -173,6 +174,8 @@ int kp_conf_paths(const struct kp_ctx *ctx, char *const *files, char ***ret)
 
 		if (r < 0)
 			return r;
+		if (!kp_conf_is_closed(text))
+			return -ENOTSUP;
 		add_paths(text, &paths);
 	}
 	*ret = kp_steal(&paths);

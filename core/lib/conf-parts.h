@@ -27,6 +27,10 @@ bool kp_conf_is_directive(const char *name);
  */
 bool kp_conf_name_special(const char *name);
 
+/* Does what bash makes of a conf with this text depend on nothing but the variables it gets, the running
+ * kernel, the headers and the files that it names by literal paths? */
+bool kp_conf_is_closed(const char *text);
+
 /*
  * What bash made of these files before (conf-memo.c). GIVEN: the variables that it gets. True:
  * *ret, which is freed, has them and the directives, expanded. Without env->basis nothing
@@ -34,7 +38,7 @@ bool kp_conf_name_special(const char *name);
  */
 bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *const *files,
 		    const struct kp_vars *given, struct kp_vars **ret);
-/* VARS: the result, expanded. Where that cannot be written nothing is. */
+/* VARS: the result, expanded. Where that cannot be written, or the files are not closed, nothing is. */
 void kp_conf_remember(struct kp_ctx *ctx, const struct kp_conf_env *env,
 		      char *const *files, const struct kp_vars *given,
 		      const struct kp_vars *vars);

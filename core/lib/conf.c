@@ -152,7 +152,7 @@ static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
 	if (r != -ENOTSUP)
 		return r < 0 ? r : expand(conf, ret_cr, err);
 	conf->evaluator = "shell";
-	if (kp_conf_recall(ctx, env, conf->files, given, &conf->vars))
+	if (!env->anew && kp_conf_recall(ctx, env, conf->files, given, &conf->vars))
 		return 0;
 	kp_debug("%s: evaluated by bash", conf->why_shell);
 	r = kp_conf_shell(ctx, conf->files, vars, err);
@@ -206,7 +206,7 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 			&conf->warnings,
 			"lines end in carriage returns (DOS text): they are dropped from "
 			"the ends of values only");
-	if (!env->basis)
+	if (!env->basis || env->anew)
 		kp_conf_lint(ctx, conf, env);
 	*ret = kp_steal(&conf);
 	return 0;

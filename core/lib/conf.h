@@ -48,6 +48,7 @@ struct kp_conf_env {
 	/* Stands for the content of source and headers: what bash made of the conf with the same basis may be
 	 * used again, and there are no warnings. NULL: evaluate, whatever is remembered. */
 	const char *basis;
+	bool anew; /* evaluate, and remember that instead */
 };
 
 struct kp_conf_module {
@@ -96,7 +97,7 @@ int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_co
 /* Is R, of kp_conf_load(), the conf's own fault (exit code 8 of DKMS)? Also when it ran into a limit. */
 bool kp_conf_is_bad(int r);
 /* Absolute paths that the conf FILES have literally: what bash may have looked at, and the key of a
- * source does not cover. *ret: a vector, each once. */
+ * source does not cover. *ret: a vector, each once. -ENOTSUP: it may have looked at others as well. */
 int kp_conf_paths(const struct kp_ctx *ctx, char *const *files, char ***ret);
 /* Drop what is remembered of a source's conf. */
 void kp_conf_forget(struct kp_ctx *ctx, const char *module, const char *version);

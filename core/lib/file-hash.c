@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -21,7 +20,7 @@
 
 struct kp_file_hashes {
 	struct kp_ctx *ctx;
-	json_t *known; /* path: "HASH STAT"; NULL: not needed yet */
+	json_t *known; /* path: "HASH LOOKS"; NULL: not needed yet */
 	json_t *used;  /* likewise, what was asked for */
 	bool is_new;   /* known has not all that used has */
 };
@@ -81,14 +80,9 @@ void kp_file_hashes_close(struct kp_file_hashes *h)
 }
 
 /* What tells a file that was not touched. To be freed; NULL: it was a moment ago, so nothing does. */
-static char *stat_text(const struct stat *st)
+static char *looks_of(const struct stat *st)
 {
-	if (st->st_ctim.tv_sec + KP_RACY_S >= time(NULL))
-		return NULL;
-	return kp_strf("%jd %ju %jd.%09ld %jd.%09ld", (intmax_t)st->st_size,
-		       (uintmax_t)st->st_ino, (intmax_t)st->st_mtim.tv_sec,
-		       st->st_mtim.tv_nsec, (intmax_t)st->st_ctim.tv_sec,
-		       st->st_ctim.tv_nsec);
+	return st->st_ctim.tv_sec + KP_RACY_S < time(NULL) ? kp_looks(st) : NULL;
 }
 
 static bool find(struct kp_file_hashes *h, const char *path, const char *text,
@@ -138,7 +132,7 @@ int kp_file_hash(struct kp_file_hashes *h, const char *path, char ret[KP_HASH_HE
 	if (st.st_size > SIZE_MAX_ONE)
 		return kp_err_set(err, -EFBIG, "'%s' is too large", path);
 	*ret_changed = st.st_ctim;
-	text = stat_text(&st);
+	text = looks_of(&st);
 	if (find(h, path, text, ret))
 		return 0;
 	fd = kp_open_in(h->ctx->root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
@@ -149,7 +143,7 @@ int kp_file_hash(struct kp_file_hashes *h, const char *path, char ret[KP_HASH_HE
 		return kp_err_sys(err, -errno, "stat '%s'", path);
 	*ret_changed = st.st_ctim;
 	free(text);
-	text = stat_text(&st);
+	text = looks_of(&st);
 	r = kp_hash_fd(fd, ret, err);
 	if (!r)
 		remember(h, path, text, ret);

@@ -34,6 +34,7 @@ struct tree {
 	char **reaches; /* paths of the trees that it leads to */
 	char **probes;	/* files by whose owner the tree is known */
 	char *identity; /* NULL: cannot be read, `problem` says why */
+	char **owners; /* the same with each package once, for a person; NULL: by looks */
 	char *problem;
 };
 
@@ -49,6 +50,7 @@ static void trees_clear(struct trees *t)
 		kp_strv_free(t->list[i].reaches);
 		kp_strv_free(t->list[i].probes);
 		free(t->list[i].identity);
+		kp_strv_free(t->list[i].owners);
 		free(t->list[i].problem);
 	}
 	free(t->list);
@@ -211,15 +213,22 @@ static void scan_tree(struct kp_ctx *ctx, struct tree *tree)
 static void identify_by_owners(struct tree *tree, const struct kp_owner *owners)
 {
 	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
+	_cleanup_strv_ char **once = NULL;
 	size_t n = kp_strv_len(tree->probes);
 
 	for (size_t i = 0; i < n; i++) {
+		_cleanup_free_ char *one = NULL;
+
 		if (!owners[i].package)
 			return;
-		kp_buf_addf(&text, "%spackage %s %s", i ? ", " : "", owners[i].package,
-			    owners[i].version ? owners[i].version : "");
+		one = kp_strf("package %s %s", owners[i].package,
+			      owners[i].version ? owners[i].version : "");
+		kp_buf_addf(&text, "%s%s", i ? ", " : "", one);
+		if (!kp_strv_has(once, one))
+			kp_strv_take(&once, kp_steal(&one));
 	}
 	tree->identity = kp_buf_steal(&text);
+	tree->owners = kp_steal(&once);
 }
 
 static int ask_owners(struct kp_ctx *ctx, struct trees *t, struct kp_err *err)
@@ -282,15 +291,18 @@ static void set_key(const struct trees *t, const char *start, struct kp_kernel *
 	kp_hash_init(&h);
 	kp_strv_foreach(p, paths) {
 		const struct tree *tree = trees_find(t, *p);
+		_cleanup_free_ char *owners = NULL;
 
 		if (!tree->identity) {
 			kp_warn_once("headers of kernel %s: %s, skipping this kernel",
 				     k->release, tree->problem);
 			return;
 		}
+		owners = tree->owners ? kp_strv_join(tree->owners, ", ")
+				      : kp_strdup(tree->identity);
 		/* A sync looks more than once. */
 		kp_log_once(KP_LOG_DEBUG, "headers of kernel %s: %s: %s", k->release,
-			    tree->path, tree->identity);
+			    tree->path, owners);
 		kp_hash_field(&h, tree->path, tree->identity);
 	}
 	kp_hash_hex(&h, hex);

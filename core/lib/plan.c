@@ -253,6 +253,11 @@ static bool is_asked_for(const struct planner *p, const struct kp_plan_row *row)
 		(p->in->build_only && !kp_str_eq(x->built_key, row->key)));
 }
 
+static enum kp_state installed_state(const struct kp_plan_package *pkg)
+{
+	return pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
+}
+
 /* What there is to say of one that is as it should be. */
 static void note_installed(struct kp_plan_row *row, const struct kp_plan_pair *x)
 {
@@ -286,7 +291,10 @@ static void plan_wanted(struct planner *p, size_t index)
 	}
 	row->state = pkg ? KP_STATE_STALE : KP_STATE_ADDED;
 	if (!k->headers) {
-		row->state = pkg ? KP_STATE_STALE : KP_STATE_NO_HEADERS;
+		/* Without them there is no key: one of this version is taken for what it is. */
+		row->state = !pkg				? KP_STATE_NO_HEADERS
+			     : row->outdated || pkg->incomplete ? KP_STATE_STALE
+								: installed_state(pkg);
 		set_note(row,
 			 kp_strdup(pkg ? "kernel headers are not installed, so it cannot "
 					 "be rebuilt"
@@ -302,7 +310,7 @@ static void plan_wanted(struct planner *p, size_t index)
 	} else if (pkg && !is_asked_for(p, row) && !row->outdated &&
 		   kp_str_eq(pkg->key, row->key) && !pkg->incomplete &&
 		   !was_built_anew(x, pkg)) {
-		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
+		row->state = installed_state(pkg);
 		note_installed(row, x);
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
@@ -455,7 +463,7 @@ static void plan_leftover(struct planner *p, size_t index)
 	if (registered && row->state != KP_STATE_FAILED &&
 	    row->state != KP_STATE_EXCLUDED) {
 		/* AUTOINSTALL=no and nobody said otherwise: as good as it was. */
-		row->state = pkg->queued ? KP_STATE_QUEUED : KP_STATE_INSTALLED;
+		row->state = installed_state(pkg);
 		return;
 	}
 	row->state = KP_STATE_STALE;

@@ -76,7 +76,7 @@ static void check_program(struct kp_scan *s, const char *command, char *const *w
 			continue;
 		else if (awk)
 			good = !strstr(*p, "getline") && !strstr(*p, "system") &&
-			       !strpbrk(*p, "|<@");
+			       !strstr(*p, "ARGV") && !strpbrk(*p, "|<@");
 		else
 			good = is_plain_sed(*p);
 		if (**p != '-')
@@ -163,7 +163,7 @@ static void check_words(struct kp_scan *s, char *const *words)
 	if (!strcmp(command, "uname"))
 		kp_strv_foreach(p, words) {
 			s->running |= strchr(*p, 'r') != NULL;
-			if (strpbrk(*p, "va"))
+			if (strpbrk(*p, "van"))
 				kp_scan_refuse(s, "asks uname for", *p);
 		}
 	kp_strv_foreach(p, words) {

@@ -13,6 +13,7 @@
 /* An assignment, as it is written. */
 struct kp_recipe_var {
 	char *name, *value;
+	bool is_flags; /* looked at as such */
 };
 
 struct kp_scan {
@@ -31,7 +32,7 @@ struct kp_scan {
 const char *kp_scan_group(const char *p);
 /* The end of the word at P, as a shell and make together see it. */
 const char *kp_scan_word(const char *p, const char *ends);
-/* Without quotes; to be freed. */
+/* As a shell understands it, without quotes and backslashes; to be freed. */
 char *kp_scan_unquote(const char *word, size_t n);
 bool kp_scan_is_one_of(const char *word, const char *const *list, size_t n);
 #define ONE_OF(word, list) kp_scan_is_one_of(word, list, KP_ARRAY_SIZE(list))
@@ -45,6 +46,9 @@ char *kp_scan_expand(const struct kp_scan *s, const char *word);
 void kp_scan_add_var(struct kp_scan *s, const char *name, size_t n, const char *value);
 /* Is this a way to say where make runs? */
 bool kp_scan_is_here(const char *value);
+/* Refuse flags, set anywhere in LINE for programs of the build (*flags*, *FLAGS*), by which these read a
+ * file that no dependency file names. COMMAND: what is set is one word of a shell, not all that follows. */
+void kp_scan_flags(struct kp_scan *s, const char *line, bool command);
 
 /* recipe-commands.c */
 void kp_scan_refuse(struct kp_scan *s, const char *what, const char *text);

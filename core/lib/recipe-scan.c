@@ -210,8 +210,9 @@ static void check_names(struct kp_scan *s, const char *line, bool command)
 		"KBUILD_EXTRA_SYMBOLS",
 	};
 	static const char *const dirs[] = { "M", "src", "obj", "PWD", "CURDIR" };
-	static const char *const flags[] = { "-fplugin",   "-specs", "-wrapper",
-					     "-fprofile-", "-B/",    "-B$" };
+	static const char *const flags[] = { "-fplugin",   "-specs",	     "-wrapper",
+					     "-fprofile-", "-fauto-profile", "-B/",
+					     "-B$" };
 	static const char letters[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 		"0123456789_.";
@@ -293,14 +294,15 @@ static bool names_stay(const struct kp_scan *s, const char *rule)
 	return true;
 }
 
-/* Steps up, in whatever a line is for. */
+/* Steps up, in whatever a line is for; nobody knows how often one that is all of a value is taken. */
 static void check_climbs(struct kp_scan *s, const char *line)
 {
-	_cleanup_strv_ char **words = kp_strv_split(line, BLANK);
+	_cleanup_strv_ char **words = kp_strv_split(line, BLANK "=");
 
 	kp_strv_foreach(p, words)
-		if ((strstr(*p, "../") || strstr(*p, "/..")) &&
-		    kp_scan_climbs(*p) > s->levels)
+		if (((strstr(*p, "../") || strstr(*p, "/..")) &&
+		     kp_scan_climbs(*p) > s->levels) ||
+		    (strstr(*p, "..") && !(*p)[strspn(*p, "./")]))
 			kp_scan_refuse(s, "climbs out with", *p);
 }
 
@@ -310,7 +312,7 @@ static char **check_line(struct kp_scan *s, char *line, bool *ret_rule)
 	static const char *const conditions[] = { "ifeq",   "ifneq", "ifdef",
 						  "ifndef", "else",  "endif" };
 	_cleanup_free_ char *first = NULL, *names = NULL;
-	const char *colon, *semicolon;
+	const char *colon, *semicolon, *op;
 	bool exported = false;
 	char **targets;
 
@@ -342,6 +344,7 @@ static char **check_line(struct kp_scan *s, char *line, bool *ret_rule)
 	check_climbs(s, line);
 	if (!check_assignment(s, line, exported))
 		check_names(s, line, false);
+	kp_scan_flags(s, line, false);
 	colon = find_colon(line);
 	if (!colon)
 		return NULL;
@@ -349,6 +352,10 @@ static char **check_line(struct kp_scan *s, char *line, bool *ret_rule)
 	s->names_inside = names_stay(s, line);
 	names = kp_strndup(line, (size_t)(colon - line));
 	targets = kp_strv_split(names, BLANK ":");
+	/* A variable of the targets. */
+	op = kp_scan_word(colon, "=;");
+	if (*op == '=' && op[-1] == '!')
+		kp_scan_commands(s, op + 1);
 	semicolon = kp_scan_word(colon, ";");
 	if (*semicolon && !all_aside(s, targets))
 		kp_scan_commands(s, semicolon + 1);
@@ -459,6 +466,7 @@ static void scan_clear(struct kp_scan *s)
 		free(s->vars[i].value);
 	}
 	free(s->vars);
+	free(s->why);
 	kp_strv_free(s->set);
 	kp_strv_free(s->mentioned);
 }
@@ -507,11 +515,12 @@ char *kp_scan_makefile(const char *text, unsigned int levels, const char *make,
 		} else if (!aside) {
 			check_functions(&s, line);
 			check_names(&s, line, true);
+			kp_scan_flags(&s, line, true);
 			kp_scan_commands(&s, line + 1);
 		}
 	}
 	*ret_running |= s.running;
-	return s.why;
+	return kp_steal(&s.why);
 }
 
 static bool is_at(const char *path, const char *dir)
@@ -564,6 +573,9 @@ char *kp_scan_make_line(const char *line, const char *seen, const char *const *h
 
 	if (strpbrk(line, ";&|<>()`*?[]#\\\n~") || !words)
 		return kp_strdup("its MAKE is more than a call of make");
+	kp_scan_flags(&s, line, true);
+	if (s.why)
+		return kp_strf("its MAKE %s", s.why);
 	for (char **p = words; *p; p++) {
 		_cleanup_free_ char *word = kp_scan_unquote(*p, strlen(*p));
 		_cleanup_free_ char *name = kp_strndup(word, strcspn(word, "="));
@@ -579,10 +591,8 @@ char *kp_scan_make_line(const char *line, const char *seen, const char *const *h
 		if (s.why || (assigns && (!is_known(value, seen, headers) ||
 					  (ONE_OF(name, dirs) && !is_at(value, seen) &&
 					   !kp_str_eq(value, "$PWD") &&
-					   !kp_str_eq(value, "${PWD}"))))) {
-			free(s.why);
+					   !kp_str_eq(value, "${PWD}")))))
 			return kp_strf("its MAKE sets '%.60s'", word);
-		}
 		if (kp_str_eq(word, "-C") && (!p[1] || !is_known(*++p, seen, headers)))
 			return kp_strf("its MAKE enters '%.60s'", *p ? *p : "");
 	}

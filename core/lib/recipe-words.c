@@ -45,10 +45,19 @@ const char *kp_scan_word(const char *p, const char *ends)
 char *kp_scan_unquote(const char *word, size_t n)
 {
 	char *copy = kp_strndup(word, n), *out = copy;
+	char quote = '\0';
 
-	for (const char *in = copy; *in; in++)
-		if (*in != '"' && *in != '\'')
+	for (const char *in = copy; *in; in++) {
+		if (*in == '\\' && quote != '\'' && in[1]) {
+			if (quote && !strchr("\"\\$`", in[1]))
+				*out++ = *in;
+			*out++ = *++in;
+		} else if (quote ? *in == quote : *in == '"' || *in == '\'') {
+			quote = quote ? '\0' : *in;
+		} else {
 			*out++ = *in;
+		}
+	}
 	*out = '\0';
 	return copy;
 }
@@ -81,7 +90,7 @@ void kp_scan_add_var(struct kp_scan *s, const char *name, size_t n, const char *
 	}
 	KP_GROW(s->vars, s->n_vars, s->alloc);
 	s->vars[s->n_vars++] =
-		(struct kp_recipe_var){ kp_strndup(name, n), kp_strdup(value) };
+		(struct kp_recipe_var){ kp_strndup(name, n), kp_strdup(value), false };
 }
 
 /* The only value of NAME; NULL: none, or several. */
@@ -235,4 +244,88 @@ bool kp_scan_is_kernel(const struct kp_scan *s, const char *word)
 						  strlen("/build"));
 	}
 	return false;
+}
+
+/* ---- flags */
+
+/* Does a word of flags, without quotes, make the linker, the assembler or the compiler read a file that is
+ * not of the source? */
+static bool names_file(const char *word)
+{
+	size_t n;
+
+	for (const char *p = word; *p; p += n + (p[n] != '\0')) {
+		const char *slash;
+
+		n = strcspn(p, ",=");
+		slash = memchr(p, '/', n);
+		if ((n && strchr("/~@", *p)) || kp_str_starts(p, "-l") ||
+		    (slash && *p == '-' && !strchr(")}", slash[-1])))
+			return true;
+	}
+	return false;
+}
+
+static void check_flags(struct kp_scan *s, const char *value);
+
+/* Whatever a variable stands for, each of its values once. */
+static void check_variables(struct kp_scan *s, const char *word)
+{
+	for (const char *p = word; (p = strchr(p, '$')); p++) {
+		size_t n = name_at(p);
+
+		for (size_t i = 0; n && i < s->n_vars; i++) {
+			struct kp_recipe_var *v = &s->vars[i];
+
+			if (v->is_flags || strlen(v->name) != n ||
+			    strncmp(v->name, p + 2, n) != 0)
+				continue;
+			v->is_flags = true;
+			check_flags(s, v->value);
+		}
+	}
+}
+
+static void check_flags(struct kp_scan *s, const char *value)
+{
+	/* What these name is in the dependency files, or is not read. */
+	static const char *const noted[] = { "-I",	 "-D",	      "-U",
+					     "-include", "-imacros",  "-isystem",
+					     "-iquote",	 "-idirafter" };
+	_cleanup_strv_ char **words = kp_strv_split(value, BLANK);
+
+	for (char **p = words; p && *p && !s->why; p++) {
+		_cleanup_free_ char *word = kp_scan_unquote(*p, strlen(*p));
+		size_t i = 0;
+
+		while (i < KP_ARRAY_SIZE(noted) && !kp_str_starts(word, noted[i]))
+			i++;
+		if (ONE_OF(word, noted) && p[1])
+			p++;
+		else if (i == KP_ARRAY_SIZE(noted) && names_file(word))
+			kp_scan_refuse(s, "has the flag", word);
+		else if (i == KP_ARRAY_SIZE(noted))
+			check_variables(s, word);
+	}
+}
+
+void kp_scan_flags(struct kp_scan *s, const char *line, bool command)
+{
+	for (const char *p = line; !s->why && (p = strchr(p, '=')); p++) {
+		const char *end = p, *start, *value = p + 1 + strspn(p + 1, BLANK);
+		_cleanup_free_ char *name = NULL, *text = NULL;
+
+		while (end > line && strchr(BLANK "+?!:", end[-1]))
+			end--;
+		for (start = end; start > line && !strchr(BLANK "=", start[-1]);)
+			start--;
+		name = kp_strndup(start, (size_t)(end - start));
+		if (!strcasestr(name, "flags"))
+			continue;
+		end = command ? kp_scan_word(value, BLANK "\n;&|") : strchr(value, '\0');
+		text = command ? kp_scan_unquote(value, (size_t)(end - value))
+			       : kp_strdup(value);
+		check_flags(s, text);
+		p = end - 1;
+	}
 }

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,8 +22,9 @@
 #include "lib/sandbox-kill.h"
 #include "lib/sandbox-means.h"
 
-#define LOOKS 1000	  /* at those that run; then they are killed as they are */
-#define WAIT_ROUNDS 10000 /* of a millisecond, for those that do not die */
+#define STOP_MS 1000   /* for stopping those that run; then they are killed as they are */
+#define KILLER_MS 5000 /* for the process that does it */
+#define WAIT_MS 20000  /* for those that do not die */
 #define STOPPED_OR_DEAD "TtZXx"
 
 struct process {
@@ -104,34 +106,64 @@ static size_t send(pid_t above, int sig, bool all)
 	return n;
 }
 
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
+}
+
+static void pause_ms(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
 static void kill_all(pid_t above)
 {
-	for (int i = 0; i < LOOKS && send(above, SIGSTOP, false); i++)
+	int64_t until = now_ms() + STOP_MS;
+
+	while (send(above, SIGSTOP, false) && now_ms() < until)
 		;
 	send(above, SIGKILL, true);
 }
 
+/* In a process that may signal them, and they not it: what counts is the effective id of who
+ * does, the real and the saved one of whom it reaches. No such process is waited for for long. */
+static void kill_once(bool as_user, uid_t uid)
+{
+	int64_t until = now_ms() + KILLER_MS;
+	pid_t self = getpid(), pid = fork();
+
+	if (pid == 0) {
+		if (!as_user || !kp_means_set_ids(kp_means_guard(), uid))
+			kill_all(self);
+		_exit(0);
+	}
+	while (pid > 0 && !waitpid(pid, NULL, WNOHANG) && now_ms() < until)
+		pause_ms();
+	if (now_ms() >= until && pid > 0)
+		kill(pid, SIGKILL);
+}
+
+static bool reap(void)
+{
+	pid_t pid;
+
+	while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+		;
+	return pid < 0;
+}
+
 int kp_kill_below(bool as_user, uid_t uid, struct kp_err *err)
 {
-	const struct timespec pause = { .tv_nsec = 1000000 };
-	pid_t self = getpid();
+	int64_t until = now_ms() + WAIT_MS;
 
-	for (int i = 0; i < WAIT_ROUNDS; i++) {
-		pid_t pid;
-
-		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-			;
-		if (pid < 0)
-			return 0;
-		pid = fork();
-		if (pid == 0) {
-			if (!as_user || !kp_means_set_ids(uid))
-				kill_all(self);
-			_exit(0);
-		}
-		if (pid > 0)
-			waitpid(pid, NULL, 0);
-		nanosleep(&pause, NULL);
+	for (; !reap(); pause_ms()) {
+		if (now_ms() >= until)
+			return kp_err_set(err, -EBUSY,
+					  "a process of uid %u cannot be killed", uid);
+		kill_once(as_user, uid);
 	}
-	return kp_err_set(err, -EBUSY, "a process of uid %u cannot be killed", uid);
+	return 0;
 }

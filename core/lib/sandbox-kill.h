@@ -14,5 +14,6 @@
 
 /* Kill and reap all processes below this one, which has to be a child subreaper
  * (PR_SET_CHILD_SUBREAPER), so that nobody gets away. With AS_USER it is done as UID, whose
- * they are, so that nobody else can be hit. -EBUSY: one does not die (in the kernel). */
+ * they are, so that nobody else can be hit; and they cannot hit back. -EBUSY: one does not die
+ * (in the kernel). */
 int kp_kill_below(bool as_user, uid_t uid, struct kp_err *err);

@@ -27,8 +27,9 @@
  * containers with 65536 ids.
  */
 static const uid_t bases[] = { 2100000000, 60600 };
+#define IDS (KP_SANDBOX_SLOTS + 1) /* and the guard */
 
-/* Is FIRST..FIRST+KP_SANDBOX_SLOTS mapped by MAP (text of uid_map)? Without one, all ids are.
+/* Is FIRST..FIRST+IDS mapped by MAP (text of uid_map)? Without one, all ids are.
  * *RET_END gets the highest end of a mapped range. */
 static bool range_mapped(const char *map, uint64_t first, uint64_t *ret_end)
 {
@@ -40,7 +41,7 @@ static bool range_mapped(const char *map, uint64_t first, uint64_t *ret_end)
 	     map += used) {
 		if (inside + count > *ret_end)
 			*ret_end = inside + count;
-		if (first >= inside && first + KP_SANDBOX_SLOTS <= inside + count)
+		if (first >= inside && first + IDS <= inside + count)
 			found = true;
 	}
 	return found || !map;
@@ -64,9 +65,9 @@ static uid_t base_uid(void)
 	end = end_u < end_g ? end_u : end_g;
 	if (end > 65534)
 		end = 65534; /* nobody */
-	if (end <= 2 * KP_SANDBOX_SLOTS)
+	if (end <= 2 * IDS)
 		return base = geteuid(); /* no room: kp_sandbox_missing() says so */
-	return base = (uid_t)(end - KP_SANDBOX_SLOTS);
+	return base = (uid_t)(end - IDS);
 }
 
 uid_t kp_sandbox_uid(unsigned int slot)
@@ -85,12 +86,17 @@ bool kp_sandbox_has_own_user(void)
 	return kp_means()->uid;
 }
 
-int kp_means_set_ids(uid_t uid)
+uid_t kp_means_guard(void)
+{
+	return base_uid() + KP_SANDBOX_SLOTS;
+}
+
+int kp_means_set_ids(uid_t real, uid_t uid)
 {
 	/* A user namespace may forbid setgroups; then there is none to drop either. */
 	if (setgroups(0, NULL) && errno != EPERM)
 		return -errno;
-	if (setresgid(uid, uid, uid) || setresuid(uid, uid, uid))
+	if (setresgid(real, uid, real) || setresuid(real, uid, real))
 		return -errno;
 	return 0;
 }
@@ -102,7 +108,7 @@ static bool try_ids(void)
 	uid_t uid = base_uid();
 
 	return uid != geteuid() && fd >= 0 && !fchown(fd, uid, uid) &&
-	       !kp_means_set_ids(uid);
+	       !kp_means_set_ids(uid, uid);
 }
 
 static bool try_filter(void)

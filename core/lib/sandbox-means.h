@@ -19,5 +19,8 @@ struct kp_means {
 
 /* Found out once, by trying in a child; where that fails, anew at the next call. */
 const struct kp_means *kp_means(void);
-/* Become UID, with the group of the same number and no others. -errno. */
-int kp_means_set_ids(uid_t uid);
+/* Become UID in effect and REAL by the real and the saved id, mostly the same; with the groups
+ * of these numbers and no others. Only REAL's processes may signal us then. -errno. */
+int kp_means_set_ids(uid_t real, uid_t uid);
+/* A user that no slot has. */
+uid_t kp_means_guard(void);

@@ -117,7 +117,7 @@ static int drop_privileges(void *data)
 	if (rc < 0)
 		return rc;
 	drop_bounding_set();
-	rc = drop->change ? kp_means_set_ids(drop->uid) : 0;
+	rc = drop->change ? kp_means_set_ids(drop->uid, drop->uid) : 0;
 	if (!rc)
 		rc = drop_capabilities();
 	if (rc < 0)

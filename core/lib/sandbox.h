@@ -56,7 +56,7 @@ struct kp_sandbox {
 };
 
 /* Slots are 0 to this less one. */
-#define KP_SANDBOX_SLOTS 512
+#define KP_SANDBOX_SLOTS 511
 
 /* uid and gid of a slot; both the same number, mapped in our user namespace. Where there is none that
  * we can become, and give files to, our own. */
@@ -69,6 +69,10 @@ const char *kp_sandbox_missing(void);
  * binds whose two ends differ are an error (-ENOTSUP), the others say what may be read and
  * written, and scratch says nothing. */
 bool kp_sandbox_has_mounts(void);
+
+/* When the last run with SLOT has ended, which nobody else has: remove what was left under its user in
+ * directories of the system that all may write to. Only without private mounts is there any. */
+void kp_sandbox_sweep(struct kp_ctx *ctx, unsigned int slot);
 
 /* Run PROC inside and wait. Errors and *ret_end as kp_proc_run(). proc->setup must be
  * NULL. -ETIME: timeout. -EDQUOT, -ENOSPC: beyond config.limits, as kp_watch_look() has it, the words for a person.

@@ -158,6 +158,7 @@ static void load_conf(struct loader *l, const struct kp_source *s,
 		.arch = l->ctx->arch,
 		.kernel_source_dir = build,
 		.source_dir = s->dir,
+		.anew = l->opts->force,
 	};
 	const struct kp_build_with *with =
 		kp_intent_with(l->w->intent, s->module, s->version, k->release);
@@ -165,7 +166,7 @@ static void load_conf(struct loader *l, const struct kp_source *s,
 	struct kp_err err = KP_ERR_INIT;
 	int r;
 
-	if (s->tree_key && !l->opts->force)
+	if (s->tree_key)
 		basis = kp_strf("%s %s", s->tree_key,
 				k->headers_key ? k->headers_key : "-");
 	env.basis = basis;

@@ -535,6 +535,27 @@ test_failure_without_capabilities()
 	installed hello "$K1"
 }
 
+# Without mounts of its own a build shares /tmp, for as long as it lasts.
+test_build_leaves_nothing_in_tmp()
+{
+	new_system
+	mount -t tmpfs -o mode=1777 tmpfs "$root"/dev/shm
+	new_module hello 1.0 'PRE_BUILD=leave'
+	printf '%s\n' '#!/bin/sh -e' 'echo >/tmp/left.h' 'mkdir /dev/shm/left' \
+		'echo >/dev/shm/left/file.h' 'ln -s /tmp/stays /tmp/link' \
+		>"$root"/usr/src/hello-1.0/leave
+	chmod +x "$root"/usr/src/hello-1.0/leave
+	printf '%s\n' '#include "/tmp/left.h"' '#include "/dev/shm/left/file.h"' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	echo >"$root"/tmp/stays
+	kmodpkg add hello/1.0
+	kmodpkg_without -sys_admin install hello -k "$K1"
+	expect_status 0
+	installed hello "$K1"
+	[ "$(ls "$root"/tmp)" = stays ] || fail "left in /tmp: $(ls -l "$root"/tmp)"
+	[ -z "$(ls "$root"/dev/shm)" ] || fail 'something is left in /dev/shm'
+}
+
 # With sandbox = required nothing is built where a protection is missing, and doctor says so.
 test_sandbox_required()
 {

@@ -31,17 +31,17 @@ test_status_table()
 	expect_status 0
 	expect_empty err
 	expect out <<-'END'
-	MODULE  VERSION  KERNEL        STATE     PACKAGE     NOTE
-	bad     1.0      6.1.0-1-test  failed    -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
-	bad     1.0      6.1.0-2-test  failed    -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
-	gone    1        6.1.0-1-test  failed    -           /usr/src/gone-1 is not there
-	gone    1        6.1.0-2-test  failed    -           /usr/src/gone-1 is not there
-	hello   1.0      6.1.0-1-test  stale     kmod-hello  kernel headers are not installed, so it cannot be rebuilt
-	hello   1.0      6.1.0-2-test  added     -
-	manual  2.0      6.1.0-1-test  added     -           AUTOINSTALL is not set
-	manual  2.0      6.1.0-2-test  added     -           AUTOINSTALL is not set
-	other   1.0      6.1.0-1-test  excluded  -           kernel 6.1.0-1-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
-	other   1.0      6.1.0-2-test  excluded  -           kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
+	MODULE  VERSION  KERNEL        STATE      PACKAGE     NOTE
+	bad     1.0      6.1.0-1-test  failed     -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	bad     1.0      6.1.0-2-test  failed     -           /usr/src/bad-1.0/dkms.conf: PACKAGE_NAME is not set
+	gone    1        6.1.0-1-test  failed     -           /usr/src/gone-1 is not there
+	gone    1        6.1.0-2-test  failed     -           /usr/src/gone-1 is not there
+	hello   1.0      6.1.0-1-test  installed  kmod-hello  kernel headers are not installed, so it cannot be rebuilt
+	hello   1.0      6.1.0-2-test  added      -
+	manual  2.0      6.1.0-1-test  added      -           AUTOINSTALL is not set
+	manual  2.0      6.1.0-2-test  added      -           AUTOINSTALL is not set
+	other   1.0      6.1.0-1-test  excluded   -           kernel 6.1.0-1-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
+	other   1.0      6.1.0-2-test  excluded   -           kernel 6.1.0-2-test does not match BUILD_EXCLUSIVE_KERNEL '^5\.'
 	END
 }
 
@@ -128,7 +128,7 @@ test_status_json()
 	      "version": "1.0",
 	      "kernel": "6.1.0-1-test",
 	      "arch": "$(uname -m)",
-	      "state": "stale",
+	      "state": "installed",
 	      "action": null,
 	      "note": "kernel headers are not installed, so it cannot be rebuilt",
 	      "package": "kmod-hello",
@@ -207,6 +207,20 @@ test_conf()
 	sed -i /PACKAGE_NAME=/d "$root"/usr/src/hello-1.0/dkms.conf
 	run conf hello
 	expect_error 8 'kmodpkg conf: /usr/src/hello-1.0/dkms.conf: PACKAGE_NAME is not set'
+}
+
+# Several files are asked for, their owner is named once.
+test_headers_are_named_once()
+{
+	local file tree=/lib/modules/6.1.0-2-test/build
+
+	mkdir -p "$root$tree"/include/generated
+	for file in Makefile include/generated/utsrelease.h; do
+		: >>"$root$tree/$file"
+		echo "headers-2 1.0 $tree/$file" >>"$root"/var/lib/fakedb/owned
+	done
+	run -v sync -n
+	expect_line err "kmodpkg: headers of kernel 6.1.0-2-test: $tree: package headers-2 1.0"
 }
 
 # What is left of an interrupted run is an action like others.
@@ -288,7 +302,7 @@ test_dry_run()
 	build  hello  1.0  6.1.0-2-test  added
 	END
 	run sync -n -v hello -k 6.1.0-1-test
-	expect_line out 'keep   hello   1.0  6.1.0-1-test  stale     kernel headers are not installed, so it cannot be rebuilt'
+	expect_line out 'keep   hello   1.0  6.1.0-1-test  installed  kernel headers are not installed, so it cannot be rebuilt'
 	run sync -n hello -k 6.1.0-1-test
 	expect_status 0
 	expect_empty out

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The plain evaluator: what it accepts has one meaning, and it never fails halfway. */
+/* The plain evaluator: what it accepts has one meaning, and it never fails halfway. What is closed
+ * is found out of any text. */
 #include <errno.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "lib/conf-parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -39,10 +41,12 @@ static void check_same(const struct kp_vars *a, const struct kp_vars *b)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *once = make_vars(), *again = make_vars();
+	_cleanup_free_ char *text = kp_strndup((const char *)data, size);
 	struct kp_err err = KP_ERR_INIT;
 	int r = kp_conf_plain((const char *)data, size, once, &err);
 	bool cr;
 
+	(void)kp_conf_is_closed(text);
 	if (kp_conf_plain((const char *)data, size, again, NULL) != r)
 		abort();
 	if (r) {

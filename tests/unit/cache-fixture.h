@@ -49,17 +49,18 @@ static int teardown_cache(void **state)
 }
 
 /* What changed in the tick of the clock in which a build begins may have changed after it did, and
- * is not kept: wait for the next one. */
+ * is not kept: wait until the clock of ticks, which may come late, has passed what files may have by now. */
 static void let_tick(void)
 {
 	const struct timespec step = { 0, 1000000 };
 	struct timespec since, now;
 
-	clock_gettime(CLOCK_REALTIME_COARSE, &since);
+	clock_gettime(CLOCK_REALTIME, &since);
 	do {
 		nanosleep(&step, NULL);
 		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec == since.tv_sec && now.tv_nsec == since.tv_nsec);
+	} while (now.tv_sec != since.tv_sec ? now.tv_sec < since.tv_sec
+					    : now.tv_nsec <= since.tv_nsec);
 }
 
 /* As after an erased package: nothing of the build is left. */
@@ -87,6 +88,15 @@ static size_t entries(struct fixture *f)
 
 	(void)kp_cache_usage(&f->ctx, &n, &bytes);
 	return n;
+}
+
+/* Builds are kept as N entries; else the log of the first one says why. */
+static inline void assert_entries(struct fixture *f, size_t n)
+{
+	_cleanup_free_ char *log = log_of(f, &f->jobs[0]);
+
+	if (entries(f) != n)
+		fail_msg("%zu entries\n%s", entries(f), log);
 }
 
 /* The only entry's directory. */

@@ -81,6 +81,12 @@ static bool no_mounts(void)
 	return !syscall(SYS_capset, &head, caps);
 }
 
+/* Such a one on an older kernel. */
+static bool no_mounts_no_landlock(void)
+{
+	return no_landlock() && no_mounts();
+}
+
 static bool write_proc(const char *path, const char *text)
 {
 	_cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -144,6 +150,7 @@ static const struct system {
 	{ "without a filter", no_filter, "system calls not filtered" },
 	{ "without namespaces", no_namespaces, "no private mounts" },
 	{ "without CAP_SYS_ADMIN", no_mounts, "no private mounts (builds in" },
+	{ "without CAP_SYS_ADMIN and Landlock", no_mounts_no_landlock, "(sees and" },
 	{ "with one user", one_user, "no user of its own" },
 	{ "with one user and no /proc", no_proc, "no private /proc" },
 	{ "in a chroot", in_chroot, NULL },

@@ -51,7 +51,7 @@ static void test_open_recipe(void **state)
 	forget(f, &f->jobs[0]);
 	build(f);
 	assert_failed(&f->jobs[0], KP_EXIT_MAKE, false, "exit code 2");
-	assert_int_equal(entries(f), 0);
+	assert_entries(f, 0);
 }
 
 /* What the compiler read, by its own word. */
@@ -165,11 +165,11 @@ static void test_deep(void **state)
 	kp_buf_adds(&path, "Makefile");
 	write_file(f, path.s, "");
 	build_again(f);
-	assert_int_equal(entries(f), 1);
+	assert_entries(f, 1);
 	write_file(f, path.s, "X := $(shell pkg-config x)\n");
 	build_again(f);
 	assert_kept(f, job, false);
-	assert_int_equal(entries(f), 1);
+	assert_entries(f, 1);
 	path.len = strlen("src/hello-1/");
 	for (int i = 0; i < 17; i++)
 		kp_buf_adds(&path, "e/");
@@ -188,7 +188,7 @@ static void test_many(void **state)
 
 	put_kbuild(f, "echo '  k.h \\'; ", "yes '  k.h \\' | head -n 100000; ");
 	build_again(f);
-	assert_int_equal(entries(f), 1);
+	assert_entries(f, 1);
 	build_again(f);
 	assert_kept(f, job, true);
 	kp_rm_rf_in(f->ctx.root_fd, f->ctx.cache_dir, NULL);

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/random.h>
+#include <sys/statvfs.h>
 
 #include <cmocka.h>
 
@@ -160,6 +161,67 @@ static void test_limit(void **state)
 	assert_false(kp_record_limits_raised(job->record, &f->ctx.config));
 	f->ctx.config.limits.disk = 9 << 20;
 	assert_true(kp_record_limits_raised(job->record, &f->ctx.config));
+}
+
+/* Holes are none in a copy: what is taken is counted by its size, before it is copied. */
+static void test_holes(void **state)
+{
+	static const char *const cases[][2] = {
+		{ "1", "truncate -s 5M hello.ko" },
+		{ "2", "truncate -s 7M Module.symvers" },
+		{ "3",
+		  "for i in 1 2 3; do mkdir $i; truncate -s 3M $i/Module.symvers; done" },
+		{ "4", "truncate -s 3M $dkms_tree/hello/1/$kernelver/$arch/{1,2,3}" },
+	};
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+
+	f->modules[0].strip = false;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *line = kp_strf(
+			"make -C $kernel_source_dir KERNELRELEASE=$kernelver M=$PWD && "
+			"%s && truncate -s 3M $dkms_tree/hello/1/$kernelver/$arch/0",
+			cases[i][1]);
+
+		f->confs[0].make = line;
+		job->key = cases[i][0];
+		f->ctx.config.limits.disk = 7 << 20;
+		build(f);
+		assert_failed(job, KP_EXIT_MAKE, false,
+			      "met limit_disk (7 MiB); raise limit_disk in ");
+		assert_false(kp_record_limits_raised(job->record, &f->ctx.config));
+		f->ctx.config.limits.disk = 20 << 20;
+		assert_true(kp_record_limits_raised(job->record, &f->ctx.config));
+		build(f);
+		assert_built(f, job);
+		assert_clean(f);
+	}
+}
+
+/* Nothing is written where there is no room for all of it: that can be made. */
+static void test_no_room(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *tree = below(f, "dkms/hello/1");
+	_cleanup_free_ char *line = NULL;
+	struct statvfs st;
+
+	assert_int_equal(statvfs(tree, &st), 0);
+	line = kp_strf("make -C $kernel_source_dir KERNELRELEASE=$kernelver M=$PWD && "
+		       "truncate -s %ju $dkms_tree/hello/1/$kernelver/$arch/0",
+		       (uintmax_t)st.f_bavail * st.f_frsize);
+	f->confs[0].make = line;
+	f->ctx.config.limits.keep_free = 256 << 20;
+	build(f);
+	assert_failed(job, KP_EXIT_MAKE, true, "make room there, or lower keep_free in ");
+	f->confs[0].make =
+		(char *)"make -C $kernel_source_dir KERNELRELEASE=$kernelver M=$PWD && "
+			"touch $dkms_tree/hello/1/$kernelver/$arch/{1..1001}";
+	job->key = "2";
+	build(f);
+	assert_failed(job, KP_EXIT_OTHER, false, "it left more than 1000 files in '");
+	assert_clean(f);
 }
 
 /* Leave a number of slots to others that are not known here: the kernel counts processes by user. */
@@ -430,6 +492,8 @@ int main(int argc, char **argv)
 		TEST(test_works_on_source),
 		TEST(test_debug_info),
 		TEST(test_limit),
+		TEST(test_holes),
+		TEST(test_no_room),
 		TEST(test_limit_of_one),
 	};
 

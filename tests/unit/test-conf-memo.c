@@ -18,15 +18,16 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
-#include "lib/conf.h"
+#include "lib/conf-parts.h"
 
 #define PAIR "/state/confs/hello/1/6.1-x86_64.json"
+#define OPEN_PAIR "/state/confs/open/1/6.1-x86_64.json"
 
 struct fixture {
 	struct kp_ctx *ctx;
 	char dir[32];
 	struct kp_conf_env env;
-	char *source, *named, *basis;
+	char *source, *named, *open;
 };
 
 static void put(struct fixture *f, const char *name, const char *text)
@@ -66,18 +67,26 @@ static int setup(void **state)
 	f->ctx->arch = kp_strdup("x86_64");
 	f->source = kp_strf("%s/src", f->dir);
 	f->named = kp_strf("%s/named", f->dir);
+	f->open = kp_strf("%s/open", f->dir);
 	assert_int_equal(mkdir(f->source, 0755), 0);
 	text = kp_strf("%s/modules/6.1/kernel", f->dir);
 	assert_int_equal(kp_mkdir_in(f->ctx->root_fd, text, 0755, NULL), 0);
 	free(kp_steal(&text));
-	/* What it reads by a name that is made up is a way to see whether it is evaluated. */
 	text = kp_strf("PACKAGE_NAME=hello\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME=hello\n"
-		       "DEST_MODULE_LOCATION=/extra\nx=al\n"
+		       "DEST_MODULE_LOCATION=/extra\n"
 		       "[ -e %s ] && PATCH[0]=named.diff\n"
-		       "MAKE=\"make $(cat %s/v${x}ue) K=\\$kernelver\"\n",
+		       "MAKE=\"make $(cat %s/value) K=\\$kernelver\"\n",
 		       f->named, f->dir);
 	put(f, "value", "one");
 	put(f, "src/dkms.conf", text);
+	free(kp_steal(&text));
+	/* It reads one by a name that is made up. */
+	text = kp_strf("PACKAGE_NAME=open\nPACKAGE_VERSION=1\nBUILT_MODULE_NAME=open\n"
+		       "DEST_MODULE_LOCATION=/extra\nx=al\n"
+		       "MAKE=\"make $(cat %s/v${x}ue) K=\\$kernelver\"\n",
+		       f->dir);
+	assert_int_equal(mkdir(f->open, 0755), 0);
+	put(f, "open/dkms.conf", text);
 	f->env = (struct kp_conf_env){ .module = "hello",
 				       .version = "1",
 				       .kernelver = "6.1",
@@ -95,6 +104,7 @@ static int teardown(void **state)
 	kp_ctx_close(f->ctx);
 	free(f->source);
 	free(f->named);
+	free(f->open);
 	free(f);
 	return 0;
 }
@@ -114,10 +124,24 @@ static void assert_make(struct fixture *f, const char *expect, const char *patch
 		assert_null(conf->patches);
 }
 
+/* What was remembered now says "make two", to see whether it is used. */
+static void edit(struct fixture *f)
+{
+	_cleanup_free_ char *path = kp_strf("%s%s", f->dir, PAIR), *text = NULL;
+	char *at;
+
+	assert_int_equal(kp_read_in(f->ctx->root_fd, path, 0, &text, NULL), 0);
+	at = strstr(text, "make one");
+	assert_non_null(at);
+	memcpy(at, "make two", strlen("make two"));
+	put(f, PAIR, text);
+}
+
 static void test_remembered(void **state)
 {
 	struct fixture *f = *state;
 	_cleanup_free_ char *memo = kp_strf("%s%s", f->dir, PAIR);
+	_cleanup_free_ char *open = kp_strf("%s%s", f->dir, OPEN_PAIR);
 	struct stat st;
 
 	/* What may change again without a new time is not. */
@@ -126,36 +150,121 @@ static void test_remembered(void **state)
 	let_age();
 	assert_make(f, "make one K=6.1", NULL);
 	assert_int_equal(access(memo, F_OK), 0);
-	put(f, "value", "two");
-	assert_make(f, "make one K=6.1", NULL);
+	edit(f);
+	assert_make(f, "make two K=6.1", NULL);
 	/* Who asks for no memory gets none, and leaves it alone. */
 	f->env.basis = NULL;
-	assert_make(f, "make two K=6.1", NULL);
+	assert_make(f, "make one K=6.1", NULL);
 	f->env.basis = "a";
+	assert_make(f, "make two K=6.1", NULL);
+	/* By force, for those that come later as well. */
+	f->env.anew = true;
+	assert_make(f, "make one K=6.1", NULL);
+	f->env.anew = false;
 	assert_make(f, "make one K=6.1", NULL);
 	/* The source or the headers. */
+	edit(f);
 	f->env.basis = "b";
-	assert_make(f, "make two K=6.1", NULL);
-	put(f, "value", "three");
+	assert_make(f, "make one K=6.1", NULL);
+	edit(f);
 	assert_make(f, "make two K=6.1", NULL);
 	/* Another kernel is another one. */
 	f->env.kernelver = "6.2";
-	assert_make(f, "make three K=6.2", NULL);
+	assert_make(f, "make one K=6.2", NULL);
 	f->env.kernelver = "6.1";
 	/* Damaged: made again. */
 	put(f, PAIR, "{");
-	assert_make(f, "make three K=6.1", NULL);
-	put(f, "value", "four");
-	assert_make(f, "make three K=6.1", NULL);
+	assert_make(f, "make one K=6.1", NULL);
+	edit(f);
+	assert_make(f, "make two K=6.1", NULL);
 	put(f, PAIR,
 	    "{\"schema\": 1, \"key\": \"x\", \"paths\": {}, \"directives\": {}}");
-	assert_make(f, "make four K=6.1", NULL);
-	/* A file that it names appears. */
-	put(f, "value", "five");
+	assert_make(f, "make one K=6.1", NULL);
+	/* What bash may have looked at by itself is looked at each time. */
+	f->env.module = "open";
+	f->env.source_dir = f->open;
+	assert_make(f, "make one K=6.1", NULL);
+	assert_int_equal(access(open, F_OK), -1);
+	put(f, "value", "three");
+	assert_make(f, "make three K=6.1", NULL);
+	f->env.module = "hello";
+	f->env.source_dir = f->source;
+	/* A file that it names changes, or appears. */
+	assert_make(f, "make three K=6.1", NULL);
 	put(f, "named", "");
-	assert_make(f, "make five K=6.1", "named.diff");
+	assert_make(f, "make three K=6.1", "named.diff");
 	kp_conf_forget(f->ctx, "hello", "1");
 	assert_int_equal(stat(memo, &st), -1);
+}
+
+/* What bash makes of a conf depends on what is looked at, or it does not. */
+static void test_closed(void **state)
+{
+	static const char *const closed[] = {
+		"",
+		"MAKE=\"make -j$(nproc) KVER=$kernelver\" # $(ls)\n",
+		"if [ -f /etc/x ] && ! grep -q \"a b*\" /etc/x; then\n\tX[0]=y\nelse :\nfi",
+		"V=`uname -r | cut -d. -f1`; W=$((V + 1)) X=${V%%-*} Y=${V//a/b}",
+		"X=\"$(echo $kernelver | sed 's/[^0-9].*//')\"",
+		"case $kernelver in\n5.*|6.*) X=a ;;\n\t*) X=b\nesac",
+		"case $kernelver in 5.*) X=a;; (6.*) X=b;; esac",
+		"[[ $kernelver =~ ^(5|6)\\.[0-9]+ && $arch != x/* ]] || X=b\n",
+		"for m in a b c; do\n\tN[$i]=$m\ndone 2>/dev/null",
+		"X=$(awk '{ print $1 }' \"${kernel_source_dir}/include/x.h\" 2>&1)",
+		"[ \"$a\" = \"$b\" ] && [ -n \"$c\" ] && [ -e $kernel_source_dir/x ]",
+		"X=$(cat < /etc/x); cut -c1 <<< $X; X='$(ls)'; Y=\\$\\(ls\\)",
+		"LC_ALL=C sort /etc/x | head -n 1",
+	};
+	static const char *const open[] = {
+		"CC=$(ls /usr/bin/gcc-[0-9]* | tail -1)",
+		"CC=$(command -v gcc-12 || command -v gcc)",
+		"X=`rpm -q x`",
+		"X=\"a $(modinfo -F version nvidia)\"",
+		". /etc/default/$module",
+		"source /etc/x",
+		"for f in /usr/bin/gcc-*; do X=$f; done",
+		"x='/usr/bin/gcc-*'; echo $x",
+		"X=$(echo /usr/bin/gcc-[0-9])",
+		"[ -e /usr/x/$module ] && X=y",
+		"test $f -nt /etc/x && X=y",
+		"[[ $a == b && -d $c ]] && X=y",
+		"X=$(cat $f)",
+		"X=$(cat /etc/*.conf)",
+		"X=$(cat $kernel_source_dir/../x)",
+		"X=$(cat <$f)",
+		"X=$(cat \"`ls`\")",
+		"X=$(grep -rl x /etc/y)",
+		"X=$(sed -f/x y)",
+		"X=$(awk 'BEGIN { getline < \"x\" }')",
+		"PATH=/opt:$PATH",
+		"export PATH=/opt",
+		"kernel_source_dir=/x; cat $kernel_source_dir/y",
+		"X=$(uname -v)",
+		"X=${Y:-$(ls)}",
+		"f() { X=y; }",
+		"X=(a b)",
+		"cat <<E\n$(ls)\nE",
+		"case $(ls) in *) ;; esac",
+		"case x in `ls`) X=y ;; esac",
+		"case x in\n$(ls)) X=y ;; esac",
+		"X=y\n$X",
+		"if ls; then X=y; fi",
+		"X=\"y",
+		"X=$(uname",
+		"X=`uname",
+		")",
+		"$(($(($(($((1))))))))",
+		"eval X=y",
+		"((i++))",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(closed); i++)
+		if (!kp_conf_is_closed(closed[i]))
+			fail_msg("%s", closed[i]);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(open); i++)
+		if (kp_conf_is_closed(open[i]))
+			fail_msg("%s", open[i]);
 }
 
 /* Nobody special: what root remembered is used; it needs no process, so no sandbox. */
@@ -170,7 +279,7 @@ static void test_unprivileged(void **state)
 		skip();
 	let_age();
 	assert_make(f, "make one K=6.1", NULL);
-	put(f, "value", "two");
+	edit(f);
 	pid = fork();
 	if (pid == 0) {
 		struct rlimit none = { 0, 0 };
@@ -181,7 +290,7 @@ static void test_unprivileged(void **state)
 		if (fork() >= 0)
 			_exit(3);
 		_exit(kp_conf_load(f->ctx, &f->env, &conf, NULL) < 0 ||
-		      strcmp(conf->make, "make one K=6.1") != 0);
+		      strcmp(conf->make, "make two K=6.1") != 0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(status, 0);
@@ -190,6 +299,7 @@ static void test_unprivileged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_closed),
 		cmocka_unit_test_setup_teardown(test_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unprivileged, setup, teardown),
 	};

@@ -86,6 +86,9 @@ static void remembered_until_it_looks_different(void **state)
 	}
 	test_register(s, "needs", "1.0", "BUILD_DEPENDS=\"same file\"\n");
 	test_register(s, "not", "1.0", "BUILD_EXCLUSIVE_KERNEL=^9\n");
+	/* bash is asked; only one says all that it looked at. */
+	test_register(s, "closed", "1.0", "X=$(uname -m)\n");
+	test_register(s, "open", "1.0", "X=$(command -v sh)\n");
 	test_register(s, "bad", "1.0", NULL);
 	test_fail(s, "bad", "1.0", K1, "it broke", false);
 	test_fail(s, "bad", "1.0", K2, "it broke", false);
@@ -103,6 +106,8 @@ static void remembered_until_it_looks_different(void **state)
 		assert_true(was_remembered(s, names[i], K1));
 	assert_true(was_remembered(s, "needs", K2));
 	assert_true(was_remembered(s, "not", K2));
+	assert_true(was_remembered(s, "closed", K1));
+	assert_false(was_remembered(s, "open", K1));
 	assert_false(was_remembered(s, "bad", K1));
 	assert_same_plan(s);
 	/* Who wants all gets all. */

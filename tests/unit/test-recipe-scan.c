@@ -129,6 +129,64 @@ static void test_open(void **state)
 	check("X := $(file </etc/x)\n", 0, "uses the function 'file'", false);
 	check("define gen\n./gen\nendef\n", 0, "has 'define gen'", false);
 	check("X := `\n", 0, "has an open", false);
+	check("all: X != cat /usr/share/x\n", 0, "reads '/usr/share/x'", false);
+	check("x:\n\tawk 'BEGIN{ARGV[1]=\"/x\";ARGC=2}{print}'\n", 0, "has a program",
+	      false);
+	check("UP := ..\nx:\n\tcat ./$(UP)/$(UP)/x\n", 1, "climbs out", false);
+	check("UP=../\nx:\n\tcat ./$(UP)$(UP)x\n", 1, "climbs out", false);
+	check("x:\n\tcat \\/usr/share/x\n", 0, "reads '/usr/share/x'", false);
+	check("x:\n\tcat .\\./x\n", 0, "reads '../x'", false);
+	check("V := $(shell uname -n)\n", 0, "asks uname for '-n'", false);
+}
+
+/* Flags by which programs read files that no dependency file names. */
+static void test_flags(void **state)
+{
+	static const char *const good[] = {
+		"ldflags-y := -T $(src)/x.lds -T$(src)/sub/x.lds",
+		"ccflags-y += -I$(src)/inc -I/usr/include/x -I /usr/include/y -DP=\\\"/x\\\"",
+		"ccflags-$(CONFIG_X) += -include $(src)/x.h -include /usr/include/x.h",
+		"ccflags-y += -Wa,-I$(src)/x -I$(PREFIX)/x -Wno-x -std=gnu99 $(W)",
+		"CFLAGS_x.o := -fmacro-prefix-map=$(src)/= -mcmodel=large",
+		"EXTRA_CFLAGS += $(shell pwd)/x",
+		"x:\n\t$(MAKE) EXTRA_CFLAGS=\"-DX -I.\" sub",
+	};
+	static const char *const bad[] = {
+		"ldflags-y := -T /usr/share/x.lds",
+		"ldflags-y := -T/usr/share/x.lds",
+		"ldflags-y := -L/usr/lib/foo",
+		"ldflags-y := $(src)/x.o -lfoo",
+		"ldflags-$(CONFIG_X) := /x.o",
+		"LDFLAGS_a.o := /usr/lib/foo/blob.o",
+		"LDFLAGS_$(X).o := /usr/lib/foo/blob.o",
+		"EXTRA_LDFLAGS += /usr/lib/foo/blob.o",
+		"EXTRA_LDFLAGS += $(BLOB)",
+		"EXTRA_LDFLAGS += -DX $(TWO)",
+		"EXTRA_LDFLAGS += -L$(PREFIX)/x",
+		"ccflags-y += @/usr/share/x.opts",
+		"ccflags-y += -Wl,@/usr/share/x.opts",
+		"ccflags-y += -fauto-profile=/x",
+		"asflags-y += -Wa,-I/usr/share/x",
+		"a.o: ccflags-y += @/x",
+		"x:\n\t$(MAKE) EXTRA_LDFLAGS=-lfoo sub",
+		"x:\n\tKCFLAGS=@/x $(MAKE)",
+		"x:\n\tKCFLAGS=\"-DX @/x\" $(MAKE)",
+	};
+	static const char vars[] =
+		"PREFIX := /usr\nW = -W\nBLOB := $(PREFIX)/x.o\n"
+		"ifdef X\nTWO := -DX\nelse\nTWO = /x.o $(TWO)\nendif\n";
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(good); i++) {
+		_cleanup_free_ char *text = kp_strf("%s%s\n", vars, good[i]);
+
+		check(text, 0, NULL, false);
+	}
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
+		_cleanup_free_ char *text = kp_strf("%s%s\n", vars, bad[i]);
+
+		check(text, 0, " '", false);
+	}
 }
 
 #define KDIR "KDIR ?= /lib/modules/$(shell uname -r)/build\n"
@@ -240,6 +298,9 @@ static void test_make_line(void **state)
 		"make MAKEFLAGS=-I/x",
 		"make LD=/opt/ld",
 		"make -C /lib/modules/6.1/build-2",
+		"make EXTRA_LDFLAGS=\"-T /x\"",
+		"make KCFLAGS=@/x",
+		"make LDFLAGS=-lfoo",
 		"",
 	};
 
@@ -265,7 +326,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed),	      cmocka_unit_test(test_open),
 		cmocka_unit_test(test_calls_of_make), cmocka_unit_test(test_passed_over),
-		cmocka_unit_test(test_make_line),
+		cmocka_unit_test(test_make_line),     cmocka_unit_test(test_flags),
 	};
 
 	return cmocka_run_group_tests_name("recipe-scan", tests, NULL, NULL);

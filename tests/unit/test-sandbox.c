@@ -5,6 +5,7 @@
  * left is tested.
  */
 #include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -126,11 +127,10 @@ static void test_writes(void **state)
 static void test_writes_elsewhere(void **state)
 {
 	struct fixture *f = *state;
-	_cleanup_free_ char *other = kp_path_join(f->dir, "other");
-	_cleanup_free_ char *script = NULL;
 
 	if (is_missing("sees and builds"))
 		skip();
+	_cleanup_free_ char *other = kp_path_join(f->dir, "other"), *script = NULL;
 	/* Open to everybody, so that it is not a matter of who. */
 	assert_int_equal(mkdir(other, 0777), 0);
 	assert_int_equal(chmod(other, 0777), 0);
@@ -156,11 +156,11 @@ static void test_secrets(void **state)
 	const char *locks[] = { NULL, NULL };
 	const struct kp_pkgdb_ops ops = { .lock_files = locks };
 	struct kp_backend backend = { .ops = &ops };
-	_cleanup_free_ char *state_dir = kp_path_join(f->dir, "state");
 	char *paths[KP_ARRAY_SIZE(names)];
 
 	if (is_missing("sees and builds"))
 		skip();
+	_cleanup_free_ char *state_dir = kp_path_join(f->dir, "state");
 	assert_int_equal(mkdir(state_dir, 0755), 0);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(names); i++) {
 		paths[i] = kp_path_join(f->dir, names[i]);
@@ -337,6 +337,53 @@ static void test_daemon(void **state)
 		assert_false(anybody_sleeps(arg));
 }
 
+static void *stop_all(void *fd)
+{
+	char c;
+
+	/* Once whoever is waited for has ended. */
+	while (read(*(int *)fd, &c, 1) > 0)
+		;
+	for (;;)
+		kill(-1, SIGSTOP);
+	return NULL;
+}
+
+/* Leave a process behind that stops all it may, on several processors. Only as UID, who nobody else is. */
+static int fight(uid_t uid)
+{
+	int until[2], ready[2];
+	pthread_t thread;
+	char c;
+
+	if (getuid() != uid || uid < 1000 || pipe(until) || pipe(ready))
+		return 1;
+	if (fork())
+		_exit(read(ready[0], &c, 1) != 1); /* without a sanitizer's look back */
+	close(until[1]);
+	for (int i = 0; i < 3; i++)
+		if (pthread_create(&thread, NULL, stop_all, &until[0]))
+			return 1;
+	if (write(ready[1], "r", 1) == 1)
+		stop_all(&until[0]);
+	return 1;
+}
+
+/* Who ends those that are left cannot be stopped by them. */
+static void test_fights_back(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err = KP_ERR_INIT;
+	struct kp_proc_end end;
+
+	if (!own_uid())
+		skip();
+	_cleanup_free_ char *uid = kp_strf("%u", kp_sandbox_uid(SLOT));
+	for (int i = 0; i < 10; i++)
+		if (run_self(f, "--fight", uid, NULL, &end, &err))
+			fail_msg("%s", err.text);
+}
+
 static void test_others(void **state)
 {
 	struct fixture *f = *state;
@@ -505,6 +552,7 @@ static int test_system(const struct system *system)
 		TEST(test_required),	  TEST(test_writes_elsewhere),
 		TEST(test_secrets),	  TEST(test_set_id),
 		TEST(test_socket),	  TEST(test_missing),
+		TEST(test_fights_back),
 	};
 
 	words = system->missing;
@@ -519,6 +567,8 @@ int main(int argc, char **argv)
 
 	if (argc == 3 && !strcmp(argv[1], "--connect"))
 		return try_connect(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "--fight"))
+		return fight((uid_t)atoi(argv[2]));
 	for (size_t i = 0; i < N_SYSTEMS; i++)
 		ok = passes_on(&systems[i], test_system) && ok;
 	return !ok;
