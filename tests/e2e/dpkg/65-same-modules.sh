@@ -103,8 +103,8 @@ same_modules_one()
 scenario same_modules_small modules long
 same_modules_small()
 {
-	# For ./configure of ipt-netflow, and rtpengine; the packages of sources are only unpacked.
-	run apt-get install iptables libxtables-dev pkg-config
+	# For ./configure of ipt-netflow; the packages of sources are only unpacked.
+	run apt-get install libxtables-dev pkg-config
 	same_modules "$K1" adv-17v35x-dkms apfs-dkms bbswitch-dkms broadcom-sta-dkms dm-writeboost-dkms \
 		dpdk-kmods-dkms falcosecurity-scap-dkms gost-crypto-dkms iptables-netflow-dkms langford-dkms \
 		lime-forensics-dkms nat-rtsp-dkms openvpn-dco-dkms r8125-dkms r8168-dkms rapiddisk-dkms \
