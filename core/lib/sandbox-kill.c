@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/str.h"
 #include "lib/sandbox-kill.h"
 #include "lib/sandbox-means.h"
@@ -106,14 +107,6 @@ static size_t send(pid_t above, int sig, bool all)
 	return n;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
-}
-
 static void pause_ms(void)
 {
 	nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
@@ -121,9 +114,9 @@ static void pause_ms(void)
 
 static void kill_all(pid_t above)
 {
-	int64_t until = now_ms() + STOP_MS;
+	int64_t until = kp_now_ms() + STOP_MS;
 
-	while (send(above, SIGSTOP, false) && now_ms() < until)
+	while (send(above, SIGSTOP, false) && kp_now_ms() < until)
 		;
 	send(above, SIGKILL, true);
 }
@@ -132,7 +125,7 @@ static void kill_all(pid_t above)
  * does, the real and the saved one of whom it reaches. No such process is waited for for long. */
 static void kill_once(bool as_user, uid_t uid)
 {
-	int64_t until = now_ms() + KILLER_MS;
+	int64_t until = kp_now_ms() + KILLER_MS;
 	pid_t self = getpid(), pid = fork();
 
 	if (pid == 0) {
@@ -140,9 +133,9 @@ static void kill_once(bool as_user, uid_t uid)
 			kill_all(self);
 		_exit(0);
 	}
-	while (pid > 0 && !waitpid(pid, NULL, WNOHANG) && now_ms() < until)
+	while (pid > 0 && !waitpid(pid, NULL, WNOHANG) && kp_now_ms() < until)
 		pause_ms();
-	if (now_ms() >= until && pid > 0)
+	if (kp_now_ms() >= until && pid > 0)
 		kill(pid, SIGKILL);
 }
 
@@ -157,10 +150,10 @@ static bool reap(void)
 
 int kp_kill_below(bool as_user, uid_t uid, struct kp_err *err)
 {
-	int64_t until = now_ms() + WAIT_MS;
+	int64_t until = kp_now_ms() + WAIT_MS;
 
 	for (; !reap(); pause_ms()) {
-		if (now_ms() >= until)
+		if (kp_now_ms() >= until)
 			return kp_err_set(err, -EBUSY,
 					  "a process of uid %u cannot be killed", uid);
 		kill_once(as_user, uid);
