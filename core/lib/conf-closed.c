@@ -25,6 +25,7 @@ enum kind {
 	PLAIN,	/* looks at no file */
 	READER, /* reads those that are named */
 	TEST,	/* looks at them, if that is what it tests */
+	SOURCE, /* settings of the kernel */
 	CASE,
 };
 
@@ -68,6 +69,7 @@ static enum kind kind_of(const char *word)
 		  { "cat", "head", "tail", "grep", "egrep", "sed", "awk", "cut", "tr",
 		    "sort", "wc" } },
 		{ TEST, { "[", "[[", "test" } },
+		{ SOURCE, { ".", "source" } },
 		{ CASE, { "case" } },
 	};
 
@@ -88,12 +90,31 @@ static bool is_assignment(const char *word)
 	return n && strlen(word) > n && word[n + (word[n] == '+')] == '=';
 }
 
-/* Is there no file behind a word but those that are looked at anyhow: literal paths, and the headers? */
-static bool is_clear(const struct command *c, const struct word *w)
+/* What a word names below the headers; NULL: it is no such word. */
+static const char *in_headers(const char *word)
 {
 	static const char *const dirs[] = { "$kernel_source_dir/",
 					    "${kernel_source_dir}/" };
-	const char *text = w->text.s;
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++)
+		if (kp_str_starts(word, dirs[i]))
+			return word + strlen(dirs[i]);
+	return NULL;
+}
+
+static bool is_config(const char *word)
+{
+	const char *name = in_headers(word);
+
+	return !strcmp(word, "$kernel_config") || !strcmp(word, "${kernel_config}") ||
+	       (name &&
+		(!strcmp(name, ".config") || !strcmp(name, "include/config/auto.conf")));
+}
+
+/* Is there no file behind a word but those that are looked at anyhow: literal paths, and the headers? */
+static bool is_clear(const struct command *c, const struct word *w)
+{
+	const char *text = w->text.s, *name = in_headers(text);
 
 	if (strstr(text, "getline") || strstr(text, "system") || strstr(text, "ARGV"))
 		return false;
@@ -102,13 +123,8 @@ static bool is_clear(const struct command *c, const struct word *w)
 		return false;
 	if (!w->dollar)
 		return !(w->pattern && strchr(text, '/'));
-	if (!strcmp(text, "$kernel_config") || !strcmp(text, "${kernel_config}"))
-		return true;
-	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++)
-		if (kp_str_starts(text, dirs[i]))
-			return !strpbrk(text + strlen(dirs[i]), "$`" GLOB) &&
-			       !strstr(text, "..");
-	return false;
+	return is_config(text) ||
+	       (name && !strpbrk(name, "$`" GLOB) && !strstr(name, ".."));
 }
 
 /* May such a word be put into a variable, or be printed? */
@@ -118,6 +134,8 @@ static bool is_plain(const char *text)
 	if (is_assignment(text) &&
 	    (kp_str_starts(text, "kernel_") || kp_str_starts(text, "PATH")))
 		return false;
+	/* The brackets of an index are none of a pattern. */
+	text += is_assignment(text) ? strcspn(text, "=") : 0;
 	return !(strpbrk(text, GLOB) && strchr(text, '/'));
 }
 
@@ -148,6 +166,8 @@ static bool take_word(struct command *c, const struct word *w)
 		c->looks |= looks;
 		c->unclear |= !is_clear(c, w);
 		return !(c->looks && c->unclear);
+	case SOURCE:
+		return is_config(text);
 	case CASE:
 		return true;
 	}

@@ -214,6 +214,9 @@ static void test_closed(void **state)
 		"[ \"$a\" = \"$b\" ] && [ -n \"$c\" ] && [ -e $kernel_source_dir/x ]",
 		"X=$(cat < /etc/x); cut -c1 <<< $X; X='$(ls)'; Y=\\$\\(ls\\)",
 		"LC_ALL=C sort /etc/x | head -n 1",
+		"DEST_MODULE_LOCATION[0]=\"/updates\"",
+		"if [ -f $kernel_source_dir/.config ]; then\n\t. $kernel_source_dir/.config\nfi",
+		"{ echo \"$kernelver\"; echo 5.18; } | sort -V -C",
 	};
 	static const char *const open[] = {
 		"CC=$(ls /usr/bin/gcc-[0-9]* | tail -1)",
@@ -222,6 +225,8 @@ static void test_closed(void **state)
 		"X=\"a $(modinfo -F version nvidia)\"",
 		". /etc/default/$module",
 		"source /etc/x",
+		". $kernel_source_dir/x",
+		"X[0]=\"/x/*\"",
 		"for f in /usr/bin/gcc-*; do X=$f; done",
 		"x='/usr/bin/gcc-*'; echo $x",
 		"X=$(echo /usr/bin/gcc-[0-9])",
