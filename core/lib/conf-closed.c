@@ -176,6 +176,21 @@ static bool take_word(struct command *c, const struct word *w)
 
 static const char *scan(const char *p, char end, int depth);
 
+/* Within quotes: a '$' that puts in nothing. */
+static bool is_lone(const char *p)
+{
+	return *p == '$' && (!p[1] || !strchr(NAME_CHARS "({@*#?!-$", p[1]));
+}
+
+/* Is there no more put in between P and END than variables? */
+static bool has_variables_only(const char *p, const char *end)
+{
+	for (; p < end; p++)
+		if (*p == '`' || (*p == '$' && !strchr(NAME_CHARS, p[1])))
+			return false;
+	return true;
+}
+
 /* What is put in at P, a '$' or '`'. The place behind it; NULL: not closed. */
 static const char *scan_dollar(const char *p, int depth)
 {
@@ -188,8 +203,7 @@ static const char *scan_dollar(const char *p, int depth)
 	if (p[1] != '(' && p[1] != '{')
 		return p + 1;
 	n = strcspn(p + 2, p[1] == '(' ? ")" : "}");
-	/* One within another is rare. */
-	if (!p[2 + n] || memchr(p + 2, '`', n) || memchr(p + 2, '$', n))
+	if (!p[2 + n] || !has_variables_only(p + 2, p + 2 + n))
 		return NULL;
 	if (p[1] == '{')
 		return p + 3 + n;
@@ -209,7 +223,8 @@ static const char *scan_word(const char *p, const char *ends, int depth, struct 
 			if (p[1] && p[1] != '\n')
 				kp_buf_addc(&w->text, p[1]);
 			p += 1 + (p[1] != '\0');
-		} else if ((*p == '$' || *p == '`') && quote != '\'') {
+		} else if ((*p == '$' || *p == '`') && quote != '\'' &&
+			   !(quote && is_lone(p))) {
 			w->dollar = true;
 			p = scan_dollar(p, depth);
 			if (p)

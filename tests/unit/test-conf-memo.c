@@ -215,6 +215,8 @@ static void test_closed(void **state)
 		"X=$(cat < /etc/x); cut -c1 <<< $X; X='$(ls)'; Y=\\$\\(ls\\)",
 		"LC_ALL=C sort /etc/x | head -n 1",
 		"DEST_MODULE_LOCATION[0]=\"/updates\"",
+		"MAKE[0]=\"env X=1 \\\n\tmake ${parallel_jobs+-j$parallel_jobs} modules\"",
+		"grep -q \"^X=[ym]$\" \"$kernel_source_dir/.config\" || X=n",
 		"if [ -f $kernel_source_dir/.config ]; then\n\t. $kernel_source_dir/.config\nfi",
 		"{ echo \"$kernelver\"; echo 5.18; } | sort -V -C",
 	};
@@ -246,6 +248,8 @@ static void test_closed(void **state)
 		"kernel_source_dir=/x; cat $kernel_source_dir/y",
 		"X=$(uname -v)",
 		"X=${Y:-$(ls)}",
+		"X=${Y:-${Z}}",
+		"X=$(cat $'\\x2fx')",
 		"f() { X=y; }",
 		"X=(a b)",
 		"cat <<E\n$(ls)\nE",
