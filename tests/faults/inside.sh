@@ -103,17 +103,18 @@ state()
 	# They do no harm.
 	find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg -mindepth 1 -type d -empty -delete 2>/dev/null
 	kmodpkg status --json | sed -E '/"(build_time|build_ms)"/d'
+	rm -rf /var/lib/kmodpkg/{trees,confs,pairs,owners.json}
 	package_list
 	{
 		find /lib/modules/ /usr/src /boot /tmp /var/tmp /etc/kmodpkg /etc/dkms -printf '%M %U:%G %p -> %l\n'
 		find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg \
-			-path /var/lib/kmodpkg/trees -prune -o -path /run/kmodpkg/build -prune -o \
+			-path /run/kmodpkg/build -prune -o \
 			! -path /run/kmodpkg/request -printf '%M %U:%G %p -> %l\n'
 		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' ! -name .rpm.lock.kmodpkg -printf '%M %p\n'
 		find / -xdev \( -name '.kp-*' -o -name '*.kmodpkg-*' \) -printf '%M %p\n'
 	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)| /var/tmp/rpm-tmp\.'
 	cat /boot/init*
-	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' ! -path '*/kmodpkg/trees/*' \
+	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' \
 		! -path '*/kmodpkg/builds/*' -exec sha256sum {} + 2>/dev/null | LC_ALL=C sort -k 2
 	for file in /var/lib/kmodpkg/builds/*/*/*; do
 		[ ! -f "$file" ] || sed -E "/\"(time|elapsed_ms)\"/d; s,^,$file: ," "$file"
