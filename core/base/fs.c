@@ -108,18 +108,25 @@ int kp_lstat_in(int root_fd, const char *path, struct stat *ret)
 	return stat_with(root_fd, path, O_NOFOLLOW, ret);
 }
 
+static int check_regular(int fd)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	return S_ISREG(st.st_mode) ? 0 : -EINVAL;
+}
+
 int kp_readable_in(int root_fd, const char *path)
 {
 	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_PATH, 0);
-	struct stat st;
-	int file;
+	int file, r;
 
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
+	r = check_regular(fd);
+	if (r < 0)
+		return r;
 	if (faccessat(fd, "", R_OK, AT_EMPTY_PATH | AT_EACCESS) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS && errno != EPERM)
@@ -340,18 +347,15 @@ int kp_read_fd(int fd, size_t max, char **ret, size_t *ret_len)
 int kp_read_in(int root_fd, const char *path, size_t max, char **ret, size_t *ret_len)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat st;
+	int r;
 
 	fd = kp_open_in(root_fd, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0);
 	if (fd == -ENXIO) /* a socket, or a device without a driver */
 		return -EINVAL;
 	if (fd < 0)
 		return fd;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EINVAL;
-	return kp_read_fd(fd, max, ret, ret_len);
+	r = check_regular(fd);
+	return r < 0 ? r : kp_read_fd(fd, max, ret, ret_len);
 }
 
 char *kp_path_join(const char *a, const char *b)

@@ -27,7 +27,7 @@ struct kp_kernel {
 			  * NULL: no headers */
 	char **trees;  /* those that headers_key is of, NULL without; real paths */
 	char *headers_key; /* identity of every tree the build reads (key.h); NULL until
-			    * kp_kernel_load_key(), or without headers */
+			    * kp_key_kernels(), or without headers */
 };
 
 /* What a build needs to know of the headers; read only for kernels that are built. */

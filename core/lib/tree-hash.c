@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/looks.h"
 #include "base/str.h"
 #include "lib/tree-hash.h"
 
@@ -51,22 +52,30 @@ static char kind_of(const struct stat *st)
 	}
 }
 
+static void add_looks(struct walk *w, const struct stat *st)
+{
+	bool dir = S_ISDIR(st->st_mode);
+	char text[80];
+
+	/* A directory's size and time are the file system's business. */
+	snprintf(text, sizeof(text), "%c %jd %jd.%09ld", kind_of(st),
+		 dir ? 0 : (intmax_t)st->st_size, dir ? 0 : (intmax_t)st->st_mtim.tv_sec,
+		 dir ? 0 : st->st_mtim.tv_nsec);
+	kp_hash_field(&w->stat, w->path.s, text);
+}
+
 static void add_stat(struct walk *w, const struct stat *st, const char *link)
 {
-	/* A directory's size is the file system's business. */
-	intmax_t size = S_ISDIR(st->st_mode) ? 0 : (intmax_t)st->st_size;
-	char text[160];
+	struct stat counted = *st;
+	_cleanup_free_ char *text = NULL;
 
-	if (w->mode == KP_TREE_LOOKS)
-		snprintf(text, sizeof(text), "%c %jd %jd.%09ld", kind_of(st), size,
-			 S_ISDIR(st->st_mode) ? 0 : (intmax_t)st->st_mtim.tv_sec,
-			 S_ISDIR(st->st_mode) ? 0 : st->st_mtim.tv_nsec);
-	else
-		snprintf(text, sizeof(text), "%o %jd %ju %jd.%09ld %jd.%09ld",
-			 st->st_mode, size, (uintmax_t)st->st_ino,
-			 (intmax_t)st->st_mtim.tv_sec, st->st_mtim.tv_nsec,
-			 (intmax_t)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
-	kp_hash_field(&w->stat, w->path.s, text);
+	if (w->mode == KP_TREE_LOOKS) {
+		add_looks(w, st);
+	} else {
+		counted.st_size = S_ISDIR(st->st_mode) ? 0 : st->st_size;
+		text = kp_looks(&counted);
+		kp_hash_field(&w->stat, w->path.s, text);
+	}
 	if (link)
 		kp_hash_field(&w->stat, "->", link);
 	if (st->st_ctim.tv_sec > w->newest_s)
