@@ -79,16 +79,24 @@ static void test_add_and_erase(void **state)
 	assert_true(kp_exists_in(r->fd, MODULES KERNEL "/vmlinuz"));
 }
 
-/* The next release of a kernel takes the packages of the one before along. */
-static void test_upgrade_to_another_kernel(void **state)
+static void install_old(struct root *r)
 {
-	struct root *r = *state;
 	_cleanup_free_ char *old = simple_package(r, "a", "1", KERNEL, "old");
-	_cleanup_free_ char *new = NULL;
 	struct kp_change c = add(old);
 	struct outcome o = commit(r, &c, 1);
 
 	assert_done(&o, 1);
+}
+
+/* The next release of a kernel takes the packages of the one before along. */
+static void test_upgrade_to_another_kernel(void **state)
+{
+	struct root *r = *state;
+	_cleanup_free_ char *new = NULL;
+	struct kp_change c;
+	struct outcome o;
+
+	install_old(r);
 	put(r, MODULES "6.2.0-arch1-1/pkgbase", "linux");
 	kp_rm_rf_in(r->fd, MODULES KERNEL "/pkgbase", NULL);
 	kp_rm_rf_in(r->fd, MODULES KERNEL "/vmlinuz", NULL);
@@ -105,12 +113,11 @@ static void test_upgrade_to_another_kernel(void **state)
 static void test_old_file_stays(void **state)
 {
 	struct root *r = *state;
-	_cleanup_free_ char *old = simple_package(r, "a", "1", KERNEL, "old");
 	_cleanup_free_ char *new = NULL;
-	struct kp_change c = add(old);
-	struct outcome o = commit(r, &c, 1);
+	struct kp_change c;
+	struct outcome o;
 
-	assert_done(&o, 1);
+	install_old(r);
 	kp_unlink_in(r->fd, LOCAL "kmod-a-linux-1_6.1.0_arch1_1-1/desc");
 	put(r, MODULES "6.2.0-arch1-1/pkgbase", "linux");
 	new = simple_package(r, "a", "1", "6.2.0-arch1-1", "new");

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What bash made of a conf is remembered as long as nothing that it looked at has changed. */
-#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +9,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -19,6 +17,7 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/conf-parts.h"
+#include "test.h"
 
 #define PAIR "/state/confs/hello/1/6.1-x86_64.json"
 #define OPEN_PAIR "/state/confs/open/1/6.1-x86_64.json"
@@ -36,19 +35,6 @@ static void put(struct fixture *f, const char *name, const char *text)
 
 	assert_int_equal(
 		kp_write_in(f->ctx->root_fd, path, text, strlen(text), 0644, NULL), 0);
-}
-
-/* Status change times cannot be set, and what is fresh is not remembered: wait until the clock has
- * moved on from them. */
-static void let_age(void)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 4;
-	until.tv_nsec = 0;
-	while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
-		;
 }
 
 static int setup(void **state)
@@ -147,7 +133,7 @@ static void test_remembered(void **state)
 	/* What may change again without a new time is not. */
 	assert_make(f, "make one K=6.1", NULL);
 	assert_int_equal(access(memo, F_OK), -1);
-	let_age();
+	test_let_age();
 	assert_make(f, "make one K=6.1", NULL);
 	assert_int_equal(access(memo, F_OK), 0);
 	edit(f);
@@ -286,7 +272,7 @@ static void test_unprivileged(void **state)
 
 	if (geteuid() != 0)
 		skip();
-	let_age();
+	test_let_age();
 	assert_make(f, "make one K=6.1", NULL);
 	edit(f);
 	pid = fork();

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Answers of a database are used again while its files look the same, by this process and the next. */
-#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -22,6 +20,7 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/owner-memo.h"
+#include "test.h"
 
 static char dir[] = "/tmp/test-owner-memo.XXXXXX";
 static char *database;
@@ -87,18 +86,6 @@ static void change(const char *text)
 	close(fd);
 }
 
-/* Status change times cannot be set: wait until the (coarse) clock has moved on from the file's. */
-static void let_age(void)
-{
-	struct timespec until;
-	struct stat st;
-
-	assert_int_equal(stat(database, &st), 0);
-	until = (struct timespec){ st.st_ctim.tv_sec + 4, 0 };
-	while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
-		;
-}
-
 static void test_memo(void **state KP_UNUSED)
 {
 	_cleanup_free_ char *memo = NULL;
@@ -115,14 +102,14 @@ static void test_memo(void **state KP_UNUSED)
 	/* Fresh: it may change again unseen. */
 	check(2);
 	assert_int_equal(access(memo, F_OK), -1);
-	let_age();
+	test_let_age();
 	check(2);
 	check(0);
 	version = "2";
 	change("two");
 	check(2);
 	check(2);
-	let_age();
+	test_let_age();
 	check(2);
 	check(0);
 	/* Whatever is in it. */

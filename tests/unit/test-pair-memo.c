@@ -6,24 +6,11 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #include "lib/record.h"
 #include "system.h"
 
 #define MEMO "/var/lib/kmodpkg/pairs"
-
-/* Status change times cannot be set, and what is fresh is not remembered. */
-static void let_age(void)
-{
-	struct timespec until;
-
-	clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += 4;
-	until.tv_nsec = 0;
-	while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
-		;
-}
 
 static void look(struct test_system *s, bool brief)
 {
@@ -98,7 +85,7 @@ static void remembered_until_it_looks_different(void **state)
 	/* All that is there is fresh. */
 	look(s, true);
 	assert_null(s->world.memo);
-	let_age();
+	test_let_age();
 	look(s, true);
 	assert_null(s->world.memo);
 	look(s, true);
@@ -158,7 +145,7 @@ static void damaged(void **state)
 	test_publish(s, "hello", "1.0", K1, NULL);
 	test_publish(s, "hello", "1.0", K2, NULL);
 	test_sync(s);
-	let_age();
+	test_let_age();
 	test_sync(s);
 	text = test_get(&s->root, MEMO);
 	look(s, true);
@@ -242,7 +229,7 @@ static void idle_opens_nothing(void **state)
 	test_publish(s, "hello", "1.0", K1, NULL);
 	test_publish(s, "hello", "1.0", K2, NULL);
 	test_sync(s);
-	let_age();
+	test_let_age();
 	test_sync(s);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++)
 		assert_true(inotify_add_watch(watch, dirs[i], IN_OPEN) >= 0);

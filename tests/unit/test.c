@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/prctl.h>
+#include <time.h>
 
+#include "base/looks.h"
 #include "test.h"
 
 struct test_root test_root_new(void)
@@ -44,6 +47,17 @@ char *test_get(struct test_root *root, const char *path)
 	if (rc < 0)
 		fail_msg("read '%s': %s", path, strerror(-rc));
 	return text;
+}
+
+void test_let_age(void)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += KP_RACY_S + 2;
+	until.tv_nsec = 0;
+	while (clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL) == EINTR)
+		;
 }
 
 void test_sink(enum kp_log_level level, const char *line, void *data)

@@ -42,6 +42,10 @@ void test_put(struct test_root *root, const char *path, const char *text);
 /* The text of a file below ROOT, to be freed. */
 char *test_get(struct test_root *root, const char *path);
 
+/* Until what was changed by now is old enough to be remembered by its times (base/looks.h). Status change times
+ * cannot be set, so this waits for the clock. */
+void test_let_age(void);
+
 /* Collects log lines: kp_log_set_sink(test_sink, &buf). */
 void test_sink(enum kp_log_level level, const char *line, void *data);
 
