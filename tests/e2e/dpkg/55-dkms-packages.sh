@@ -189,16 +189,14 @@ dkms_upgraded()
 # upgrade_at_the_gate DEB OLD NEW
 upgrade_at_the_gate()
 {
-	local apt rc=0
+	local apt
 	gate_close
 	apt-get install "$1" >/tmp/apt.log 2>&1 </dev/null &
 	apt=$!
 	gate_wait
 	assert_hello "$2"
 	gate_open
-	wait "$apt" || rc=$?
-	cat /tmp/apt.log
-	[ $rc -eq 0 ] || fail "apt-get ended with status $rc"
+	ends_well "$apt" /tmp/apt.log "apt-get"
 	assert_modules "$K1" kmodpkg_hello
 	assert_hello "$3"
 }

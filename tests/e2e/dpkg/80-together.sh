@@ -14,16 +14,13 @@ sync_to_the_gate()
 
 first_is_done()
 {
-	local rc=0
-	wait "$FIRST" || rc=$?
-	cat /tmp/first.log
-	[ $rc -eq 0 ] || fail "the first sync ended with status $rc"
+	ends_well "$FIRST" /tmp/first.log "the first sync"
 }
 
 scenario two_syncs kernel
 two_syncs()
 {
-	local second rc=0
+	local second
 	sync_to_the_gate
 	initramfs_reset
 	# Those who only read wait for nobody.
@@ -31,9 +28,7 @@ two_syncs()
 	timeout 300 kmodpkg sync >/tmp/second.log 2>&1 </dev/null &
 	second=$!
 	gate_open
-	wait "$second" || rc=$?
-	cat /tmp/second.log
-	[ $rc -eq 0 ] || fail "the second sync ended with status $rc"
+	ends_well "$second" /tmp/second.log "the second sync"
 	first_is_done
 	assert_modules "$K1" kmodpkg_hello
 	assert_initramfs_made "$K1=1"
@@ -55,15 +50,13 @@ dpkg_beside_a_build()
 scenario kernel_beside_a_build kernel
 kernel_beside_a_build()
 {
-	local debs second rc=0
+	local debs second
 	sync_to_the_gate
 	mapfile -t debs < <(kernel_debs "$K2" image && kernel_debs "$K2" headers)
 	timeout 300 dpkg -i "${debs[@]}" >/tmp/second.log 2>&1 </dev/null &
 	second=$!
 	gate_open
-	wait "$second" || rc=$?
-	cat /tmp/second.log
-	[ $rc -eq 0 ] || fail "dpkg ended with status $rc"
+	ends_well "$second" /tmp/second.log "dpkg"
 	first_is_done
 	run kmodpkg sync
 	assert_modules "$K1" kmodpkg_hello

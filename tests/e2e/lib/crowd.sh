@@ -111,7 +111,7 @@ come_and_go()
 
 crowd_all()
 {
-	local transaction rc=0 k=(-k "$K1")
+	local transaction k=(-k "$K1")
 	add_by_hand kmodpkg-multi
 	# A transaction that stands in the middle of a build, and holds the manager's lock.
 	gate_close
@@ -133,9 +133,7 @@ crowd_all()
 	member 0 bounded kmodpkg build --force kmodpkg-hello "${k[@]}"
 	crowd_go
 	gate_open
-	wait "$transaction" || rc=$?
-	cat /tmp/transaction.log
-	[ $rc -eq 0 ] || fail "the transaction ended with status $rc"
+	ends_well "$transaction" /tmp/transaction.log "the transaction"
 	crowd_is_done
 	run kmodpkg sync
 	assert_modules "$K1" kmodpkg_hello kmodpkg_core kmodpkg_extra kmodpkg_sub

@@ -22,6 +22,16 @@ show_output()
 	sed -E 's/^\(Reading database \.\.\. .*(\(Reading database \.\.\. [0-9]+ files)/\1/' "$RUN_OUTPUT"
 }
 
+# ends_well PID LOG WHAT: wait for what was started in the background, show what it printed; it has to
+# succeed.
+ends_well()
+{
+	local rc=0
+	wait "$1" || rc=$?
+	cat "$2"
+	[ $rc -eq 0 ] || fail "$3 ended with status $rc"
+}
+
 # run COMMAND...: run it, keep its output for assert_output; it has to succeed.
 run()
 {

@@ -167,7 +167,6 @@ killed_with_all()
 scenario second_rpm kernel
 second_rpm()
 {
-	local rc=0
 	client_to_the_gate rpm -i "$(source_rpm kmodpkg-hello)"
 	run_fails rpm -i "$(small_rpm e2e-unrelated 1)"
 	assert_output 'lock'
@@ -175,9 +174,7 @@ second_rpm()
 	run timeout 20 rpm -q kmodpkg-hello
 	run timeout 20 kmodpkg status
 	gate_open
-	wait "$CLIENT" || rc=$?
-	cat /tmp/client.log
-	[ $rc -eq 0 ] || fail "rpm ended with status $rc"
+	ends_well "$CLIENT" /tmp/client.log "rpm"
 	assert_modules "$K1" kmodpkg_hello
 	run rpm -i "$(small_rpm e2e-unrelated 1)"
 }
@@ -186,19 +183,15 @@ second_rpm()
 scenario rpm_beside_a_sync kernel
 rpm_beside_a_sync()
 {
-	local rpm rc=0
+	local rpm
 	add_by_hand kmodpkg-hello
 	client_to_the_gate kmodpkg sync
 	# shellcheck disable=SC2046
 	timeout 300 rpm -i $(kernel_rpms "$K2") >/tmp/rpm.log 2>&1 </dev/null &
 	rpm=$!
 	gate_open
-	wait "$rpm" || rc=$?
-	cat /tmp/rpm.log
-	[ $rc -eq 0 ] || fail "rpm ended with status $rc"
-	wait "$CLIENT" || rc=$?
-	cat /tmp/client.log
-	[ $rc -eq 0 ] || fail "the sync ended with status $rc"
+	ends_well "$rpm" /tmp/rpm.log "rpm"
+	ends_well "$CLIENT" /tmp/client.log "the sync"
 	assert_modules "$K1" kmodpkg_hello
 	assert_modules "$K2" kmodpkg_hello
 	assert_posttrans "$K2" kmodpkg_hello
