@@ -28,6 +28,7 @@ static const char uses[] = COUNTER "__COUNTER__ + 0];\n"
 				   "ORC_HEADER;\n"
 				   "MODULE_INFO(vermagic, VERMAGIC_STRING);\n"
 				   "MODULE_INFO(name, \"\");\n"
+				   "MODULE_ALIAS(\"\");\n"
 				   "__visible struct module __this_module "
 				   "__section(\"x\") = { .arch = MODULE_ARCH_INIT };\n"
 				   "static const struct modversion_info ____versions[] "
@@ -208,6 +209,34 @@ static bool add_headers(const struct kp_ctx *ctx, struct kp_buf *file, const cha
 	return true;
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, KP_MODC_HASH);
+}
+
+/* The names of the macros that need no arguments. */
+static void add_macros(struct kp_buf *file, const char *text, const char *end)
+{
+	static const char define[] = "\n#define ";
+	_cleanup_buf_ struct kp_buf hashes = KP_BUF_INIT;
+
+	while ((text = memmem(text, (size_t)(end - text), define, strlen(define)))) {
+		char hash[KP_MODC_HASH + 1];
+		size_t n;
+
+		text += strlen(define);
+		n = strcspn(text, " (\n");
+		if (text[n] == '(')
+			continue;
+		kp_modc_name_hash(text, n, hash);
+		kp_buf_add(&hashes, hash, KP_MODC_HASH);
+	}
+	if (hashes.len)
+		qsort(hashes.s, hashes.len / KP_MODC_HASH, KP_MODC_HASH, by_bytes);
+	kp_buf_add(file, hashes.s, hashes.len);
+	kp_buf_addc(file, '\n');
+}
+
 /* The reduced headers without what defines the names of a module. */
 static bool add_reduced(struct kp_buf *file, const char *text, size_t len,
 			const char *end)
@@ -252,6 +281,7 @@ bool kp_modc_make(const struct kp_ctx *ctx, const struct kp_modc_read *read,
 	kp_buf_addc(ret, '\n');
 	for (size_t i = 0; i < read->key_len; i++)
 		kp_buf_addc(ret, read->key[i] ?: '\n');
+	add_macros(ret, read->text, end);
 	kp_buf_adds(ret, KP_MODC_END "#pragma GCC system_header\n");
 	if (!add_reduced(ret, read->text, read->len, end))
 		return false;
@@ -268,11 +298,11 @@ bool kp_modc_is_known(const struct kp_ctx *ctx, const char *answers, const char 
 {
 	_cleanup_free_ char *name = kp_strf(KP_MODC_NAME, kp_modc_hash(key, len));
 	_cleanup_free_ char *path = kp_path_join(answers, name), *text = NULL;
-	const char *headers;
+	struct kp_modc_known known;
 	size_t text_len;
 
 	return !kp_read_in(ctx->root_fd, path, FILE_MAX, &text, &text_len) &&
-	       kp_modc_is_true(text, text_len, key, key, len, &headers, &text_len);
+	       kp_modc_is_true(text, text_len, key, key, len, &known);
 }
 
 static int make_empty(struct kp_ctx *ctx, const char *answers, const char *head)
