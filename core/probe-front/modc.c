@@ -176,14 +176,14 @@ static bool skip_opaque(const char **p, const char *end)
 	if (end - s >= 2 && s[0] == '/' && s[1] == '*') {
 		const char *close = memmem(s + 2, (size_t)(end - s) - 2, "*/", 2);
 
-		*p = close + 2;
+		*p = close ? close + 2 : end;
 		return close != NULL;
 	}
 	if (end - s >= 2 && s[0] == '/' && s[1] == '/') {
 		const char *eol = memchr(s, '\n', (size_t)(end - s));
 
 		/* A backslash at its end would take the next line along. */
-		*p = eol;
+		*p = eol ?: end;
 		return eol && !memchr(s, '\\', (size_t)(eol - s)) &&
 		       !memmem(s, (size_t)(eol - s), "?\?/", 3);
 	}

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
-#include "lib/modc.h"
+#include "lib/modc-learn.h"
 #include "probe-front/modc.h"
 
 static void check_file(const char *text, size_t size)

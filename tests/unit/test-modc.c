@@ -6,7 +6,7 @@
 
 #include <kmodpkg/proc.h>
 
-#include "lib/modc.h"
+#include "lib/modc-learn.h"
 #include "probe-front/modc.h"
 
 #define GCC "/usr/bin/gcc"

@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "lib/modc.h"
+#include "lib/modc-learn.h"
 #include "lib/reduce.h"
 #include "probe-front/modc.h"
 
@@ -47,7 +47,7 @@ static bool parse(const char *key, size_t len, struct question *q)
 {
 	const char *p = key, *end = key + len;
 
-	*q = (struct question){ NULL };
+	*q = (struct question){ .argv = NULL };
 	for (; p < end && *p; p += strlen(p) + 1)
 		if (kp_strv_len(q->argv) == KP_QUESTION_ARGS_MAX)
 			return false;
@@ -143,8 +143,7 @@ char **kp_modc_call(const char *key, size_t len, const char *out, const char *de
 					    "-dD",
 					    "-P",
 					    "-MMD",
-					    "-MT",
-					    "x" };
+					    "-MTx" };
 	_cleanup_strv_ char **argv = NULL;
 	_cleanup_buf_ struct kp_buf input = KP_BUF_INIT;
 	char **call = NULL;
