@@ -4,8 +4,8 @@
  * the two programs that kbuild runs around each question to one.
  *
  * A compiler's question (question.h) that is remembered is answered as the compiler would:
- * the same exit code, the same output. One that is not is noted. Everything else, and all
- * of which there is a doubt, goes to the real program by exec with arguments, environment
+ * the same exit code, the same output. One that is not is handed to those who may have it
+ * answered. Everything else, and all of which there is a doubt, goes to the real program by exec with arguments, environment
  * and descriptors as they are, but for two things: argv[0] of a compiler is its full path,
  * which gcc would look up otherwise, and find this file; and where a question comes on
  * standard input that is a file with the same bytes, since a pipe is read once.
@@ -16,10 +16,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -85,19 +87,34 @@ static void answer(const struct kp_question *q, int dir, const char *key, size_t
 		_exit((int)a.exit_code);
 }
 
-/* For those who make the answers. All in one write, since others note at the same time. */
-static void note(int dir, const char *key, size_t key_len)
+/* Wait for a byte. False: whoever writes is gone, or takes too long. */
+static bool wait_told(int fd)
 {
-	static char text[32 + KP_QUESTION_KEY_MAX];
-	int head = snprintf(text, 32, "%zu\n", key_len);
-	int fd = openat(dir, KP_QUESTION_NOTES, O_WRONLY | O_APPEND | O_CLOEXEC);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char c;
 
-	if (fd < 0)
-		return;
-	memcpy(text + head, key, key_len);
-	if (write(fd, text, (size_t)head + key_len) < 0)
-		errno = 0; /* nobody has to know */
-	close(fd);
+	return poll(&p, 1, KP_QUESTION_WAIT_MS) > 0 && read(fd, &c, 1) == 1;
+}
+
+/* Have it answered by those who may. Is it worth to look again? What is opened is closed by exec; no
+ * pipe is opened or written in a way that could block or end us. */
+static bool ask(int dir, const char *key, size_t key_len)
+{
+	int told = openat(dir, KP_QUESTION_TOLD, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int call = openat(dir, KP_QUESTION_CALL, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int fd = openat(dir, KP_QUESTION_ASKED, O_WRONLY | O_CLOEXEC);
+	char old[4096];
+	ssize_t n;
+
+	if (told < 0 || call < 0 || fd < 0 || flock(fd, LOCK_EX))
+		return false;
+	/* For one who was killed before it could read it. */
+	while ((n = read(told, old, sizeof(old))) > 0)
+		;
+	/* 0: there is nobody. */
+	return n < 0 && !ftruncate(fd, 0) &&
+	       write(fd, key, key_len) == (ssize_t)key_len && write(call, "", 1) == 1 &&
+	       wait_told(told);
 }
 
 /* All of standard input, which stays to be read: it is replaced by a file that holds it. -1: it
@@ -152,8 +169,8 @@ static void try_answer(const char *dir, char **argv)
 		return;
 	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	answer(&q, dir_fd, key, len);
-	note(dir_fd, key, len);
-	close(dir_fd);
+	if (ask(dir_fd, key, len))
+		answer(&q, dir_fd, key, len);
 }
 
 /* ---- mkdir -p DIR, rm -rf DIR for the directory of one question ---- */
