@@ -80,15 +80,17 @@ static bool wait_call(const struct line *line, int sigfd)
 static void serve(struct kp_ctx *ctx, const struct line *line, int sigfd,
 		  const char *room)
 {
-	_cleanup_free_ char *key = kp_malloc(KP_QUESTION_KEY_MAX);
+	_cleanup_free_ char *key = kp_malloc(KP_QUESTION_KEY_MAX + 1);
 	struct kp_learner *learner = kp_learner_new(ctx, room);
 	bool go_on = true;
 
 	for (int left = CALLS_MAX; go_on && left && wait_call(line, sigfd); left--) {
 		ssize_t n = pread(line->asked, key, KP_QUESTION_KEY_MAX, 0);
 
-		if (n > 0)
+		if (n > 0) {
+			key[n] = '\0';
 			go_on = kp_learner_answer(learner, key, (size_t)n);
+		}
 		/* Full: nobody reads them. */
 		(void)!write(line->told, "", 1);
 	}

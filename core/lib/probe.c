@@ -18,6 +18,7 @@
 #include "base/lock.h"
 #include "base/str.h"
 #include "lib/build-job.h"
+#include "lib/modc.h"
 #include "lib/probe.h"
 #include "lib/tool.h"
 #include "probe-front/question.h"
@@ -35,6 +36,8 @@
 #define ASK_SECONDS 10
 #define LOCK_MS 5000
 #define MESSAGES_MAX 65536
+/* The text of a kernel's headers is some megabytes. */
+#define HEADERS_MAX (32 << 20)
 
 /* Of both, because an answer counts for what the build would have had. */
 static const char *const ask_env[] = { "PATH=" KP_STANDARD_PATH, "HOME=/tmp",
@@ -369,16 +372,21 @@ static bool parse(struct kp_learner *l, const char *key, size_t len, struct aske
 	return true;
 }
 
+/* Is it one of the system's compilers? */
+static bool is_compiler(struct kp_learner *l, const char *path)
+{
+	return kp_str_starts(path, KP_COMPILERS) &&
+	       kp_question_is_compiler(path + strlen(KP_COMPILERS)) &&
+	       kp_tool_is(l->ctx, path);
+}
+
 /* Is it a question of the front's kind to one of the system's compilers? */
 static bool is_valid(struct kp_learner *l, const struct asked *a)
 {
 	_cleanup_free_ char *key = kp_malloc(KP_QUESTION_KEY_MAX);
-	const char *compiler = a->argv[0];
 	struct kp_question q;
 
-	return kp_str_starts(compiler, KP_COMPILERS) &&
-	       kp_question_is_compiler(compiler + strlen(KP_COMPILERS)) &&
-	       kp_tool_is(l->ctx, compiler) && kp_question_parse(a->argv, &q) &&
+	return is_compiler(l, a->argv[0]) && kp_question_parse(a->argv, &q) &&
 	       (q.asks_input || !a->input_len) &&
 	       kp_question_key(&q, a->input, a->input_len, key) == a->key_len &&
 	       !memcmp(key, a->key, a->key_len);
@@ -411,6 +419,44 @@ static bool ask(struct kp_learner *l, const struct asked *a, struct kp_buf *text
 	return true;
 }
 
+/* A file that the compiler wrote into the scratch directory. */
+static int read_scratch(struct kp_learner *l, const char *name, size_t max, char **ret,
+			size_t *ret_len)
+{
+	_cleanup_close_ int dir =
+		kp_open_in(l->ctx->root_fd, l->scratch, O_RDONLY | O_DIRECTORY, 0);
+	_cleanup_close_ int fd = dir < 0 ? -1 : kp_collect_open(dir, name, NULL);
+
+	return fd < 0 ? -ENOENT : kp_read_fd(fd, max, ret, ret_len);
+}
+
+/* Not a question but a file of kbuild's: its headers, reduced, are kept for the front. */
+static void learn_modc(struct kp_learner *l, const char *key, size_t len, struct tool *t)
+{
+	_cleanup_free_ char *deps_path = kp_path_join(l->scratch, "deps");
+	_cleanup_free_ char *identity = NULL, *input = NULL, *said = NULL, *text = NULL,
+			    *deps = NULL, *answers = kp_probe_answers(l->ctx);
+	_cleanup_strv_ char **argv = kp_modc_call(key, len, l->out, deps_path, &input);
+	_cleanup_buf_ struct kp_buf file = KP_BUF_INIT;
+	const struct asked a = { .input = input, .input_len = strlen(input) };
+	struct kp_modc_read read = { .key = key, .key_len = len, .since = time(NULL) };
+	struct kp_proc_end end;
+
+	if (!t->begin || kp_modc_is_known(l->ctx, answers, key, len))
+		return;
+	l->asked++;
+	if (make_room(l) < 0 || run(l, argv, &a, &end, &said) < 0 || end.exit_code ||
+	    read_scratch(l, "tmp", HEADERS_MAX, &text, &read.len) < 0 ||
+	    read_scratch(l, "deps", MESSAGES_MAX * 4, &deps, NULL) < 0)
+		return;
+	identity = kp_strndup(t->text.s, t->begin - 1);
+	read.identity = identity;
+	read.text = text;
+	read.deps = deps;
+	if (kp_modc_make(l->ctx, &read, &file))
+		kp_modc_save(l->ctx, answers, key, len, &file);
+}
+
 static void learn_one(struct kp_learner *l, const struct asked *a, struct tool *t)
 {
 	_cleanup_buf_ struct kp_buf first = KP_BUF_INIT, second = KP_BUF_INIT;
@@ -430,7 +476,7 @@ static void learn_one(struct kp_learner *l, const struct asked *a, struct tool *
 	t->is_new = true;
 }
 
-static void answer(struct kp_learner *l, const struct asked *a)
+static void answer(struct kp_learner *l, const struct asked *a, bool is_modc)
 {
 	struct tool tool = { .text = KP_BUF_INIT };
 	_cleanup_close_ int lock = -1;
@@ -442,7 +488,10 @@ static void answer(struct kp_learner *l, const struct asked *a)
 		return;
 	}
 	tool_load(l, a->argv[0], &tool);
-	learn_one(l, a, &tool);
+	if (is_modc)
+		learn_modc(l, a->key, a->key_len, &tool);
+	else
+		learn_one(l, a, &tool);
 	tool_save(l, &tool);
 }
 
@@ -460,11 +509,13 @@ bool kp_learner_answer(struct kp_learner *l, const char *key, size_t len)
 	_cleanup_strv_ char **argv = NULL;
 	struct asked a;
 	bool ok = parse(l, key, len, &a);
+	bool is_modc =
+		ok && is_compiler(l, a.argv[0]) && kp_modc_key_ok(l->ctx, key, len);
 
 	argv = a.argv;
 	l->until = since + l->left_ms;
-	if (ok && is_valid(l, &a))
-		answer(l, &a);
+	if (is_modc || (ok && is_valid(l, &a)))
+		answer(l, &a, is_modc);
 	l->left_ms -= kp_now_ms() - since;
 	return !l->over && l->left_ms > 0 && l->asked < LEARN_MAX;
 }

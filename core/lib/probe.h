@@ -27,9 +27,9 @@ bool kp_probe_offer(struct kp_ctx *ctx, const char *dir);
 /* Who has questions of one build answered. Compilers can write to ROOM alone, a directory that is made
  * for it and removed, and run in a slot that is taken with the first question. */
 struct kp_learner *kp_learner_new(struct kp_ctx *ctx, const char *room);
-/* See to it that the answer to a question is among the answers, if it is one: KEY is what the front made of it
- * (question.h), or whatever a build says that it is. Takes seconds at most, and ends when a signal ends the
- * sandbox. False: no more are answered. */
+/* See to it that the front finds what it looked for: KEY, LEN bytes and a NUL, is what it made of a question
+ * (question.h) or a file of kbuild's (modc.h), or whatever a build says that it is. Takes seconds at most, and ends
+ * when a signal ends the sandbox. False: no more are answered. */
 bool kp_learner_answer(struct kp_learner *l, const char *key, size_t len);
 void kp_learner_free(struct kp_learner *l);
 

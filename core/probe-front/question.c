@@ -120,7 +120,7 @@ static bool is_macro(const char *w)
 	return !strcmp(value + strspn(value, LETTERS "-."), "\"");
 }
 
-static bool is_option(const char *w)
+bool kp_question_is_option(const char *w)
 {
 	static const char *const others[] = { "-w",  "-pipe", "-nostdinc", "-pedantic",
 					      "-pg", "-P",    NULL };
@@ -201,7 +201,7 @@ bool kp_question_parse(char *const *argv, struct kp_question *ret)
 			has_input = true;
 			q.asks_input = w[0] == '-';
 		} else {
-			ok = is_option(w);
+			ok = kp_question_is_option(w);
 		}
 		if (!ok)
 			return false;

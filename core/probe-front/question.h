@@ -55,6 +55,10 @@ struct kp_question {
 /* Is NAME, without directory, what a gcc for C is called ("x86_64-linux-gnu-gcc-12")? */
 bool kp_question_is_compiler(const char *name);
 
+/* Is W an argument of a compiler that stands alone, names no file, no other program and not this
+ * machine's processor? */
+bool kp_question_is_option(const char *w);
+
 /* Does ARGV ask a question? Only what can have one answer counts: every argument of a form
  * that names no file, no other program and not this machine's processor. */
 bool kp_question_parse(char *const *argv, struct kp_question *ret);
