@@ -4,9 +4,10 @@
  * the two programs that kbuild runs around each question to one.
  *
  * A compiler's question (question.h) that is remembered is answered as the compiler would:
- * the same exit code, the same output. One that is not is noted. A file of kbuild's around
- * a module (modc.h) is translated with headers reduced to what it needs. Everything else, and all
- * of which there is a doubt, goes to the real program by exec with arguments, environment
+ * the same exit code, the same output. A file of kbuild's around a module (modc.h) is translated
+ * with headers reduced to what it needs. What is not known for these is asked of those who may
+ * find out. Everything else, and all of which there is a doubt, goes to the real program by exec with
+ * arguments, environment
  * and descriptors as they are, but for two things: argv[0] of a compiler is its full path,
  * which gcc would look up otherwise, and find this file; and where a question comes on
  * standard input that is a file with the same bytes, since a pipe is read once.
@@ -17,11 +18,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -95,19 +98,36 @@ static void answer(const struct kp_question *q, int dir, const char *key, size_t
 		_exit((int)a.exit_code);
 }
 
-/* For those who make the answers. All in one write, since others note at the same time. */
-static void note(int dir, const char *key, size_t key_len)
+/* Wait for a byte. False: whoever writes is gone, or takes too long. */
+static bool wait_told(int fd)
 {
-	static char text[32 + KP_QUESTION_KEY_MAX];
-	int head = snprintf(text, 32, "%zu\n", key_len);
-	int fd = openat(dir, KP_QUESTION_NOTES, O_WRONLY | O_APPEND | O_CLOEXEC);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char c;
 
-	if (fd < 0)
-		return;
-	memcpy(text + head, key, key_len);
-	if (write(fd, text, (size_t)head + key_len) < 0)
-		errno = 0; /* nobody has to know */
+	return poll(&p, 1, KP_QUESTION_WAIT_MS) > 0 && read(fd, &c, 1) == 1;
+}
+
+/* Have it answered by those who may. Is it worth to look again? No pipe is opened or written in a way that
+ * could block or end us; what stays open is closed by exec. */
+static bool ask(int dir, const char *key, size_t key_len)
+{
+	int told = openat(dir, KP_QUESTION_TOLD, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int call = openat(dir, KP_QUESTION_CALL, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int fd = openat(dir, KP_QUESTION_ASKED, O_WRONLY | O_CLOEXEC);
+	char old[4096];
+	ssize_t n;
+	bool ok;
+
+	if (told < 0 || call < 0 || fd < 0 || flock(fd, LOCK_EX))
+		return false;
+	/* For one who was killed before it could read it. */
+	while ((n = read(told, old, sizeof(old))) > 0)
+		;
+	/* 0: there is nobody. */
+	ok = n < 0 && !ftruncate(fd, 0) && write(fd, key, key_len) == (ssize_t)key_len &&
+	     write(call, "", 1) == 1 && wait_told(told);
 	close(fd);
+	return ok;
 }
 
 /* All of standard input, which stays to be read: it is replaced by a file that holds it. -1: it
@@ -166,8 +186,8 @@ static void try_answer(const char *dir, char **argv)
 		return;
 	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	answer(&q, dir_fd, key, len);
-	note(dir_fd, key, len);
-	close(dir_fd);
+	if (ask(dir_fd, key, len))
+		answer(&q, dir_fd, key, len);
 }
 
 /* ---- a file of kbuild's around a module ---- */
@@ -269,7 +289,6 @@ static void try_modc(const char *dir, char **argv)
 {
 	static char head[KP_MODC_HEAD_MAX];
 	static struct modc c;
-	int dir_fd;
 
 	if (!kp_modc_parse(argv, &c.m) || !getcwd(c.cwd, sizeof(c.cwd)) || !env_ok(dir))
 		return;
@@ -279,9 +298,8 @@ static void try_modc(const char *dir, char **argv)
 	c.key_len = kp_modc_key(&c.m, c.cwd, head, c.key);
 	if (!c.key_len || translate_known(&c, dir))
 		return;
-	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	note(dir_fd, c.key, c.key_len);
-	close(dir_fd);
+	if (ask(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), c.key, c.key_len))
+		translate_known(&c, dir);
 }
 
 /* ---- mkdir -p DIR, rm -rf DIR for the directory of one question ---- */

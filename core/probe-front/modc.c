@@ -61,6 +61,17 @@ static bool is_debug(const char *w)
 	       !w[2 + strspn(w + 2, "abcdefghijklmnopqrstuvwxyz0123456789-=")];
 }
 
+/* Lines of source in messages, of which there are none. */
+static bool is_context(const char *w)
+{
+	static const char option[] = "-fdiagnostics-show-context";
+
+	if (!starts(w, option))
+		return false;
+	w += strlen(option);
+	return !*w || (*w == '=' && w[1] && !w[1 + strspn(w + 1, "0123456789")]);
+}
+
 enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_path)
 {
 	const char *w = argv[0], *next = argv[1];
@@ -84,8 +95,7 @@ enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_
 		return is_path(w + strlen("-Wp,-MMD,")) ? KP_MODC_NAMES : KP_MODC_NO;
 	if (is_name_macro(w) || is_path(w))
 		return KP_MODC_NAMES;
-	if (!strcmp(w, "-c") || is_debug(w) || starts(w, "-fdiagnostics-show-context") ||
-	    kp_question_is_option(w))
+	if (!strcmp(w, "-c") || is_debug(w) || is_context(w) || kp_question_is_option(w))
 		return KP_MODC_KEEP;
 	return KP_MODC_NO;
 }

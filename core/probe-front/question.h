@@ -28,7 +28,17 @@
 #define KP_COMPILERS "/usr/bin/"
 
 #define KP_QUESTION_ANSWERS ".answers" /* in the directory of the front's names: a link */
-#define KP_QUESTION_NOTES ".notes"     /* there: what was asked and is not known */
+
+/*
+ * Who answers what is not known stands behind two pipes and a file in that directory. Under the lock (flock) of
+ * the file a front writes the key into it, a byte into the one pipe, and waits for a byte in
+ * the other: then it is worth to look again. All may be written by whatever is in the build, which
+ * fools nobody but itself.
+ */
+#define KP_QUESTION_ASKED ".asked" /* the file */
+#define KP_QUESTION_CALL ".call"
+#define KP_QUESTION_TOLD ".told"
+#define KP_QUESTION_WAIT_MS 60000 /* for one question, longer than it takes */
 
 #define KP_QUESTION_ARGS_MAX 512
 #define KP_QUESTION_INPUT_MAX 4096
@@ -79,3 +89,6 @@ struct kp_answer {
 /* Look for KEY among the answers TEXT, which begin with the first one. */
 bool kp_answers_find(const char *text, size_t len, const char *key, size_t key_len,
 		     struct kp_answer *ret);
+
+/* So many of LEN bytes are answers, one behind the other. */
+size_t kp_answers_whole(const char *text, size_t len);
