@@ -109,7 +109,7 @@ static int check(struct kp_ctx *ctx, const char *file, const char *kernel,
 		if (!need_shell)
 			return 0;
 	}
-	rs = kp_conf_shell(ctx, files, shell, &shell_err);
+	rs = kp_conf_shell(ctx, files, shell, true, &shell_err);
 	if (rs < 0) {
 		printf("not ok %s: bash: %s\n", file, kp_err_text(&shell_err, rs));
 		return -1;
