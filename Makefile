@@ -109,7 +109,8 @@ endif
 
 objects = $(patsubst %.c,$(O)/%.o,$(1))
 BASE := $(call objects,$(wildcard core/base/*.c))
-LIB := $(call objects,$(wildcard core/lib/*.c) core/probe-front/question.c)
+LIB := $(call objects,$(wildcard core/lib/*.c) core/probe-front/modc.c \
+	core/probe-front/question.c)
 CLI := $(call objects,$(wildcard core/cli/*.c))
 MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
 PROBE_FRONT := $(call objects,$(wildcard core/probe-front/*.c))
@@ -267,7 +268,7 @@ $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c) \
-	core/probe-front/question.c) $(patsubst $(O)/%,$(O)/fuzz/%,$(INSIDE))
+	core/probe-front/modc.c core/probe-front/question.c) $(patsubst $(O)/%,$(O)/fuzz/%,$(INSIDE))
 
 $(O)/fuzz/core.a: $(FUZZ_CORE)
 	$(archive)

@@ -122,19 +122,19 @@ static int create_temp(int dir, char **ret_name)
 	return -EEXIST;
 }
 
-static int fill(int fd, const void *data, size_t len, mode_t mode)
+static int fill(int fd, const void *data, size_t len, mode_t mode, bool durable)
 {
 	int rc = kp_write_all(fd, data, len);
 
 	if (rc < 0)
 		return rc;
-	if (fchmod(fd, mode) < 0 || fsync(fd) < 0)
+	if (fchmod(fd, mode) < 0 || (durable && fsync(fd) < 0))
 		return -errno;
 	return 0;
 }
 
-int kp_write_in(int root_fd, const char *path, const void *data, size_t len, mode_t mode,
-		struct kp_err *err)
+static int replace(int root_fd, const char *path, const void *data, size_t len,
+		   mode_t mode, bool durable, struct kp_err *err)
 {
 	_cleanup_free_ char *name = NULL, *temp = NULL;
 	_cleanup_close_ int dir = -1, fd = -1;
@@ -146,17 +146,29 @@ int kp_write_in(int root_fd, const char *path, const void *data, size_t len, mod
 	fd = create_temp(dir, &temp);
 	if (fd < 0)
 		return kp_err_sys(err, fd, "write '%s': create a temporary file", path);
-	rc = fill(fd, data, len, mode);
+	rc = fill(fd, data, len, mode, durable);
 	if (!rc && renameat(dir, temp, dir, name) < 0)
 		rc = -errno;
 	if (rc < 0) {
 		unlinkat(dir, temp, 0);
 		return kp_err_sys(err, rc, "write '%s'", path);
 	}
-	rc = sync_dir(dir);
+	rc = durable ? sync_dir(dir) : 0;
 	if (rc < 0)
 		return kp_err_sys(err, rc, "write '%s': flush its directory", path);
 	return 0;
+}
+
+int kp_write_in(int root_fd, const char *path, const void *data, size_t len, mode_t mode,
+		struct kp_err *err)
+{
+	return replace(root_fd, path, data, len, mode, true, err);
+}
+
+int kp_write_cache_in(int root_fd, const char *path, const void *data, size_t len,
+		      mode_t mode, struct kp_err *err)
+{
+	return replace(root_fd, path, data, len, mode, false, err);
 }
 
 int kp_symlink_in(int root_fd, const char *target, const char *path, struct kp_err *err)

@@ -68,6 +68,10 @@ int kp_mkdir_durably_in(int root_fd, const char *path, struct kp_err *err);
 /* Replace PATH by these bytes, durably; parents must exist. */
 int kp_write_in(int root_fd, const char *path, const void *data, size_t len, mode_t mode,
 		struct kp_err *err);
+/* The same for what can be made again: whole for whoever reads it now, but not flushed, so after a power
+ * cut it may be there in part. */
+int kp_write_cache_in(int root_fd, const char *path, const void *data, size_t len,
+		      mode_t mode, struct kp_err *err);
 /* Make or atomically replace a symbolic link. */
 int kp_symlink_in(int root_fd, const char *target, const char *path, struct kp_err *err);
 int kp_unlink_in(int root_fd, const char *path); /* 0 also when absent */

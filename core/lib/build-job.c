@@ -22,6 +22,7 @@
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
+#include "lib/asker.h"
 #include "lib/build-job.h"
 #include "lib/forget.h"
 #include "lib/probe.h"
@@ -126,24 +127,6 @@ static int take_locks(struct kp_build_work *w, bool *ret_waited, struct kp_err *
 		return rc;
 	/* At the real path there is one build directory per source. */
 	return wait_lock(w, source, what, &w->locks[1], err);
-}
-
-/* The users of builds are the machine's, whichever tree a run works on. */
-static int take_slot(struct kp_build_work *w, struct kp_err *err)
-{
-	const char *dir = geteuid() ? w->ctx->run_dir : KP_RUN_DIR;
-	int rc = -EBUSY;
-
-	for (w->slot = 1; rc == -EBUSY && w->slot < KP_SANDBOX_SLOTS; w->slot++) {
-		_cleanup_free_ char *path =
-			kp_strf("%s/build/slot-%u.lock", dir, w->slot);
-
-		rc = kp_lock_take(w->ctx->root_fd, path, "building", KP_LOCK_TRY,
-				  &w->locks[2], err);
-		if (!rc)
-			return 0;
-	}
-	return rc;
 }
 
 /* Did somebody else just do our work? Waited for means that a failure is news, too. */
@@ -257,7 +240,7 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 		return rc;
 	/* Nobody else is at it: the lock is ours. */
 	w->fronts = kp_path_join(w->private, "fronts");
-	if (!kp_probe_offer(w->ctx, w->fronts, w->slot))
+	if (!kp_probe_offer(w->ctx, w->fronts))
 		free(kp_steal(&w->fronts));
 	w->stage = kp_strf("%s/.tmp_%s_%d", kernel_dir, w->ctx->arch, (int)getpid());
 	modules = kp_path_join(w->stage, "module");
@@ -411,13 +394,22 @@ static bool all_excluded(const struct kp_conf *conf)
 	return conf->n_modules > 0;
 }
 
+static pid_t start_asker(struct kp_build_work *w)
+{
+	_cleanup_free_ char *room = kp_path_join(w->private, "room");
+
+	return w->fronts ? kp_asker_start(w->ctx, w->fronts, w->slot, room) : 0;
+}
+
 /* From the source to stage, what is not signed yet. */
 static int build_anew(struct kp_build_work *w, struct kp_err *err)
 {
 	int64_t since = kp_now_ms();
+	pid_t asker;
 	int rc;
 
 	rc = copy_source(w, err);
+	asker = start_asker(w);
 	if (!rc)
 		rc = kp_recipe_patch(w, err);
 	if (!rc)
@@ -428,6 +420,7 @@ static int build_anew(struct kp_build_work *w, struct kp_err *err)
 		rc = kp_collect_products(w, err);
 	if (!rc)
 		rc = kp_recipe_script(w, KP_SCRIPT_POST_BUILD, err);
+	kp_asker_stop(asker);
 	if (!rc)
 		rc = kp_publish_check(w, err);
 	if (!rc)
@@ -443,7 +436,7 @@ static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *
 
 	rc = kp_build_stage(w, "prepare", err);
 	if (!rc)
-		rc = take_slot(w, err);
+		rc = kp_sandbox_take_slot(w->ctx, &w->slot, &w->locks[2], err);
 	if (!rc)
 		rc = kp_kernel_build_load(w->ctx, w->job->kernel, &w->kb, err);
 	if (!rc)
@@ -529,8 +522,6 @@ static int build_and_record(struct kp_build_work *w, struct kp_err *err)
 		rc = build(w, rec, err);
 		if (rc < 0 && rc != -EINTR)
 			note_failure(w, rec, rc, err);
-		if (w->fronts && rc != -EINTR)
-			kp_probe_learn(w->ctx, w->fronts, w->slot, w->deadline);
 	}
 	clean_up(w, !rc);
 	if (rc == -EINTR)

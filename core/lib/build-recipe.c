@@ -162,7 +162,7 @@ static void make_binds(struct kp_build_work *w, struct binds *b, const char *sou
 	if (w->fronts) {
 		b->answers = kp_probe_answers(w->ctx);
 		bind(b, b->answers, b->answers, false);
-		bind(b, w->fronts, w->fronts, true); /* ours, but for the file of notes */
+		bind(b, w->fronts, w->fronts, true); /* ours, but for how to ask */
 	}
 	bind(b, w->job->source->dir, private ? source_at : w->job->source->dir, false);
 	if (private)

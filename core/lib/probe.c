@@ -18,24 +18,26 @@
 #include "base/lock.h"
 #include "base/str.h"
 #include "lib/build-job.h"
+#include "lib/modc.h"
 #include "lib/probe.h"
 #include "lib/tool.h"
 #include "probe-front/question.h"
 
 #define FRONT KP_LIBEXEC_DIR "/probe-front"
 
-/* Of one build's notes, the rest is for the next one. A kernel has some forty questions. */
-#define NOTES_MAX (1 << 20)
-#define LEARN_MAX 128
 /* Of one compiler. A file that has grown to that is begun anew: much in it is of kernels that are
  * gone, or nothing that kbuild asked. */
 #define ANSWERS_MAX (2 << 20)
 
-/* A compiler answers in a moment; what it does not was made up by the build. All of it together is
- * to hold up nobody: what is not learnt now is next time. */
+/* Of one build. A kernel has some forty questions, and a compiler answers in a moment; what is beyond was
+ * made up by the build. Others that ask meanwhile are waited for. */
+#define LEARN_MAX 128
+#define LEARN_MS 20000
 #define ASK_SECONDS 10
-#define LEARN_SECONDS 20
+#define LOCK_MS 5000
 #define MESSAGES_MAX 65536
+/* The text of a kernel's headers is some megabytes. */
+#define HEADERS_MAX (32 << 20)
 
 /* Of both, because an answer counts for what the build would have had. */
 static const char *const ask_env[] = { "PATH=" KP_STANDARD_PATH, "HOME=/tmp",
@@ -48,12 +50,11 @@ char *kp_probe_answers(const struct kp_ctx *ctx)
 
 /* ---- before a build ---- */
 
-static int offer(struct kp_ctx *ctx, const char *dir, unsigned int slot)
+static int offer(struct kp_ctx *ctx, const char *dir)
 {
 	_cleanup_free_ char *answers = kp_probe_answers(ctx);
 	_cleanup_strv_ char **names = NULL;
-	_cleanup_close_ int dir_fd = -1, notes = -1;
-	uid_t uid = kp_sandbox_uid(slot);
+	_cleanup_close_ int dir_fd = -1;
 	int rc;
 
 	rc = kp_mkdir_in(ctx->root_fd, dir, 0755, NULL);
@@ -71,37 +72,34 @@ static int offer(struct kp_ctx *ctx, const char *dir, unsigned int slot)
 		     kp_str_eq(*name, "rm")) &&
 		    symlinkat(FRONT, dir_fd, *name))
 			return -errno;
-	/* The directory is ours: nothing inside can put another file here. */
-	notes = openat(dir_fd, KP_QUESTION_NOTES, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-		       0600);
-	if (notes < 0 || fchown(notes, uid, uid) ||
-	    symlinkat(answers, dir_fd, KP_QUESTION_ANSWERS))
-		return -errno;
-	return 0;
+	return symlinkat(answers, dir_fd, KP_QUESTION_ANSWERS) ? -errno : 0;
 }
 
-bool kp_probe_offer(struct kp_ctx *ctx, const char *dir, unsigned int slot)
+bool kp_probe_offer(struct kp_ctx *ctx, const char *dir)
 {
 	/* Where builds run as we do, they could write what we believe. */
 	if (!ctx->config.probe_answers || !kp_sandbox_has_own_user() ||
-	    !kp_tool_is(ctx, FRONT) || offer(ctx, dir, slot) < 0) {
+	    !kp_tool_is(ctx, FRONT) || offer(ctx, dir) < 0) {
 		kp_rm_rf_in(ctx->root_fd, dir, NULL);
 		return false;
 	}
 	return true;
 }
 
-/* ---- after it ---- */
+/* ---- asking ---- */
 
-struct learner {
+struct kp_learner {
 	struct kp_ctx *ctx;
 	unsigned int slot;
+	int slot_lock; /* -1: there is none yet, or it is the caller's */
 	char *room;    /* directory in which compilers may write */
 	char *scratch; /* directory in it, named as kbuild names it */
 	char *out;     /* the output that a question names */
-	size_t left;   /* how many may still be asked */
-	int64_t until; /* monotonic seconds: when the last one has to be answered */
-	bool over;     /* no more are asked */
+	char *lock_path;
+	size_t asked;	 /* how many were */
+	int64_t left_ms; /* for all that come */
+	int64_t until;	 /* monotonic ms: when the present one has to be answered */
+	bool over;	 /* no more are asked */
 };
 
 struct asked {
@@ -113,14 +111,17 @@ struct asked {
 };
 
 /* An empty scratch directory that the compiler may write to. */
-static int make_room(struct learner *l)
+static int make_room(struct kp_learner *l)
 {
-	int root = l->ctx->root_fd, rc;
-	uid_t uid = kp_sandbox_uid(l->slot);
 	const char *const dirs[] = { l->room, l->scratch };
+	int root = l->ctx->root_fd, rc = 0;
 
-	rc = kp_rm_rf_in(root, l->room, NULL);
+	if (!l->slot)
+		rc = kp_sandbox_take_slot(l->ctx, &l->slot, &l->slot_lock, NULL);
+	if (!rc)
+		rc = kp_rm_rf_in(root, l->room, NULL);
 	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(dirs); i++) {
+		const uid_t uid = kp_sandbox_uid(l->slot);
 		_cleanup_close_ int fd = -1;
 
 		rc = kp_mkdir_in(root, dirs[i], 0755, NULL);
@@ -129,6 +130,7 @@ static int make_room(struct learner *l)
 		fd = kp_open_in(root, dirs[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
 		rc = fd < 0 ? fd : fchown(fd, uid, uid) ? -errno : 0;
 	}
+	l->over = l->over || rc < 0;
 	return rc;
 }
 
@@ -146,10 +148,10 @@ static int memory_file(const char *bytes, size_t len)
 
 /* Run a compiler where nothing but the system is to be seen. *ret_said (to be freed): what it
  * printed. Where it could not be asked, or had not answered in time, no more are. */
-static int run(struct learner *l, char *const *argv, const struct asked *a,
+static int run(struct kp_learner *l, char *const *argv, const struct asked *a,
 	       struct kp_proc_end *end, char **ret_said)
 {
-	const int64_t seconds = l->until - kp_now_ms() / 1000;
+	const int64_t left = l->until - kp_now_ms(), seconds = (left + 999) / 1000;
 	const struct kp_sandbox_bind bind = { l->room, l->room, true };
 	const struct kp_sandbox sb = { .slot = l->slot,
 				       .binds = &bind,
@@ -188,7 +190,7 @@ static int run(struct learner *l, char *const *argv, const struct asked *a,
 #define PRINT_CC1 "-print-prog-name=cc1"
 
 /* Where COMPILER has what it calls WHAT ("-print-prog-name=as"). To be freed; NULL: unknown. */
-static char *part_of(struct learner *l, const char *compiler, const char *what)
+static char *part_of(struct kp_learner *l, const char *compiler, const char *what)
 {
 	char *const argv[] = { (char *)compiler, (char *)what, NULL };
 	_cleanup_free_ char *said = NULL;
@@ -215,7 +217,7 @@ static bool is_elf(const struct kp_ctx *ctx, const char *path)
 
 /* All that decides what COMPILER answers, as lines: itself, the programs that it starts, a file
  * "specs" that an administrator may put beside its library. To be freed; NULL: unknown. */
-static char *identify(struct learner *l, const char *compiler)
+static char *identify(struct kp_learner *l, const char *compiler)
 {
 	static const char *const parts[] = { PRINT_CC1, "-print-prog-name=as",
 					     "-print-libgcc-file-name" };
@@ -239,7 +241,7 @@ static char *identify(struct learner *l, const char *compiler)
 	return kp_buf_steal(&text);
 }
 
-/* The answers of COMPILER, and from where on in *ret they are (0: none that count). To be freed. */
+/* The answers of COMPILER, and from where on in them they are (0: none that count). To be freed. */
 static char *load_answers(struct kp_ctx *ctx, const char *compiler, size_t *ret_len,
 			  size_t *ret_begin)
 {
@@ -250,6 +252,10 @@ static char *load_answers(struct kp_ctx *ctx, const char *compiler, size_t *ret_
 	*ret_begin = 0;
 	if (kp_read_in(ctx->root_fd, path, ANSWERS_MAX, &text, ret_len) == 0)
 		*ret_begin = kp_answers_begin(text, *ret_len, compiler);
+	/* The machine may have stopped before all of it was on the disk. */
+	if (*ret_begin)
+		*ret_len = *ret_begin +
+			   kp_answers_whole(text + *ret_begin, *ret_len - *ret_begin);
 	return text;
 }
 
@@ -264,22 +270,42 @@ static char *known_cc1(struct kp_ctx *ctx, const char *compiler)
 	return head < n ? kp_strndup(line + head, n - head) : NULL;
 }
 
+static void learner_init(struct kp_learner *l, struct kp_ctx *ctx, const char *room)
+{
+	*l = (struct kp_learner){ .ctx = ctx, .slot_lock = -1, .left_ms = LEARN_MS };
+	l->room = kp_strdup(room);
+	l->scratch = kp_path_join(room, ".tmp_1");
+	l->out = kp_path_join(l->scratch, "tmp");
+	l->lock_path = kp_path_join(ctx->run_dir, "probes.lock");
+}
+
+static void learner_clear(struct kp_learner *l)
+{
+	if (l->slot)
+		kp_rm_rf_in(l->ctx->root_fd, l->room, NULL);
+	if (l->slot_lock >= 0) {
+		kp_sandbox_sweep(l->ctx, l->slot);
+		close(l->slot_lock);
+	}
+	free(l->room);
+	free(l->scratch);
+	free(l->out);
+	free(l->lock_path);
+}
+
 char *kp_probe_cc1(struct kp_ctx *ctx, unsigned int slot, const char *room,
 		   const char *compiler)
 {
-	struct learner l = { .ctx = ctx,
-			     .slot = slot,
-			     .room = kp_strdup(room),
-			     .scratch = kp_path_join(room, ".tmp_1"),
-			     .until = kp_now_ms() / 1000 + ASK_SECONDS };
 	char *cc1 = known_cc1(ctx, compiler);
+	struct kp_learner l;
 
-	if (!cc1) {
-		cc1 = part_of(&l, compiler, PRINT_CC1);
-		kp_rm_rf_in(ctx->root_fd, room, NULL);
-	}
-	free(l.room);
-	free(l.scratch);
+	if (cc1)
+		return cc1;
+	learner_init(&l, ctx, room);
+	l.slot = slot;
+	l.until = kp_now_ms() + l.left_ms;
+	cc1 = part_of(&l, compiler, PRINT_CC1);
+	learner_clear(&l);
 	return cc1;
 }
 
@@ -288,10 +314,10 @@ struct tool {
 	char *compiler, *path; /* the path of the file of answers */
 	struct kp_buf text;
 	size_t begin; /* of the answers in text; 0: nothing can be learnt of it */
-	bool is_new;  /* something was added */
+	bool is_new;  /* there is something to be written */
 };
 
-static void tool_load(struct learner *l, const char *compiler, struct tool *t)
+static void tool_load(struct kp_learner *l, const char *compiler, struct tool *t)
 {
 	_cleanup_free_ char *all = kp_probe_answers(l->ctx), *identity = NULL;
 	size_t len = 0;
@@ -308,40 +334,24 @@ static void tool_load(struct learner *l, const char *compiler, struct tool *t)
 		return;
 	kp_buf_addf(&t->text, "%s\n", identity);
 	t->begin = t->text.len;
+	t->is_new = true;
 }
 
 /* The compiler that was asked may have been replaced meanwhile: then nothing counts. */
-static void tool_save(struct learner *l, struct tool *t)
+static void tool_save(struct kp_learner *l, struct tool *t)
 {
 	if (t->is_new && kp_answers_begin(t->text.s, t->text.len, t->compiler))
-		kp_write_in(l->ctx->root_fd, t->path, t->text.s, t->text.len, 0644, NULL);
+		kp_write_cache_in(l->ctx->root_fd, t->path, t->text.s, t->text.len, 0644,
+				  NULL);
 	free(t->compiler);
 	free(t->path);
 	kp_buf_free(&t->text);
-	*t = (struct tool){ .text = KP_BUF_INIT };
 }
 
 /* ---- one question ---- */
 
-/* Notes are a line with a length and so many bytes, each. False: there are no more, or what
- * follows is none. NOTES ends with a NUL. */
-static bool next_note(const char **notes, const char *end, const char **ret,
-		      size_t *ret_len)
-{
-	char *key;
-	size_t n = strtoul(*notes, &key, 10);
-
-	if (*notes >= end || *key != '\n' || !n || n > KP_QUESTION_KEY_MAX ||
-	    n > (size_t)(end - ++key))
-		return false;
-	*ret = key;
-	*ret_len = n;
-	*notes = key + n;
-	return true;
-}
-
-/* What a note says, as it would be asked from our own directory; a->argv to be freed. */
-static bool parse(struct learner *l, const char *key, size_t len, struct asked *a)
+/* What was handed over, as it would be asked from our own directory; a->argv to be freed. */
+static bool parse(struct kp_learner *l, const char *key, size_t len, struct asked *a)
 {
 	const char *p = key, *end = key + len;
 	size_t n = 0;
@@ -362,23 +372,28 @@ static bool parse(struct learner *l, const char *key, size_t len, struct asked *
 	return true;
 }
 
+/* Is it one of the system's compilers? */
+static bool is_compiler(struct kp_learner *l, const char *path)
+{
+	return kp_str_starts(path, KP_COMPILERS) &&
+	       kp_question_is_compiler(path + strlen(KP_COMPILERS)) &&
+	       kp_tool_is(l->ctx, path);
+}
+
 /* Is it a question of the front's kind to one of the system's compilers? */
-static bool is_valid(struct learner *l, const struct asked *a)
+static bool is_valid(struct kp_learner *l, const struct asked *a)
 {
 	_cleanup_free_ char *key = kp_malloc(KP_QUESTION_KEY_MAX);
-	const char *compiler = a->argv[0];
 	struct kp_question q;
 
-	return kp_str_starts(compiler, KP_COMPILERS) &&
-	       kp_question_is_compiler(compiler + strlen(KP_COMPILERS)) &&
-	       kp_tool_is(l->ctx, compiler) && kp_question_parse(a->argv, &q) &&
+	return is_compiler(l, a->argv[0]) && kp_question_parse(a->argv, &q) &&
 	       (q.asks_input || !a->input_len) &&
 	       kp_question_key(&q, a->input, a->input_len, key) == a->key_len &&
 	       !memcmp(key, a->key, a->key_len);
 }
 
 /* Ask it. The answer is added to TEXT. False: it is none to rely on. */
-static bool ask(struct learner *l, const struct asked *a, struct kp_buf *text)
+static bool ask(struct kp_learner *l, const struct asked *a, struct kp_buf *text)
 {
 	_cleanup_free_ char *said = NULL, *output = NULL;
 	struct kp_proc_end end;
@@ -404,7 +419,45 @@ static bool ask(struct learner *l, const struct asked *a, struct kp_buf *text)
 	return true;
 }
 
-static void learn_one(struct learner *l, const struct asked *a, struct tool *t)
+/* A file that the compiler wrote into the scratch directory. */
+static int read_scratch(struct kp_learner *l, const char *name, size_t max, char **ret,
+			size_t *ret_len)
+{
+	_cleanup_close_ int dir =
+		kp_open_in(l->ctx->root_fd, l->scratch, O_RDONLY | O_DIRECTORY, 0);
+	_cleanup_close_ int fd = dir < 0 ? -1 : kp_collect_open(dir, name, NULL);
+
+	return fd < 0 ? -ENOENT : kp_read_fd(fd, max, ret, ret_len);
+}
+
+/* Not a question but a file of kbuild's: its headers, reduced, are kept for the front. */
+static void learn_modc(struct kp_learner *l, const char *key, size_t len, struct tool *t)
+{
+	_cleanup_free_ char *deps_path = kp_path_join(l->scratch, "deps");
+	_cleanup_free_ char *identity = NULL, *input = NULL, *said = NULL, *text = NULL,
+			    *deps = NULL, *answers = kp_probe_answers(l->ctx);
+	_cleanup_strv_ char **argv = kp_modc_call(key, len, l->out, deps_path, &input);
+	_cleanup_buf_ struct kp_buf file = KP_BUF_INIT;
+	const struct asked a = { .input = input, .input_len = strlen(input) };
+	struct kp_modc_read read = { .key = key, .key_len = len, .since = time(NULL) };
+	struct kp_proc_end end;
+
+	if (!t->begin || kp_modc_is_known(l->ctx, answers, key, len))
+		return;
+	l->asked++;
+	if (make_room(l) < 0 || run(l, argv, &a, &end, &said) < 0 || end.exit_code ||
+	    read_scratch(l, "tmp", HEADERS_MAX, &text, &read.len) < 0 ||
+	    read_scratch(l, "deps", MESSAGES_MAX * 4, &deps, NULL) < 0)
+		return;
+	identity = kp_strndup(t->text.s, t->begin - 1);
+	read.identity = identity;
+	read.text = text;
+	read.deps = deps;
+	if (kp_modc_make(l->ctx, &read, &file))
+		kp_modc_save(l->ctx, answers, key, len, &file);
+}
+
+static void learn_one(struct kp_learner *l, const struct asked *a, struct tool *t)
 {
 	_cleanup_buf_ struct kp_buf first = KP_BUF_INIT, second = KP_BUF_INIT;
 	struct kp_answer known;
@@ -412,7 +465,7 @@ static void learn_one(struct learner *l, const struct asked *a, struct tool *t)
 	if (!t->begin || kp_answers_find(t->text.s + t->begin, t->text.len - t->begin,
 					 a->key, a->key_len, &known))
 		return;
-	l->left--;
+	l->asked++;
 	if (!ask(l, a, &first))
 		return;
 	/* A machine in trouble says no as well; hardly twice. */
@@ -423,58 +476,53 @@ static void learn_one(struct learner *l, const struct asked *a, struct tool *t)
 	t->is_new = true;
 }
 
-/* A build asks one compiler, so one after the other will do. */
-static void learn(struct learner *l, const char *notes, size_t len)
+static void answer(struct kp_learner *l, const struct asked *a, bool is_modc)
 {
-	const char *end = notes + len, *key;
 	struct tool tool = { .text = KP_BUF_INIT };
-	size_t n;
+	_cleanup_close_ int lock = -1;
 
-	while (l->left && !l->over && next_note(&notes, end, &key, &n)) {
-		_cleanup_strv_ char **argv = NULL;
-		struct asked a;
-		bool ok = parse(l, key, n, &a);
-
-		argv = a.argv;
-		if (!ok || !is_valid(l, &a))
-			continue;
-		if (!kp_str_eq(tool.compiler, argv[0])) {
-			tool_save(l, &tool);
-			tool_load(l, argv[0], &tool);
-		}
-		learn_one(l, &a, &tool);
+	/* Who else asks now may ask the same. */
+	if (kp_lock_take(l->ctx->root_fd, l->lock_path, "asking compilers", LOCK_MS,
+			 &lock, NULL) < 0) {
+		l->over = true;
+		return;
 	}
+	tool_load(l, a->argv[0], &tool);
+	if (is_modc)
+		learn_modc(l, a->key, a->key_len, &tool);
+	else
+		learn_one(l, a, &tool);
 	tool_save(l, &tool);
 }
 
-void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot,
-		    int64_t deadline)
+struct kp_learner *kp_learner_new(struct kp_ctx *ctx, const char *room)
 {
-	struct learner l = { .ctx = ctx,
-			     .slot = slot,
-			     .left = LEARN_MAX,
-			     .until = kp_now_ms() / 1000 + LEARN_SECONDS };
-	_cleanup_free_ char *path = kp_path_join(dir, KP_QUESTION_NOTES);
-	_cleanup_free_ char *lock_path = kp_path_join(ctx->run_dir, "probes.lock");
-	_cleanup_free_ char *notes = kp_malloc(NOTES_MAX + 1);
-	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NOFOLLOW, 0);
-	_cleanup_close_ int lock = -1;
-	ssize_t len = fd < 0 ? -1 : pread(fd, notes, NOTES_MAX, 0);
+	struct kp_learner *l = kp_calloc(1, sizeof(*l));
 
-	/* Whoever has the lock learns the same. */
-	if (len <= 0 || kp_lock_take(ctx->root_fd, lock_path, "asking compilers",
-				     KP_LOCK_TRY, &lock, NULL) < 0)
-		return;
-	notes[len] = '\0';
-	if (deadline && deadline < l.until)
-		l.until = deadline;
-	l.room = kp_path_join(dir, "room");
-	l.scratch = kp_path_join(l.room, ".tmp_1");
-	l.out = kp_path_join(l.scratch, "tmp");
-	learn(&l, notes, (size_t)len);
-	kp_debug("asked compilers %zu questions", LEARN_MAX - l.left);
-	kp_rm_rf_in(ctx->root_fd, l.room, NULL);
-	free(l.room);
-	free(l.scratch);
-	free(l.out);
+	learner_init(l, ctx, room);
+	return l;
+}
+
+bool kp_learner_answer(struct kp_learner *l, const char *key, size_t len)
+{
+	const int64_t since = kp_now_ms();
+	_cleanup_strv_ char **argv = NULL;
+	struct asked a;
+	bool ok = parse(l, key, len, &a);
+	bool is_modc =
+		ok && is_compiler(l, a.argv[0]) && kp_modc_key_ok(l->ctx, key, len);
+
+	argv = a.argv;
+	l->until = since + l->left_ms;
+	if (is_modc || (ok && is_valid(l, &a)))
+		answer(l, &a, is_modc);
+	l->left_ms -= kp_now_ms() - since;
+	return !l->over && l->left_ms > 0 && l->asked < LEARN_MAX;
+}
+
+void kp_learner_free(struct kp_learner *l)
+{
+	kp_debug("asked compilers %zu questions", l->asked);
+	learner_clear(l);
+	free(l);
 }

@@ -3,16 +3,17 @@
  * What kbuild asks compilers, remembered from one build to the next.
  *
  * In builds a front (core/probe-front) stands for the compilers; it answers what is in
- * <state_dir>/probes and notes what is not. Builds only read there. After a build the notes, which
- * it may have forged, are read by us: each question of the strict form that the front knows is
- * asked once more, in a sandbox of its own with nothing of the build in it, so that an answer
+ * <state_dir>/probes. Builds only read there. What is not there it hands to a process of ours beside the
+ * build (asker.h). That may be forged, so each question of the strict form that the front knows is
+ * asked in a sandbox of its own with nothing of the build in it and as another user: an answer
  * depends on the compiler and the question and on nothing else.
  *
  * Without it builds ask as ever; so nothing here is an error for the caller.
  */
 #pragma once
 
-#include <stdint.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "lib/ctx.h"
 
@@ -20,14 +21,17 @@
 char *kp_probe_answers(const struct kp_ctx *ctx);
 
 /* Make DIR (absolute, in a directory that is ours alone) a directory to come first in the PATH
- * of a build of SLOT. False: no front is to be had here, or the configuration has none. */
-bool kp_probe_offer(struct kp_ctx *ctx, const char *dir, unsigned int slot);
+ * of a build. False: no front is to be had here, or the configuration has none. */
+bool kp_probe_offer(struct kp_ctx *ctx, const char *dir);
 
-/* When nothing of the build is alive any more: learn what it asked, with SLOT for the sandbox. Takes
- * some seconds at most, and ends at DEADLINE (monotonic seconds; 0: none) and when a signal ends
- * the sandbox. */
-void kp_probe_learn(struct kp_ctx *ctx, const char *dir, unsigned int slot,
-		    int64_t deadline);
+/* Who has questions of one build answered. Compilers can write to ROOM alone, a directory that is made
+ * for it and removed, and run in a slot that is taken with the first question. */
+struct kp_learner *kp_learner_new(struct kp_ctx *ctx, const char *room);
+/* See to it that the front finds what it looked for: KEY, LEN bytes and a NUL, is what it made of a question
+ * (question.h) or a file of kbuild's (modc.h), or whatever a build says that it is. Takes seconds at most, and ends
+ * when a signal ends the sandbox. False: no more are answered. */
+bool kp_learner_answer(struct kp_learner *l, const char *key, size_t len);
+void kp_learner_free(struct kp_learner *l);
 
 /* Where COMPILER (absolute) has cc1: remembered with its answers, else asked in a sandbox of SLOT that can
  * write to ROOM alone, a directory that is made for it and removed. To be freed; NULL: unknown. */

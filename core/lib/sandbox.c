@@ -29,6 +29,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/lock.h"
 #include "base/str.h"
 #include "lib/sandbox.h"
 #include "lib/sandbox-filter.h"
@@ -266,6 +267,23 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 }
 
 /* ---- the caller ---- */
+
+/* The users of slots are the machine's, whichever tree a run works on. */
+int kp_sandbox_take_slot(const struct kp_ctx *ctx, unsigned int *ret_slot, int *ret_lock,
+			 struct kp_err *err)
+{
+	const char *dir = geteuid() ? ctx->run_dir : KP_RUN_DIR;
+	int rc = -EBUSY;
+
+	for (unsigned int slot = 1; rc == -EBUSY && slot < KP_SANDBOX_SLOTS; slot++) {
+		_cleanup_free_ char *path = kp_strf("%s/build/slot-%u.lock", dir, slot);
+
+		rc = kp_lock_take(ctx->root_fd, path, "building", KP_LOCK_TRY, ret_lock,
+				  err);
+		*ret_slot = rc ? 0 : slot;
+	}
+	return rc;
+}
 
 /* clone(2) as fork(2) with flags; the C library's wrapper wants a stack. */
 static pid_t fork_with(int flags)

@@ -58,6 +58,10 @@ struct kp_sandbox {
 /* Slots are 0 to this less one. */
 #define KP_SANDBOX_SLOTS 511
 
+/* Take one from 1 up that nobody on this machine has: it is ours while *ret_lock is open, here or in a
+ * process that we have started. -EBUSY: there is none. */
+int kp_sandbox_take_slot(const struct kp_ctx *ctx, unsigned int *ret_slot, int *ret_lock,
+			 struct kp_err *err);
 /* uid and gid of a slot; both the same number, mapped in our user namespace. Where there is none that
  * we can become, and give files to, our own. */
 uid_t kp_sandbox_uid(unsigned int slot);

@@ -4,8 +4,10 @@
  * the two programs that kbuild runs around each question to one.
  *
  * A compiler's question (question.h) that is remembered is answered as the compiler would:
- * the same exit code, the same output. One that is not is noted. Everything else, and all
- * of which there is a doubt, goes to the real program by exec with arguments, environment
+ * the same exit code, the same output. A file of kbuild's around a module (modc.h) is translated
+ * with headers reduced to what it needs. What is not known for these is asked of those who may
+ * find out. Everything else, and all of which there is a doubt, goes to the real program by exec with
+ * arguments, environment
  * and descriptors as they are, but for two things: argv[0] of a compiler is its full path,
  * which gcc would look up otherwise, and find this file; and where a question comes on
  * standard input that is a file with the same bytes, since a pipe is read once.
@@ -16,15 +18,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include "modc.h"
 #include "question.h"
 
 extern char **environ;
@@ -54,30 +61,36 @@ static bool write_output(const char *path, const char *bytes, size_t len)
 	return fd >= 0 && !close(fd) && ok;
 }
 
+/* NULL: not there, or empty. */
+static const char *map_file(int dir, const char *path, size_t *ret_len)
+{
+	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
+	void *text = MAP_FAILED;
+	struct stat st;
+
+	if (fd < 0)
+		return NULL;
+	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0) {
+		*ret_len = (size_t)st.st_size;
+		text = mmap(NULL, *ret_len, PROT_READ, MAP_PRIVATE, fd, 0);
+	}
+	close(fd);
+	return text == MAP_FAILED ? NULL : text;
+}
+
 /* Answer, and end, if the answer is known in the directory DIR. */
 static void answer(const struct kp_question *q, int dir, const char *key, size_t key_len)
 {
 	char path[PATH_MAX];
-	int fd;
 	struct kp_answer a;
-	struct stat st;
 	const char *text;
 	size_t len, from;
 
 	snprintf(path, sizeof(path), KP_QUESTION_ANSWERS "/%s",
 		 q->argv[0] + strlen(KP_COMPILERS));
-	fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	if (fstat(fd, &st) || st.st_size <= 0) {
-		close(fd);
-		return;
-	}
-	len = (size_t)st.st_size;
 	/* Another one takes its name when there is more to know; this one stays as it is. */
-	text = mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (text == MAP_FAILED)
+	text = map_file(dir, path, &len);
+	if (!text)
 		return;
 	from = kp_answers_begin(text, len, q->argv[0]);
 	if (from && kp_answers_find(text + from, len - from, key, key_len, &a) &&
@@ -85,19 +98,36 @@ static void answer(const struct kp_question *q, int dir, const char *key, size_t
 		_exit((int)a.exit_code);
 }
 
-/* For those who make the answers. All in one write, since others note at the same time. */
-static void note(int dir, const char *key, size_t key_len)
+/* Wait for a byte. False: whoever writes is gone, or takes too long. */
+static bool wait_told(int fd)
 {
-	static char text[32 + KP_QUESTION_KEY_MAX];
-	int head = snprintf(text, 32, "%zu\n", key_len);
-	int fd = openat(dir, KP_QUESTION_NOTES, O_WRONLY | O_APPEND | O_CLOEXEC);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char c;
 
-	if (fd < 0)
-		return;
-	memcpy(text + head, key, key_len);
-	if (write(fd, text, (size_t)head + key_len) < 0)
-		errno = 0; /* nobody has to know */
+	return poll(&p, 1, KP_QUESTION_WAIT_MS) > 0 && read(fd, &c, 1) == 1;
+}
+
+/* Have it answered by those who may. Is it worth to look again? No pipe is opened or written in a way that
+ * could block or end us; what stays open is closed by exec. */
+static bool ask(int dir, const char *key, size_t key_len)
+{
+	int told = openat(dir, KP_QUESTION_TOLD, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	int call = openat(dir, KP_QUESTION_CALL, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	int fd = openat(dir, KP_QUESTION_ASKED, O_WRONLY | O_CLOEXEC);
+	char old[4096];
+	ssize_t n;
+	bool ok;
+
+	if (told < 0 || call < 0 || fd < 0 || flock(fd, LOCK_EX))
+		return false;
+	/* For one who was killed before it could read it. */
+	while ((n = read(told, old, sizeof(old))) > 0)
+		;
+	/* 0: there is nobody. */
+	ok = n < 0 && !ftruncate(fd, 0) && write(fd, key, key_len) == (ssize_t)key_len &&
+	     write(call, "", 1) == 1 && wait_told(told);
 	close(fd);
+	return ok;
 }
 
 /* All of standard input, which stays to be read: it is replaced by a file that holds it. -1: it
@@ -128,22 +158,26 @@ static ssize_t peek_input(char *buf, size_t size)
 	return len <= size ? (ssize_t)len : -1;
 }
 
+/* Is the environment one that questions count in? */
+static bool env_ok(const char *dir)
+{
+	char path[PATH_MAX + sizeof(KP_LIBEXEC_DIR KP_STANDARD_PATH) + 2];
+
+	snprintf(path, sizeof(path), "%s:" KP_LIBEXEC_DIR ":" KP_STANDARD_PATH, dir);
+	return kp_question_env_ok(environ, path);
+}
+
 /* The compiler is called as ARGV[0], from a directory DIR of such names. */
 static void try_answer(const char *dir, char **argv)
 {
 	static char key[KP_QUESTION_KEY_MAX], input[KP_QUESTION_INPUT_MAX];
-	char path[PATH_MAX + sizeof(KP_LIBEXEC_DIR KP_STANDARD_PATH) + 2];
 	struct kp_question q;
 	ssize_t input_len = 0;
 	size_t len;
 	int dir_fd;
 
-	if (strncmp(argv[0], KP_COMPILERS, strlen(KP_COMPILERS)) != 0 ||
-	    !kp_question_parse(argv, &q) || !is_thrown_away(STDOUT_FILENO) ||
-	    !is_thrown_away(STDERR_FILENO))
-		return;
-	snprintf(path, sizeof(path), "%s:" KP_LIBEXEC_DIR ":" KP_STANDARD_PATH, dir);
-	if (!kp_question_env_ok(environ, path))
+	if (!kp_question_parse(argv, &q) || !is_thrown_away(STDOUT_FILENO) ||
+	    !is_thrown_away(STDERR_FILENO) || !env_ok(dir))
 		return;
 	if (q.asks_input && (input_len = peek_input(input, sizeof(input))) < 0)
 		return;
@@ -152,8 +186,121 @@ static void try_answer(const char *dir, char **argv)
 		return;
 	dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	answer(&q, dir_fd, key, len);
-	note(dir_fd, key, len);
-	close(dir_fd);
+	if (ask(dir_fd, key, len))
+		answer(&q, dir_fd, key, len);
+}
+
+/* ---- a file of kbuild's around a module ---- */
+
+/* A list of what the compiler would have read, as it would have written it; what it names by a relative path is
+ * below CWD. */
+static bool write_dep(const struct kp_modc *m, const char *cwd, const char *headers,
+		      size_t len)
+{
+	const size_t cwd_len = strlen(cwd);
+	const char *base = strrchr(m->output, '/'), *end = headers + len, *eol;
+	FILE *f = fopen(m->dep, "we");
+
+	if (!f)
+		return false;
+	fprintf(f, "%s: %s", base ? base + 1 : m->output, m->source);
+	for (; headers < end; headers = eol + 1) {
+		const char *path = memchr(headers, '/', (size_t)(end - headers));
+
+		eol = memchr(headers, '\n', (size_t)(end - headers));
+		if (!path || !eol || path > eol)
+			break;
+		if (m->relative && !strncmp(path, cwd, cwd_len) && path[cwd_len] == '/')
+			path += cwd_len + 1;
+		fprintf(f, " \\\n %.*s", (int)(eol - path), path);
+	}
+	fputc('\n', f);
+	return !ferror(f) & !fclose(f) && headers >= end;
+}
+
+/* Translate it with the reduced headers FILE, a path. False: something is not as it should be; then
+ * nothing was said. */
+static bool translate(const struct kp_modc *m, const char *answers, const char *file)
+{
+	static char *argv[KP_QUESTION_ARGS_MAX + 4], empty[PATH_MAX + 32];
+	posix_spawn_file_actions_t actions;
+	const char *path;
+	size_t n = 0, skip;
+	int messages = memfd_create("messages", MFD_CLOEXEC), status;
+	struct stat st;
+	pid_t pid;
+
+	snprintf(empty, sizeof(empty), "-I%s/" KP_MODC_EMPTY, answers);
+	argv[n++] = m->argv[0];
+	argv[n++] = empty;
+	argv[n++] = (char *)"-include";
+	argv[n++] = (char *)file;
+	for (size_t i = 1; i < m->n_args; i += skip) {
+		if (kp_modc_arg(m->argv + i, &skip, &path) == KP_MODC_PATH ||
+		    !strncmp(m->argv[i], "-Wp,", 4))
+			continue;
+		for (size_t j = 0; j < skip; j++)
+			argv[n++] = m->argv[i + j];
+	}
+	argv[n] = NULL;
+	if (messages < 0 || posix_spawn_file_actions_init(&actions) ||
+	    posix_spawn_file_actions_adddup2(&actions, messages, STDOUT_FILENO) ||
+	    posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO) ||
+	    posix_spawn(&pid, argv[0], &actions, NULL, argv, environ))
+		return false;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return false;
+	return !status && !fstat(messages, &st) && !st.st_size;
+}
+
+/* Try it with what is known in the directory DIR of names; 1: done; 0: nothing is known; -1: it cannot be
+ * done so. */
+static int translate_known(const struct kp_modc *m, const char *dir, const char *cwd,
+			   const char *key, size_t key_len)
+{
+	static char answers[PATH_MAX + 16], path[PATH_MAX + 48];
+	const char *text, *headers;
+	size_t len;
+	int done = -1;
+
+	snprintf(answers, sizeof(answers), "%s/" KP_QUESTION_ANSWERS, dir);
+	snprintf(path, sizeof(path), "%s/" KP_MODC_NAME, answers,
+		 kp_modc_hash(key, key_len));
+	text = map_file(AT_FDCWD, path, &len);
+	if (!text)
+		return 0;
+	if (!kp_modc_is_true(text, len, m->argv[0], key, key_len, &headers, &len))
+		return 0;
+	if (translate(m, answers, path) && (!m->dep || write_dep(m, cwd, headers, len)))
+		done = 1;
+	return done;
+}
+
+static void try_modc(const char *dir, char **argv)
+{
+	static char key[KP_QUESTION_KEY_MAX], head[KP_MODC_HEAD_MAX], cwd[PATH_MAX];
+	struct kp_modc m;
+	const char *text;
+	size_t len;
+	int dir_fd, done;
+
+	if (!kp_modc_parse(argv, &m) || !getcwd(cwd, sizeof(cwd)) || !env_ok(dir))
+		return;
+	text = map_file(AT_FDCWD, m.source, &len);
+	if (!text || len > KP_MODC_INPUT_MAX || !kp_modc_head(text, len, head))
+		return;
+	len = kp_modc_key(&m, cwd, head, key);
+	if (!len)
+		return;
+	done = translate_known(&m, dir, cwd, key, len);
+	if (!done) {
+		dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (ask(dir_fd, key, len))
+			done = translate_known(&m, dir, cwd, key, len);
+	}
+	if (done > 0)
+		_exit(0);
 }
 
 /* ---- mkdir -p DIR, rm -rf DIR for the directory of one question ---- */
@@ -243,7 +390,10 @@ int main(int argc, char **argv)
 	} else {
 		argv[0] = real;
 		snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - self) : 0, self);
-		try_answer(dir, argv);
+		if (!strncmp(real, KP_COMPILERS, strlen(KP_COMPILERS))) {
+			try_answer(dir, argv);
+			try_modc(dir, argv);
+		}
 	}
 	execv(real, argv);
 	dprintf(STDERR_FILENO, "%s: %s\n", name, strerror(errno));

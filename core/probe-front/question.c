@@ -120,7 +120,7 @@ static bool is_macro(const char *w)
 	return !strcmp(value + strspn(value, LETTERS "-."), "\"");
 }
 
-static bool is_option(const char *w)
+bool kp_question_is_option(const char *w)
 {
 	static const char *const others[] = { "-w",  "-pipe", "-nostdinc", "-pedantic",
 					      "-pg", "-P",    NULL };
@@ -201,7 +201,7 @@ bool kp_question_parse(char *const *argv, struct kp_question *ret)
 			has_input = true;
 			q.asks_input = w[0] == '-';
 		} else {
-			ok = is_option(w);
+			ok = kp_question_is_option(w);
 		}
 		if (!ok)
 			return false;
@@ -345,22 +345,44 @@ static bool take_number(const char **p, const char *end, char after, size_t *ret
 	return *p > from && *p - from < 9 && *p < end && *(*p)++ == after;
 }
 
+/* The answer at *P, behind which *P is set. */
+static bool take_answer(const char **p, const char *end, const char **ret_key,
+			size_t *ret_key_len, struct kp_answer *ret)
+{
+	const char *at = *p;
+	size_t code, key_len, output_len;
+
+	if (!take_number(&at, end, ' ', &code) || code > 255 ||
+	    !take_number(&at, end, ' ', &key_len) ||
+	    !take_number(&at, end, '\n', &output_len) ||
+	    key_len + output_len > (size_t)(end - at))
+		return false;
+	*ret_key = at;
+	*ret_key_len = key_len;
+	*ret = (struct kp_answer){ (unsigned int)code, at + key_len, output_len };
+	*p = at + key_len + output_len;
+	return true;
+}
+
 bool kp_answers_find(const char *text, size_t len, const char *key, size_t key_len,
 		     struct kp_answer *ret)
 {
-	const char *p = text, *end = text + len;
-	size_t code, its_len, output_len;
+	const char *end = text + len, *its_key;
+	size_t its_len;
 
-	while (take_number(&p, end, ' ', &code) && code < 256 &&
-	       take_number(&p, end, ' ', &its_len) &&
-	       take_number(&p, end, '\n', &output_len) &&
-	       its_len + output_len <= (size_t)(end - p)) {
-		if (its_len == key_len && !memcmp(p, key, key_len)) {
-			*ret = (struct kp_answer){ (unsigned int)code, p + its_len,
-						   output_len };
+	while (take_answer(&text, end, &its_key, &its_len, ret))
+		if (its_len == key_len && !memcmp(its_key, key, key_len))
 			return true;
-		}
-		p += its_len + output_len;
-	}
 	return false;
+}
+
+size_t kp_answers_whole(const char *text, size_t len)
+{
+	const char *p = text, *key;
+	struct kp_answer a;
+	size_t key_len;
+
+	while (take_answer(&p, text + len, &key, &key_len, &a))
+		;
+	return (size_t)(p - text);
 }

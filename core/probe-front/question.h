@@ -28,7 +28,17 @@
 #define KP_COMPILERS "/usr/bin/"
 
 #define KP_QUESTION_ANSWERS ".answers" /* in the directory of the front's names: a link */
-#define KP_QUESTION_NOTES ".notes"     /* there: what was asked and is not known */
+
+/*
+ * Who answers what is not known stands behind two pipes and a file in that directory. Under the lock (flock) of
+ * the file a front writes the key into it, a byte into the one pipe, and waits for a byte in
+ * the other: then it is worth to look again. All may be written by whatever is in the build, which
+ * fools nobody but itself.
+ */
+#define KP_QUESTION_ASKED ".asked" /* the file */
+#define KP_QUESTION_CALL ".call"
+#define KP_QUESTION_TOLD ".told"
+#define KP_QUESTION_WAIT_MS 60000 /* for one question, longer than it takes */
 
 #define KP_QUESTION_ARGS_MAX 512
 #define KP_QUESTION_INPUT_MAX 4096
@@ -44,6 +54,10 @@ struct kp_question {
 
 /* Is NAME, without directory, what a gcc for C is called ("x86_64-linux-gnu-gcc-12")? */
 bool kp_question_is_compiler(const char *name);
+
+/* Is W an argument of a compiler that stands alone, names no file, no other program and not this
+ * machine's processor? */
+bool kp_question_is_option(const char *w);
 
 /* Does ARGV ask a question? Only what can have one answer counts: every argument of a form
  * that names no file, no other program and not this machine's processor. */
@@ -75,3 +89,6 @@ struct kp_answer {
 /* Look for KEY among the answers TEXT, which begin with the first one. */
 bool kp_answers_find(const char *text, size_t len, const char *key, size_t key_len,
 		     struct kp_answer *ret);
+
+/* So many of LEN bytes are answers, one behind the other. */
+size_t kp_answers_whole(const char *text, size_t len);

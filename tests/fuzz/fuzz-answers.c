@@ -18,6 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t begin = kp_answers_begin(text, size, "/usr/bin/gcc");
 
 	assert(begin <= size);
+	assert(kp_answers_whole(text, size) <= size);
 	if (kp_answers_find(text, size, key, sizeof(key), &a))
 		assert(a.exit_code < 256 &&
 		       (!a.output_len ||
