@@ -44,13 +44,12 @@ pkg-cflags = $(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null)
 pkg-libs = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 pkg-exists = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes || echo no)
 
-WITH_DPKG ?= $(call pkg-exists,libarchive)
+WITH_DPKG ?= yes
 WITH_APT ?= $(call pkg-exists,apt-pkg)
 WITH_RPM ?= $(call pkg-exists,rpm)
 WITH_ALPM ?= $(call pkg-exists,libarchive)
 
 # Native libraries of each backend. libalpm is loaded at run time, and not needed to build.
-PKGS_dpkg := libarchive
 PKGS_rpm := rpm
 PKGS_alpm := libarchive
 
