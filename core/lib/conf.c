@@ -34,6 +34,7 @@ void kp_conf_free(struct kp_conf *conf)
 	kp_strv_free(conf->build_depends);
 	free(conf->excluded);
 	free(conf->why_shell);
+	kp_strv_free(conf->reads);
 	kp_strv_free(conf->files);
 	kp_strv_free(conf->warnings);
 	kp_vars_free(conf->vars);
@@ -158,8 +159,11 @@ static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
 	if (r != -ENOTSUP)
 		return r < 0 ? r : expand(conf, ret_cr, err);
 	conf->evaluator = "shell";
-	if (!env->anew && kp_conf_recall(ctx, env, conf->files, given, &conf->vars))
+	if (!env->anew &&
+	    kp_conf_recall(ctx, env, conf->files, given, &conf->vars, &conf->reads)) {
+		conf->closed = true;
 		return 0;
+	}
 	kp_debug("%s: evaluated by bash", conf->why_shell);
 	r = kp_conf_shell(ctx, conf->files, vars, is_linted(env), err);
 	if (r < 0)
@@ -167,8 +171,9 @@ static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
 	kp_vars_free(conf->vars);
 	conf->vars = kp_steal(&vars);
 	r = expand(conf, ret_cr, err);
-	if (!r)
-		kp_conf_remember(ctx, env, conf->files, given, conf->vars);
+	conf->closed = kp_conf_reads(ctx, conf->files, given, &conf->reads) == 0;
+	if (!r && conf->closed)
+		kp_conf_remember(ctx, env, conf->files, given, conf->vars, conf->reads);
 	return r;
 }
 
