@@ -115,7 +115,8 @@ static void summarize(struct cli *cli, const struct kp_sync_result *r)
 {
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
 
-	add_count(&b, "built", r->built);
+	add_count(&b, "built", r->built - r->cached);
+	add_count(&b, "taken from the cache", r->cached);
 	add_count(&b, "installed", r->installed);
 	add_count(&b, "queued", r->queued - r->queued_erases);
 	add_count(&b, "to be erased", r->queued_erases);

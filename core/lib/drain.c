@@ -150,6 +150,13 @@ static int refused(struct drain *d, const struct kp_queue_entry *e, const char *
 	d->ret->failed++;
 	if (e->kind != KP_CHANGE_ADD)
 		return 0;
+	/* The package would have changed nothing, its removal does. */
+	if (kp_unsettled_get(d->ctx, e->id.kernel) == KP_MARK_NONE) {
+		int r = kp_unsettled_mark(d->ctx, e->id.kernel, err);
+
+		if (r < 0)
+			return r;
+	}
 	kp_place_remove(d->ctx, &e->id, e->paths);
 	return show_installed(d->ctx, &e->id, err);
 }
@@ -203,24 +210,35 @@ static void finish(struct drain *d, const struct kp_queue *q, struct kp_change *
 	tell_native(d->ctx, names);
 }
 
+/* Will E's commit change a file? */
+static int changes_files(struct kp_ctx *ctx, const struct kp_queue_entry *e,
+			 struct kp_err *err)
+{
+	struct kp_pkg_installed *list = NULL;
+	size_t n = 0;
+	int r = kp_backend_list(ctx, &list, &n, err);
+
+	if (r == 0)
+		r = !kp_place_is_as_it_was(ctx, list, n, e);
+	kp_pkg_list_free(list, n);
+	return r;
+}
+
 /* An entry whose kernel was settled since it was written, or in part, with other changes, is to be
  * marked again. A mark that is due keeps its time: an initramfs made since has what was
  * placed, unless whoever was to place it was killed, or it is erased only now. */
-static bool is_marked(struct kp_ctx *ctx, const struct kp_queue_entry *e)
+static int mark_again(struct kp_ctx *ctx, const struct kp_queue_entry *e,
+		      struct kp_err *err)
 {
-	return kp_unsettled_get(ctx, e->id.kernel) == KP_MARK_DUE &&
-	       (!kp_unsettled_is_overtaken(ctx, e->id.kernel) ||
-		kp_place_is_done(ctx, e));
-}
+	enum kp_mark mark = kp_unsettled_get(ctx, e->id.kernel);
+	int r = 1;
 
-static int mark_again(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_err *err)
-{
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < q->n; i++)
-		if (!is_marked(ctx, &q->list[i]))
-			r = kp_unsettled_mark(ctx, q->list[i].id.kernel, err);
-	return r;
+	if (mark == KP_MARK_NONE)
+		r = changes_files(ctx, e, err);
+	else if (mark == KP_MARK_DUE)
+		r = kp_unsettled_is_overtaken(ctx, e->id.kernel) &&
+		    !kp_place_is_done(ctx, e);
+	return r > 0 ? kp_unsettled_mark(ctx, e->id.kernel, err) : r;
 }
 
 /* With a source's last package goes what is remembered of its removal. */
@@ -246,14 +264,15 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_re
 {
 	struct drain d = { .ctx = ctx, .ret = ret };
 	struct kp_change *changes = kp_calloc(q->n, sizeof(*changes));
-	int r;
+	int r = 0;
 
 	for (size_t i = 0; i < q->n; i++) {
 		changes[i].kind = q->list[i].kind;
 		changes[i].file = q->list[i].file;
 		changes[i].name = q->list[i].name;
 	}
-	r = mark_again(ctx, q, err);
+	for (size_t i = 0; r == 0 && i < q->n; i++)
+		r = mark_again(ctx, &q->list[i], err);
 	if (r == 0)
 		r = ctx->backend->ops->commit(ctx->backend->db, changes, q->n, err);
 	if (r == 0)

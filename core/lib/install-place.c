@@ -153,6 +153,17 @@ bool kp_place_is_done(struct kp_ctx *ctx, const struct kp_queue_entry *e)
 	return rec;
 }
 
+bool kp_place_is_as_it_was(struct kp_ctx *ctx, const struct kp_pkg_installed *list,
+			   size_t n, const struct kp_queue_entry *e)
+{
+	for (size_t i = 0; i < n; i++)
+		if (kp_str_eq(list[i].name, e->name))
+			return false;
+	return e->kind == KP_CHANGE_ADD &&
+	       kp_is_settled_since(ctx, e->id.kernel, e->paths) &&
+	       kp_place_is_done(ctx, e);
+}
+
 static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 		       const struct kp_queue_entry *e, struct kp_err *err)
 {
@@ -176,9 +187,9 @@ static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 			continue;
 		if (!checked)
 			r = kp_place_check(ctx, w, id->module, e->paths, err);
-		/* Who queued it may have been killed, and an initramfs made since. */
-		if (r == 0 && !checked && kp_unsettled_is_overtaken(ctx, id->kernel))
-			r = kp_unsettled_mark(ctx, id->kernel, err);
+		/* Who began with it may have been killed, and an initramfs made since. */
+		if (r == 0 && !checked)
+			r = kp_unsettled_keep(ctx, id->kernel, err);
 		checked = true;
 		if (r == 0)
 			r = kp_place_file(ctx, from, e->paths[i], err);

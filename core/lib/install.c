@@ -135,20 +135,27 @@ static int pre_install(struct kp_ctx *ctx, const struct kp_world *w,
 
 /* An entry of the same name never gets into the database once this one is queued: it may be for
  * another kernel, or have other files. Before that, so that a crash leaves the older one whole. */
-static void remove_replaced(struct kp_ctx *ctx, const struct kp_world *w,
-			    const struct kp_queue_entry *e)
+static int remove_replaced(struct kp_ctx *ctx, const struct kp_world *w,
+			   const struct kp_queue_entry *e, struct kp_err *err)
 {
 	for (size_t i = 0; i < w->queue.n; i++) {
 		const struct kp_queue_entry *old = &w->queue.list[i];
 		_cleanup_strv_ char **paths = NULL;
+		int r;
 
 		if (old->kind != KP_CHANGE_ADD || !kp_str_eq(old->name, e->name))
 			continue;
 		kp_strv_foreach(path, old->paths)
 			if (!kp_strv_has(e->paths, *path))
 				kp_strv_add(&paths, *path);
+		if (!paths)
+			continue;
+		r = kp_unsettled_keep(ctx, old->id.kernel, err);
+		if (r < 0)
+			return r;
 		kp_place_remove(ctx, &old->id, paths);
 	}
+	return 0;
 }
 
 int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
@@ -169,8 +176,6 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	if (r == 0)
 		r = pre_install(ctx, w, row, err);
 	if (r == 0)
-		r = kp_unsettled_mark(ctx, row->kernel, err);
-	if (r == 0)
 		r = kp_queue_begin(ctx, &e.dir, &dir_fd, err);
 	if (r < 0)
 		return r;
@@ -178,8 +183,12 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 	if (r == 0) {
 		e.file = kp_path_join(e.dir, file);
 		kp_pkg_id_copy(&e.id, &pkg.id);
-		remove_replaced(ctx, w, &e);
-		r = kp_queue_commit_entry(ctx, &e, err);
+		if (!kp_place_is_as_it_was(ctx, w->packages, w->n_packages, &e))
+			r = kp_unsettled_mark(ctx, row->kernel, err);
+		if (r == 0)
+			r = remove_replaced(ctx, w, &e, err);
+		if (r == 0)
+			r = kp_queue_commit_entry(ctx, &e, err);
 	}
 	/* What is not an entry now only takes room. */
 	if (r < 0)

@@ -27,6 +27,11 @@ bool kp_place_is_there(struct kp_ctx *ctx, const char *path,
 		       const struct kp_record_file *f);
 /* Are the files as the commit of E will have them? Also no, where that cannot be told. */
 bool kp_place_is_done(struct kp_ctx *ctx, const struct kp_queue_entry *e);
+/* Was all that E adds there when index and initramfs were made (DKMS's modules, when they are
+ * adopted), and is none of the N packages in LIST upgraded to it? Then its commit changes no file, and
+ * there is nothing to settle. */
+bool kp_place_is_as_it_was(struct kp_ctx *ctx, const struct kp_pkg_installed *list,
+			   size_t n, const struct kp_queue_entry *e);
 /* Put the files of queued packages in place that are not yet, out of the published builds
  * (what is not published any more waits for the commit). What fails with one package is said
  * and counted in RET; a disk that is full or read-only is an error. */

@@ -18,7 +18,7 @@
 #include "base/lock.h"
 #include "base/str.h"
 #include "lib/build-job.h"
-#include "lib/modc.h"
+#include "lib/modc-learn.h"
 #include "lib/probe.h"
 #include "lib/tool.h"
 #include "probe-front/question.h"

@@ -283,7 +283,7 @@ static bool read_token(struct reducer *r, struct reading *now, const struct toke
 
 static void split_code(struct reducer *r)
 {
-	const char *p = r->code.s, *end = p + r->code.len;
+	const char *p = r->code.s ?: "", *end = p + r->code.len;
 
 	while (p < end) {
 		struct reading now = { .is_typedef = false };

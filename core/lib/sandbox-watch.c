@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Cheap as long as all is well: one statvfs per directory, one file of /proc per process. Directories
+ * Cheap as long as all is well: one statvfs per place, one file of /proc per process. Directories
  * are only counted when so much of the disk has gone that it could be these.
  *
  * What is read was written by those inside, while they run: links are not followed, depth is
@@ -31,7 +31,7 @@
 #define TOO_DEEP (1ULL << 60)
 
 struct place {
-	const char *path;
+	const char *path; /* of a directory; NULL: a file, whose size the kernel limits */
 	int fd;
 	uint64_t free;	      /* bytes, when it began */
 	uint64_t keep;	      /* bytes that have to stay free */
@@ -75,31 +75,45 @@ static uint64_t tasks_started(void)
 	return last ? strtoull(last, NULL, 10) : 0;
 }
 
-struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limits *limits,
-			      uid_t uid, bool all)
+/* Takes FD, which may be negative. */
+static void add_place(struct kp_watch *w, const char *path, int fd)
 {
+	struct statvfs st;
+
+	if (fd < 0)
+		return;
+	if (fstatvfs(fd, &st)) {
+		close(fd);
+		return;
+	}
+	w->places[w->n++] = (struct place){
+		.path = path,
+		.fd = fd,
+		/* Where there is not even that much, half of it: a build may need little. */
+		.free = bytes_free(&st),
+		.keep = lesser(w->limits->keep_free, bytes_free(&st) / 2),
+		.keep_inodes = lesser(st.f_files / 64, st.f_favail / 2),
+		.count_at = w->limits->disk,
+	};
+}
+
+struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_proc *proc,
+			      const struct kp_limits *limits, uid_t uid, bool all)
+{
+	const int outputs[] = { proc->out_fd, proc->err_fd };
 	struct kp_watch *w = kp_calloc(1, sizeof(*w));
+	struct stat st;
 
 	*w = (struct kp_watch){ .limits = limits, .uid = uid, .all = all };
-	w->places = kp_calloc(sb->n_binds + 1, sizeof(*w->places));
-	for (size_t i = 0; i < sb->n_binds; i++) {
-		struct place *p = &w->places[w->n];
-		struct statvfs st;
-
-		if (!sb->binds[i].writable)
-			continue;
-		p->path = sb->binds[i].from;
-		p->fd = open(sb->binds[i].at,
-			     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-		if (p->fd < 0 || fstatvfs(p->fd, &st))
-			continue;
-		/* Where there is not even that much, half of it: a build may need little. */
-		p->free = bytes_free(&st);
-		p->keep = lesser(limits->keep_free, p->free / 2);
-		p->keep_inodes = lesser(st.f_files / 64, st.f_favail / 2);
-		p->count_at = limits->disk;
-		w->n++;
-	}
+	w->places = kp_calloc(sb->n_binds + KP_ARRAY_SIZE(outputs), sizeof(*w->places));
+	for (size_t i = 0; i < sb->n_binds; i++)
+		if (sb->binds[i].writable)
+			add_place(w, sb->binds[i].from,
+				  open(sb->binds[i].at,
+				       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+	for (size_t i = 0; i < KP_ARRAY_SIZE(outputs); i++)
+		if (outputs[i] && !fstat(outputs[i], &st) && S_ISREG(st.st_mode))
+			add_place(w, NULL, fcntl(outputs[i], F_DUPFD_CLOEXEC, 3));
 	w->started = tasks_started();
 	return w;
 }
@@ -173,7 +187,7 @@ static int look_at_disk(const struct kp_watch *w, struct place *p, struct kp_err
 			"'%s'; make room there, or lower keep_free in " KP_SYSCONF_DIR
 			"/kmodpkg/kmodpkg.conf",
 			(unsigned long long)(left / MIB), (unsigned long long)st.f_favail,
-			p->path);
+			p->path ?: "its output");
 	gone = p->free > left ? p->free - left : 0;
 	if (!w->limits->disk || gone <= p->count_at)
 		return 0;

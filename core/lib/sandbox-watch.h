@@ -11,6 +11,7 @@
 #include <sys/types.h>
 
 #include <kmodpkg/err.h>
+#include <kmodpkg/proc.h>
 
 #include "lib/ctx.h"
 #include "lib/sandbox.h"
@@ -20,9 +21,10 @@
 struct kp_watch;
 
 /* Those inside are the processes of UID, or with ALL every process in sight but this one. LIMITS
- * stay the caller's. The writable directories of SB are opened, and what is free there noted. */
-struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_limits *limits,
-			      uid_t uid, bool all);
+ * stay the caller's. The writable directories of SB are opened, and what is free there noted; likewise
+ * of the files that PROC writes its output to. */
+struct kp_watch *kp_watch_new(const struct kp_sandbox *sb, const struct kp_proc *proc,
+			      const struct kp_limits *limits, uid_t uid, bool all);
 void kp_watch_free(struct kp_watch *w);
 /* One of them has ended, and was waited for. */
 void kp_watch_ended(struct kp_watch *w, const struct rusage *usage);

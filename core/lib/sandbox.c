@@ -246,7 +246,7 @@ static void init_main(const struct kp_sandbox *sb, const struct kp_proc *proc,
 	inner.setup = drop_privileges;
 	inner.setup_data = &drop;
 	res.rc = enter(sb, proc, secrets, &drop.landlock, &res.err);
-	watch = kp_watch_new(sb, &seen, drop.uid, !drop.change);
+	watch = kp_watch_new(sb, proc, &seen, drop.uid, !drop.change);
 	if (!res.rc)
 		res.rc = kp_proc_spawn(&inner, &pid, &res.err);
 	if (!res.rc)

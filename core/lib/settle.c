@@ -110,23 +110,52 @@ bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel)
 	       kp_initramfs_is_newer(ctx, kernel, &st.st_mtim);
 }
 
-bool kp_unsettled_is_indexed(struct kp_ctx *ctx, const char *kernel)
+int kp_unsettled_keep(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 {
-	_cleanup_free_ char *path = mark_path(ctx, kernel);
-	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
-	struct stat st, index;
+	if (kp_unsettled_get(ctx, kernel) == KP_MARK_DUE &&
+	    !kp_unsettled_is_overtaken(ctx, kernel))
+		return 0;
+	return kp_unsettled_mark(ctx, kernel, err);
+}
 
-	if (kp_lstat_in(ctx->root_fd, path, &st) < 0)
-		return false;
+static bool index_is_newer(struct kp_ctx *ctx, const char *kernel,
+			   const struct timespec *since)
+{
+	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
+	struct stat index;
+
 	kp_strv_foreach(tree, trees) {
 		_cleanup_free_ char *dep = kp_strf("%s/%s/modules.dep", *tree, kernel);
 
 		if (kp_stat_in(ctx->root_fd, dep, &index) == 0)
-			return index.st_mtim.tv_sec != st.st_mtim.tv_sec
-				       ? index.st_mtim.tv_sec > st.st_mtim.tv_sec
-				       : index.st_mtim.tv_nsec >= st.st_mtim.tv_nsec;
+			return index.st_mtim.tv_sec != since->tv_sec
+				       ? index.st_mtim.tv_sec > since->tv_sec
+				       : index.st_mtim.tv_nsec >= since->tv_nsec;
 	}
 	return false;
+}
+
+bool kp_unsettled_is_indexed(struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_free_ char *path = mark_path(ctx, kernel);
+	struct stat st;
+
+	return !kp_lstat_in(ctx->root_fd, path, &st) &&
+	       index_is_newer(ctx, kernel, &st.st_mtim);
+}
+
+bool kp_is_settled_since(struct kp_ctx *ctx, const char *kernel, char *const *paths)
+{
+	struct stat st;
+
+	/* A file may have come with an old time of modification. */
+	kp_strv_foreach(path, paths)
+		if (kp_lstat_in(ctx->root_fd, *path, &st) < 0 ||
+		    !index_is_newer(ctx, kernel, &st.st_ctim) ||
+		    (ctx->config.initramfs &&
+		     kp_initramfs_is_due(ctx, kernel, &st.st_ctim)))
+			return false;
+	return true;
 }
 
 static void set_mode(struct kp_ctx *ctx, const char *path, mode_t mode)

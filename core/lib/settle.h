@@ -16,6 +16,8 @@
 
 /* Mark now (again): the mark's time is what an initramfs is compared with. */
 int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
+/* The same, unless it is marked and no initramfs was made since. */
+int kp_unsettled_keep(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
 /* Kernels that are marked: a string vector; NULL when none. */
 int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err);
 enum kp_mark {
@@ -31,6 +33,8 @@ enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel);
 bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel);
 /* The same of depmod's index. */
 bool kp_unsettled_is_indexed(struct kp_ctx *ctx, const char *kernel);
+/* Was KERNEL's index made since each of these files changed, and the initramfs that it may have? */
+bool kp_is_settled_since(struct kp_ctx *ctx, const char *kernel, char *const *paths);
 
 /* Remove what a process that died left, and the directory if there are no marks. Needs our
  * lock. */

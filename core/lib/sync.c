@@ -107,13 +107,16 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < g.n; i++) {
-		if (g.jobs[i].rc == 0)
+		const struct kp_build_job *job = &g.jobs[i];
+
+		if (job->rc == 0) {
 			s->ret->built++;
-		else if (g.jobs[i].rc == -ENOLINK)
+			s->ret->cached += job->record && job->record->cached;
+		} else if (job->rc == -ENOLINK) {
 			s->ret->blocked++;
-		else if (g.jobs[i].rc != -ESTALE)
-			note_failure(s, g.rows[i],
-				     kp_err_text(&g.jobs[i].err, g.jobs[i].rc));
+		} else if (job->rc != -ESTALE) {
+			note_failure(s, g.rows[i], kp_err_text(&job->err, job->rc));
+		}
 	}
 	return (int)g.n;
 }

@@ -73,6 +73,7 @@ struct kp_sync_opts {
 
 struct kp_sync_result {
 	size_t built, installed, erased, failed, queued, blocked;
+	size_t cached;		 /* of those that are built: taken from the cache */
 	size_t queued_erases;	 /* of those that are queued */
 	size_t remembered;	 /* failed before with the same key, not tried again */
 	char **remembered_names; /* of those: "M/V", each once, vector */

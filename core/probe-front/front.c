@@ -254,53 +254,52 @@ static bool translate(const struct kp_modc *m, const char *answers, const char *
 	return !status && !fstat(messages, &st) && !st.st_size;
 }
 
-/* Try it with what is known in the directory DIR of names; 1: done; 0: nothing is known; -1: it cannot be
- * done so. */
-static int translate_known(const struct kp_modc *m, const char *dir, const char *cwd,
-			   const char *key, size_t key_len)
+/* A file of kbuild's that is to be translated, and what is known for it. */
+struct modc {
+	struct kp_modc m;
+	const char *text;
+	size_t len;
+	char cwd[PATH_MAX], key[KP_QUESTION_KEY_MAX];
+	size_t key_len;
+};
+
+/* Try it with what is known in the directory DIR of names. True: it need not be asked for. */
+static bool translate_known(const struct modc *c, const char *dir)
 {
 	static char answers[PATH_MAX + 16], path[PATH_MAX + 48];
-	const char *text, *headers;
+	struct kp_modc_known known;
+	const char *file;
 	size_t len;
-	int done = -1;
 
 	snprintf(answers, sizeof(answers), "%s/" KP_QUESTION_ANSWERS, dir);
 	snprintf(path, sizeof(path), "%s/" KP_MODC_NAME, answers,
-		 kp_modc_hash(key, key_len));
-	text = map_file(AT_FDCWD, path, &len);
-	if (!text)
-		return 0;
-	if (!kp_modc_is_true(text, len, m->argv[0], key, key_len, &headers, &len))
-		return 0;
-	if (translate(m, answers, path) && (!m->dep || write_dep(m, cwd, headers, len)))
-		done = 1;
-	return done;
+		 kp_modc_hash(c->key, c->key_len));
+	file = map_file(AT_FDCWD, path, &len);
+	if (!file ||
+	    !kp_modc_is_true(file, len, c->m.argv[0], c->key, c->key_len, &known))
+		return false;
+	if (kp_modc_fits(c->text, c->len, known.macros, known.macros_len) &&
+	    translate(&c->m, answers, path) &&
+	    (!c->m.dep || write_dep(&c->m, c->cwd, known.headers, known.headers_len)))
+		_exit(0);
+	return true;
 }
 
 static void try_modc(const char *dir, char **argv)
 {
-	static char key[KP_QUESTION_KEY_MAX], head[KP_MODC_HEAD_MAX], cwd[PATH_MAX];
-	struct kp_modc m;
-	const char *text;
-	size_t len;
-	int dir_fd, done;
+	static char head[KP_MODC_HEAD_MAX];
+	static struct modc c;
 
-	if (!kp_modc_parse(argv, &m) || !getcwd(cwd, sizeof(cwd)) || !env_ok(dir))
+	if (!kp_modc_parse(argv, &c.m) || !getcwd(c.cwd, sizeof(c.cwd)) || !env_ok(dir))
 		return;
-	text = map_file(AT_FDCWD, m.source, &len);
-	if (!text || len > KP_MODC_INPUT_MAX || !kp_modc_head(text, len, head))
+	c.text = map_file(AT_FDCWD, c.m.source, &c.len);
+	if (!c.text || c.len > KP_MODC_INPUT_MAX || !kp_modc_head(c.text, c.len, head))
 		return;
-	len = kp_modc_key(&m, cwd, head, key);
-	if (!len)
+	c.key_len = kp_modc_key(&c.m, c.cwd, head, c.key);
+	if (!c.key_len || translate_known(&c, dir))
 		return;
-	done = translate_known(&m, dir, cwd, key, len);
-	if (!done) {
-		dir_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (ask(dir_fd, key, len))
-			done = translate_known(&m, dir, cwd, key, len);
-	}
-	if (done > 0)
-		_exit(0);
+	if (ask(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), c.key, c.key_len))
+		translate_known(&c, dir);
 }
 
 /* ---- mkdir -p DIR, rm -rf DIR for the directory of one question ---- */

@@ -12,9 +12,10 @@ const char *const kp_modc_names[] = {
 	/* scripts/mod/modpost.c, scripts/module-common.c of Linux 5.4 to 7.2 */
 	"BUILD_LTO_INFO", "BUILD_SALT", "CONFIG_MITIGATION_RETPOLINE",
 	"CONFIG_MODULE_UNLOAD", "CONFIG_RETPOLINE", "CONFIG_UNWINDER_ORC",
-	"INCLUDE_VERMAGIC", "KBUILD_MODNAME", "MODULE_ARCH_INIT", "MODULE_INFO",
-	"ORC_HEADER", "VERMAGIC_STRING", "__section", "__section__", "__this_module",
-	"__used", "__attribute__", "__version_ext_crcs", "__version_ext_names",
+	"INCLUDE_VERMAGIC", "KSYMTAB_DATA", "KSYMTAB_FUNC", "MODULE_ALIAS", "SYMBOL_CRC",
+	"SYMBOL_FLAGS", "KBUILD_MODNAME", "MODULE_ARCH_INIT", "MODULE_INFO", "ORC_HEADER",
+	"VERMAGIC_STRING", "__section", "__section__", "__this_module", "__used",
+	"__attribute__", "__version_ext_crcs", "__version_ext_names",
 	"____version_ext_crcs", "____version_ext_names", "____versions", "__visible",
 	"alias", "arch", "cleanup_module", "depends", "exit", "import_ns", "init",
 	"init_module", "intree", "livepatch", "modversion_info", "module", "name",
@@ -60,6 +61,17 @@ static bool is_debug(const char *w)
 	       !w[2 + strspn(w + 2, "abcdefghijklmnopqrstuvwxyz0123456789-=")];
 }
 
+/* Lines of source in messages, of which there are none. */
+static bool is_context(const char *w)
+{
+	static const char option[] = "-fdiagnostics-show-context";
+
+	if (!starts(w, option))
+		return false;
+	w += strlen(option);
+	return !*w || (*w == '=' && w[1] && !w[1 + strspn(w + 1, "0123456789")]);
+}
+
 enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_path)
 {
 	const char *w = argv[0], *next = argv[1];
@@ -83,8 +95,7 @@ enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_
 		return is_path(w + strlen("-Wp,-MMD,")) ? KP_MODC_NAMES : KP_MODC_NO;
 	if (is_name_macro(w) || is_path(w))
 		return KP_MODC_NAMES;
-	if (!strcmp(w, "-c") || is_debug(w) || starts(w, "-fdiagnostics-show-context") ||
-	    kp_question_is_option(w))
+	if (!strcmp(w, "-c") || is_debug(w) || is_context(w) || kp_question_is_option(w))
 		return KP_MODC_KEEP;
 	return KP_MODC_NO;
 }
@@ -175,14 +186,14 @@ static bool skip_opaque(const char **p, const char *end)
 	if (end - s >= 2 && s[0] == '/' && s[1] == '*') {
 		const char *close = memmem(s + 2, (size_t)(end - s) - 2, "*/", 2);
 
-		*p = close + 2;
+		*p = close ? close + 2 : end;
 		return close != NULL;
 	}
 	if (end - s >= 2 && s[0] == '/' && s[1] == '/') {
 		const char *eol = memchr(s, '\n', (size_t)(end - s));
 
 		/* A backslash at its end would take the next line along. */
-		*p = eol;
+		*p = eol ?: end;
 		return eol && !memchr(s, '\\', (size_t)(eol - s)) &&
 		       !memmem(s, (size_t)(eol - s), "?\?/", 3);
 	}
@@ -202,55 +213,143 @@ static bool skip_opaque(const char **p, const char *end)
 	return false;
 }
 
-bool kp_modc_head(const char *text, size_t len, char *head)
+/* What an exported symbol is an argument of, behind "(". Such macros make a string of it. */
+static bool takes_symbol(const char *s, size_t n)
+{
+	static const char *const words[] = { "KSYMTAB_DATA", "KSYMTAB_FUNC", "SYMBOL_CRC",
+					     "SYMBOL_FLAGS" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+		if (strlen(words[i]) == n && !memcmp(words[i], s, n))
+			return true;
+	return false;
+}
+
+/* Is the name S among MACROS, LEN bytes of hashes? */
+static bool is_macro(const char *s, size_t n, const char *macros, size_t len)
+{
+	char hash[KP_MODC_HASH + 1];
+	size_t low = 0, high = len / KP_MODC_HASH;
+
+	kp_modc_name_hash(s, n, hash);
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int rc = memcmp(macros + middle * KP_MODC_HASH, hash, KP_MODC_HASH);
+
+		if (!rc)
+			return true;
+		if (rc < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return false;
+}
+
+/* A file that is being read. */
+struct reading {
+	const char *p, *end;
+	char *head; /* NULL: not asked for */
+	size_t used, fixed;
+	bool at_start;	    /* of a line */
+	bool has_code;	    /* something but directives */
+	bool wants_symbol;  /* a name of the source's own may follow */
+	const char *macros; /* that it must not be; NULL: not known yet */
+	size_t macros_len;
+};
+
+static bool read_directive(struct reading *r)
+{
+	const char *eol = memchr(r->p, '\n', (size_t)(r->end - r->p));
+	size_t n = eol ? (size_t)(eol - r->p) + 1 : 0;
+	int kind = n ? directive(r->p, n - 1) : 0;
+
+	if (!kind || (r->has_code && (kind == 'i' || kind == 'd')))
+		return false;
+	if (r->head && !r->has_code) {
+		if (r->used + n >= KP_MODC_HEAD_MAX)
+			return false;
+		memcpy(r->head + r->used, r->p, n);
+		r->used += n;
+	}
+	if (kind == 'i' || kind == 'd')
+		r->fixed = r->used;
+	r->p = eol;
+	return true;
+}
+
+static bool read_name(struct reading *r)
+{
+	size_t n = 1;
+
+	while (r->p + n < r->end && strchr(LETTERS, r->p[n]))
+		n++;
+	if (!is_known(r->p, n) &&
+	    (!r->wants_symbol ||
+	     (r->macros && is_macro(r->p, n, r->macros, r->macros_len))))
+		return false;
+	/* "NAME(": no white space in between, as modpost writes it. */
+	r->wants_symbol = takes_symbol(r->p, n) && r->p + n < r->end && r->p[n] == '(';
+	r->p += n + r->wants_symbol;
+	r->at_start = false;
+	r->has_code = true;
+	return true;
+}
+
+static bool read_file(struct reading *r)
 {
 	static const char punctuation[] = ",;.=(){}[] \t\n";
-	const char *p = text, *end = text + len;
-	size_t used = 0, fixed = 0;
-	bool at_start = true, has_code = false;
 
-	/* The text is looked at as a string here and there. */
-	if (memchr(text, '\0', len))
+	/* It is looked at as a string here and there. */
+	if (memchr(r->p, '\0', (size_t)(r->end - r->p)))
 		return false;
-	while (p < end) {
-		size_t n;
+	while (r->p < r->end) {
+		char c = *r->p;
 
-		if (*p == '#' && at_start) {
-			const char *eol = memchr(p, '\n', (size_t)(end - p));
-			int kind = eol ? directive(p, (size_t)(eol - p)) : 0;
-
-			n = eol ? (size_t)(eol - p) + 1 : 0;
-			if (!kind || used + n >= KP_MODC_HEAD_MAX ||
-			    (has_code && (kind == 'i' || kind == 'd')))
+		if (isalpha((unsigned char)c) || c == '_') {
+			if (!read_name(r))
 				return false;
-			if (!has_code) {
-				memcpy(head + used, p, n);
-				used += n;
-			}
-			if (kind == 'i' || kind == 'd')
-				fixed = used;
-			p = eol;
-		} else if (isalpha((unsigned char)*p) || *p == '_') {
-			for (n = 1; p + n < end && strchr(LETTERS, p[n]); n++)
-				;
-			if (!is_known(p, n))
+			continue;
+		}
+		r->wants_symbol = false;
+		if (c == '#' && r->at_start) {
+			if (!read_directive(r))
 				return false;
-			has_code = true;
-			p += n;
-			at_start = false;
-		} else if (strchr(punctuation, *p)) {
-			at_start = *p == '\n' || (at_start && *p == ' ');
-			has_code = has_code || !isspace((unsigned char)*p);
-			p++;
-		} else if (skip_opaque(&p, end)) {
-			at_start = false;
-		} else {
+		} else if (strchr(punctuation, c)) {
+			r->at_start = c == '\n' || (r->at_start && c == ' ');
+			r->has_code = r->has_code || !isspace((unsigned char)c);
+			r->p++;
+		} else if (!skip_opaque(&r->p, r->end)) {
 			return false;
+		} else {
+			r->at_start = false;
 		}
 	}
+	return true;
+}
+
+bool kp_modc_head(const char *text, size_t len, char *head)
+{
+	struct reading r = {
+		.p = text, .end = text + len, .head = head, .at_start = true
+	};
+
+	if (!read_file(&r) || !r.fixed)
+		return false;
 	/* What comes behind the last header is no part of it. */
-	head[fixed] = '\0';
-	return fixed > 0;
+	head[r.fixed] = '\0';
+	return true;
+}
+
+bool kp_modc_fits(const char *text, size_t len, const char *macros, size_t macros_len)
+{
+	struct reading r = { .p = text,
+			     .end = text + len,
+			     .at_start = true,
+			     .macros = macros,
+			     .macros_len = macros_len };
+
+	return read_file(&r);
 }
 
 bool kp_modc_head_ok(const char *head, size_t *ret_open)
@@ -316,27 +415,37 @@ unsigned long long kp_modc_hash(const char *key, size_t len)
 	return hash;
 }
 
-bool kp_modc_is_true(const char *text, size_t len, const char *compiler, const char *key,
-		     size_t key_len, const char **ret_headers, size_t *ret_headers_len)
+void kp_modc_name_hash(const char *s, size_t n, char *hash)
 {
-	const size_t begin = strlen(KP_MODC_BEGIN), end = strlen(KP_MODC_END);
-	const char *p = text + begin;
+	snprintf(hash, KP_MODC_HASH + 1, "%08x",
+		 (unsigned int)(kp_modc_hash(s, n) >> 32));
+}
+
+bool kp_modc_is_true(const char *text, size_t len, const char *compiler, const char *key,
+		     size_t key_len, struct kp_modc_known *ret)
+{
+	const size_t begin = strlen(KP_MODC_BEGIN);
+	const char *p = text + begin, *end = text + len, *eol;
 	size_t from;
 
 	if (len < begin || memcmp(text, KP_MODC_BEGIN, begin) != 0)
 		return false;
 	from = kp_answers_begin(p, len - begin, compiler);
-	if (!from || len - begin - from < key_len + end)
+	if (!from || len - begin - from < key_len)
 		return false;
 	for (size_t i = 0; i < key_len; i++)
 		if (p[from + i] != (key[i] ? key[i] : '\n'))
 			return false;
-	if (memcmp(p + from + key_len, KP_MODC_END, end) != 0)
-		return false;
 	/* Between P and the empty line are whole lines. */
-	*ret_headers = p;
-	for (int i = 0; i < KP_MODC_OWN && *ret_headers < p + from - 1; i++)
-		*ret_headers = strchr(*ret_headers, '\n') + 1;
-	*ret_headers_len = (size_t)(p + from - 1 - *ret_headers);
+	ret->headers = p;
+	for (int i = 0; i < KP_MODC_OWN && ret->headers < p + from - 1; i++)
+		ret->headers = strchr(ret->headers, '\n') + 1;
+	ret->headers_len = (size_t)(p + from - 1 - ret->headers);
+	ret->macros = p + from + key_len;
+	eol = memchr(ret->macros, '\n', (size_t)(end - ret->macros));
+	if (!eol || (size_t)(end - eol - 1) < strlen(KP_MODC_END) ||
+	    memcmp(eol + 1, KP_MODC_END, strlen(KP_MODC_END)) != 0)
+		return false;
+	ret->macros_len = (size_t)(eol - ret->macros);
 	return true;
 }

@@ -7,7 +7,7 @@
  * kernel.
  *
  * Such a file is known by its bytes: what it includes, and then no other identifiers than
- * those of kp_modc_names outside of strings. What follows from the headers for one of them
+ * those of kp_modc_names outside of strings, and symbols that the source exports, which must be no macros. What follows from the headers for one of them
  * does so for all that include the same and are compiled with the same options, so
  * that is the key: as a question's (question.h), compiler and options, each with its NUL, without the names of
  * module and files; a NUL; the directory that relative paths count from, "" if there are
@@ -20,6 +20,7 @@
  *			of the headers that were read, in the order in which the compiler names them
  *	an empty line
  *	the key, a newline for each NUL
+ *	the names of all macros without arguments, kp_modc_name_hash() of each, ascending, on one line
  *	a line that ends the comment
  *	the reduced headers
  *
@@ -37,6 +38,7 @@
 #define KP_MODC_BEGIN "/*\n"
 #define KP_MODC_END "*/\n"
 #define KP_MODC_OWN 4
+#define KP_MODC_HASH 8 /* digits */
 #define KP_MODC_EMPTY "empty"
 #define KP_MODC_NAME "%016llx.h"
 
@@ -79,8 +81,19 @@ bool kp_modc_head_ok(const char *head, size_t *ret_open);
 size_t kp_modc_key(const struct kp_modc *m, const char *cwd, const char *head, char *key);
 
 unsigned long long kp_modc_hash(const char *key, size_t len);
+/* To HASH, KP_MODC_HASH digits and a NUL. */
+void kp_modc_name_hash(const char *s, size_t n, char *hash);
 
-/* Is TEXT, the file of that hash, of KEY and COMPILER, and are its identity lines true? *ret_headers,
- * *ret_headers_len: the lines of the headers. */
+struct kp_modc_known {
+	const char *headers; /* their identity lines */
+	size_t headers_len;
+	const char *macros;
+	size_t macros_len;
+};
+
+/* Is TEXT, the file of that hash, of KEY and COMPILER, and are its identity lines true? */
 bool kp_modc_is_true(const char *text, size_t len, const char *compiler, const char *key,
-		     size_t key_len, const char **ret_headers, size_t *ret_headers_len);
+		     size_t key_len, struct kp_modc_known *ret);
+
+/* Is a file that passed kp_modc_head() one that these macros leave as it is? */
+bool kp_modc_fits(const char *text, size_t len, const char *macros, size_t macros_len);

@@ -52,6 +52,9 @@ case \$1 in remove | purge) rm -f /lib/modules/$k/modules.* ;; esac"
 		tree_source "$name" "$v" "$work/source/usr/src/$name-$v"
 		pack "$name-source" "$v" $work/source
 	done
+	# As our own postinst does; that one brings another file for our program, which is not looked at then.
+	mkdir $work/adopt
+	pack faults-adopt 1 $work/adopt postinst 'kmodpkg adopt --if-backend dpkg || kmodpkg sync --if-backend dpkg || :'
 	rmdir $work
 	dpkg-divert --rename --add /usr/sbin/update-initramfs
 	write_image_tool /usr/sbin/update-initramfs <<-'END'
@@ -97,6 +100,7 @@ op_command()
 	upgrade-kernel) COMMAND=(dpkg -i "$(deb linux-image-$K2 1)" "$(deb linux-headers-$K2 1)") ;;
 	remove-source) COMMAND=(dpkg -P faults-source) ;;
 	remove-kernel) COMMAND=(dpkg -P linux-image-$K1 linux-headers-$K1) ;;
+	adopt) COMMAND=(dpkg -i "$(deb faults-adopt 1)") ;;
 	esac
 }
 

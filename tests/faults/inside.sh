@@ -92,6 +92,19 @@ write_image_tool()
 	chmod 755 "$1"
 }
 
+# Everything is there, and as DKMS leaves it: nobody's, known to depmod and in the initramfs.
+make_start_dkms()
+{
+	make_start_all
+	tar -cPf /tmp/kept /lib/modules/$K1/updates /var/lib/dkms /var/log/kmodpkg /boot/init*
+	kmodpkg uninstall faults
+	rm -rf /var/lib/kmodpkg /var/lib/dkms /var/log/kmodpkg
+	tar -xPf /tmp/kept
+	rm /tmp/kept
+	depmod $K1
+	touch /boot/init*
+}
+
 # ---- the end
 
 # All that is left on the system that is ours or could be, without times and what tells of them; without

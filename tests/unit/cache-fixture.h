@@ -7,6 +7,7 @@
 
 #include "build-fixture.h"
 #include "lib/cache.h"
+#include "test.h"
 
 /* A kbuild that says what its compiler read: a header of its own, and the module's. */
 static const char makefile[] =
@@ -48,21 +49,6 @@ static int teardown_cache(void **state)
 	return teardown(state);
 }
 
-/* What changed in the tick of the clock in which a build begins may have changed after it did, and
- * is not kept: wait until the clock of ticks, which may come late, has passed what files may have by now. */
-static void let_tick(void)
-{
-	const struct timespec step = { 0, 1000000 };
-	struct timespec since, now;
-
-	clock_gettime(CLOCK_REALTIME, &since);
-	do {
-		nanosleep(&step, NULL);
-		clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	} while (now.tv_sec != since.tv_sec ? now.tv_sec < since.tv_sec
-					    : now.tv_nsec <= since.tv_nsec);
-}
-
 /* As after an erased package: nothing of the build is left. */
 static void forget(struct fixture *f, const struct kp_build_job *job)
 {
@@ -73,7 +59,9 @@ static void forget(struct fixture *f, const struct kp_build_job *job)
 
 static void build_again(struct fixture *f)
 {
-	let_tick();
+	/* What changed in the tick in which a build begins may have changed after it did, and is not
+	 * kept. */
+	test_let_tick();
 	for (size_t i = 0; i < f->n; i++)
 		forget(f, &f->jobs[i]);
 	build(f);

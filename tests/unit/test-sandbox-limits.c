@@ -201,7 +201,7 @@ static void test_keep_free(void **state)
 	    mount("tmpfs", f->out, "tmpfs", 0, "mode=0777,size=8m"))
 		skip();
 	/* As small as the disk is, half of it may be had. */
-	watch = kp_watch_new(&sb, &limits, 0, true);
+	watch = kp_watch_new(&sb, &(struct kp_proc){ 0 }, &limits, 0, true);
 	write_zeros(f->out, "f", 3000000);
 	assert_int_equal(kp_watch_look(watch, &err), 0);
 	write_zeros(f->out, "g", 2000000);
@@ -216,6 +216,28 @@ static void test_keep_free(void **state)
 	assert_int_equal(umount(f->out), 0);
 }
 
+/* What strip and compressors write goes to a file that they were given open. */
+static void test_keep_free_of_output(void **state)
+{
+	const char *const argv[] = { "/bin/sh", "-c",
+				     "head -c 5000000 /dev/zero; sleep 1000", NULL };
+	struct fixture *f = *state;
+	_cleanup_free_ char *path = kp_path_join(f->out, "module");
+	const struct kp_sandbox sb = { .slot = SLOT, .timeout_s = 60 };
+	struct kp_proc proc = { .argv = argv };
+	struct kp_err err = KP_ERR_INIT;
+
+	if (!kp_sandbox_has_mounts() ||
+	    mount("tmpfs", f->out, "tmpfs", 0, "mode=0777,size=8m"))
+		skip();
+	f->ctx.config.limits.keep_free = 1ULL << 30;
+	proc.out_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_int_equal(kp_sandbox_run(&f->ctx, &sb, &proc, NULL, &err), -ENOSPC);
+	assert_words(&err, "are left on the disk of 'its output'; make room there");
+	close(proc.out_fd);
+	assert_int_equal(umount(f->out), 0);
+}
+
 static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
@@ -227,6 +249,7 @@ static int test_system(const struct system *system)
 		TEST(test_disk),
 		TEST(test_disk_deep),
 		TEST(test_keep_free),
+		TEST(test_keep_free_of_output),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);

@@ -60,6 +60,19 @@ void test_let_age(void)
 		;
 }
 
+void test_let_tick(void)
+{
+	const struct timespec step = { 0, 1000000 };
+	struct timespec since, now;
+
+	clock_gettime(CLOCK_REALTIME, &since);
+	do {
+		nanosleep(&step, NULL);
+		clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	} while (now.tv_sec != since.tv_sec ? now.tv_sec < since.tv_sec
+					    : now.tv_nsec <= since.tv_nsec);
+}
+
 void test_sink(enum kp_log_level level, const char *line, void *data)
 {
 	(void)level;

@@ -45,6 +45,8 @@ char *test_get(struct test_root *root, const char *path);
 /* Until what was changed by now is old enough to be remembered by its times (base/looks.h). Status change times
  * cannot be set, so this waits for the clock. */
 void test_let_age(void);
+/* Wait until the clock of ticks, which may come late, has passed what files may have by now. */
+void test_let_tick(void);
 
 /* Collects log lines: kp_log_set_sink(test_sink, &buf). */
 void test_sink(enum kp_log_level level, const char *line, void *data);

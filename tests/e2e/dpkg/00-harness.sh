@@ -40,15 +40,6 @@ hand_made()
 	depmod "$k"
 }
 
-update_initramfs()
-{
-	if command -v update-initramfs >/dev/null; then
-		run update-initramfs -u -k "$1"
-	else
-		run dracut --force "/boot/initrd.img-$1" "$1"
-	fi
-}
-
 scenario harness_sources base harness boot
 harness_sources()
 {

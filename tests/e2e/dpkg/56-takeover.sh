@@ -42,14 +42,21 @@ dkms_state()
 	dpkg-query -W -f '${db:Status-Status}' dkms 2>/dev/null || echo not-installed
 }
 
-# One command, and all that DKMS had made belongs to packages.
+# One command, and all that DKMS had made belongs to packages. As no module changes, there is nothing to
+# be made of them anew.
 scenario takeover prepared smoke
 takeover()
 {
+	local index
 	with_dkms
+	update_initramfs "$K1"
+	index=$(stat -c '%i %y' "/lib/modules/$K1/modules.dep")
 	initramfs_reset
 	run apt-get install "$KMODPKG"
 	assert_no_output 'Removing kmodpkg-hello|[Ee]rror|not found'
+	assert_initramfs_made
+	[ "$(stat -c '%i %y' "/lib/modules/$K1/modules.dep")" = "$index" ] ||
+		fail "depmod has run, though no module has changed"
 	[ "$(dkms_state)" = config-files ] || fail "dkms is $(dkms_state)"
 	dpkg-query -W kmodpkg-hello-dkms >/dev/null || fail "the module package is gone"
 	assert_kept
@@ -104,7 +111,10 @@ scenario takeover_back prepared
 takeover_back()
 {
 	with_dkms
+	initramfs_reset
 	run apt-get install "$KMODPKG"
+	# DKMS had left that it is older than the module.
+	assert_initramfs_made "$K1=1"
 	run apt-get install dkms
 	back_with_dkms
 	# As README.Debian has it for those who want to stay there.

@@ -33,6 +33,16 @@ kernel_packages()
 	done
 }
 
+# update_initramfs K: by whatever tool the release has.
+update_initramfs()
+{
+	if command -v update-initramfs >/dev/null; then
+		run update-initramfs -u -k "$1"
+	else
+		run dracut --force "/boot/initrd.img-$1" "$1"
+	fi
+}
+
 # small_deb OUTDIR NAME VERSION [FIELD]...: make a package without files, OUTDIR/NAME_VERSION_all.deb.
 # Its postinst is POSTINST, if that is set.
 small_deb()

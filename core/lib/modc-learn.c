@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/fs.h"
-#include "lib/modc.h"
+#include "lib/modc-learn.h"
 #include "lib/reduce.h"
 #include "probe-front/modc.h"
 
@@ -28,6 +28,7 @@ static const char uses[] = COUNTER "__COUNTER__ + 0];\n"
 				   "ORC_HEADER;\n"
 				   "MODULE_INFO(vermagic, VERMAGIC_STRING);\n"
 				   "MODULE_INFO(name, \"\");\n"
+				   "MODULE_ALIAS(\"\");\n"
 				   "__visible struct module __this_module "
 				   "__section(\"x\") = { .arch = MODULE_ARCH_INIT };\n"
 				   "static const struct modversion_info ____versions[] "
@@ -46,7 +47,7 @@ static bool parse(const char *key, size_t len, struct question *q)
 {
 	const char *p = key, *end = key + len;
 
-	*q = (struct question){ NULL };
+	*q = (struct question){ .argv = NULL };
 	for (; p < end && *p; p += strlen(p) + 1)
 		if (kp_strv_len(q->argv) == KP_QUESTION_ARGS_MAX)
 			return false;
@@ -142,8 +143,7 @@ char **kp_modc_call(const char *key, size_t len, const char *out, const char *de
 					    "-dD",
 					    "-P",
 					    "-MMD",
-					    "-MT",
-					    "x" };
+					    "-MTx" };
 	_cleanup_strv_ char **argv = NULL;
 	_cleanup_buf_ struct kp_buf input = KP_BUF_INIT;
 	char **call = NULL;
@@ -208,6 +208,34 @@ static bool add_headers(const struct kp_ctx *ctx, struct kp_buf *file, const cha
 	return true;
 }
 
+static int by_bytes(const void *a, const void *b)
+{
+	return memcmp(a, b, KP_MODC_HASH);
+}
+
+/* The names of the macros that need no arguments. */
+static void add_macros(struct kp_buf *file, const char *text, const char *end)
+{
+	static const char define[] = "\n#define ";
+	_cleanup_buf_ struct kp_buf hashes = KP_BUF_INIT;
+
+	while ((text = memmem(text, (size_t)(end - text), define, strlen(define)))) {
+		char hash[KP_MODC_HASH + 1];
+		size_t n;
+
+		text += strlen(define);
+		n = strcspn(text, " (\n");
+		if (text[n] == '(')
+			continue;
+		kp_modc_name_hash(text, n, hash);
+		kp_buf_add(&hashes, hash, KP_MODC_HASH);
+	}
+	if (hashes.len)
+		qsort(hashes.s, hashes.len / KP_MODC_HASH, KP_MODC_HASH, by_bytes);
+	kp_buf_add(file, hashes.s, hashes.len);
+	kp_buf_addc(file, '\n');
+}
+
 /* The reduced headers without what defines the names of a module. */
 static bool add_reduced(struct kp_buf *file, const char *text, size_t len,
 			const char *end)
@@ -252,6 +280,7 @@ bool kp_modc_make(const struct kp_ctx *ctx, const struct kp_modc_read *read,
 	kp_buf_addc(ret, '\n');
 	for (size_t i = 0; i < read->key_len; i++)
 		kp_buf_addc(ret, read->key[i] ?: '\n');
+	add_macros(ret, read->text, end);
 	kp_buf_adds(ret, KP_MODC_END "#pragma GCC system_header\n");
 	if (!add_reduced(ret, read->text, read->len, end))
 		return false;
@@ -268,11 +297,11 @@ bool kp_modc_is_known(const struct kp_ctx *ctx, const char *answers, const char 
 {
 	_cleanup_free_ char *name = kp_strf(KP_MODC_NAME, kp_modc_hash(key, len));
 	_cleanup_free_ char *path = kp_path_join(answers, name), *text = NULL;
-	const char *headers;
+	struct kp_modc_known known;
 	size_t text_len;
 
 	return !kp_read_in(ctx->root_fd, path, FILE_MAX, &text, &text_len) &&
-	       kp_modc_is_true(text, text_len, key, key, len, &headers, &text_len);
+	       kp_modc_is_true(text, text_len, key, key, len, &known);
 }
 
 static int make_empty(struct kp_ctx *ctx, const char *answers, const char *head)

@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Files of kbuild's around a module: which they are, and that they come out the same. */
+#include "test.h"
+
+#include <time.h>
+
+#include <kmodpkg/proc.h>
+
+#include "lib/modc-learn.h"
+#include "probe-front/modc.h"
+
+#define GCC "/usr/bin/gcc"
+
+/* As modpost of 6.1 writes it, and 6.12 for a module that exports. */
+static const char file_6_1[] = "#include <linux/module.h>\n"
+			       "#define INCLUDE_VERMAGIC\n"
+			       "#include <linux/build-salt.h>\n"
+			       "#include <linux/vermagic.h>\n"
+			       "\n"
+			       "BUILD_SALT;\n"
+			       "\n"
+			       "MODULE_INFO(vermagic, VERMAGIC_STRING);\n"
+			       "MODULE_INFO(name, KBUILD_MODNAME);\n"
+			       "\n"
+			       "__visible struct module __this_module\n"
+			       "__section(\".gnu.linkonce.this_module\") = {\n"
+			       "\t.name = KBUILD_MODNAME,\n"
+			       "\t.init = init_module,\n"
+			       "#ifdef CONFIG_MODULE_UNLOAD\n"
+			       "\t.exit = cleanup_module,\n"
+			       "#endif\n"
+			       "\t.arch = MODULE_ARCH_INIT,\n"
+			       "};\n"
+			       "\n"
+			       "static const struct modversion_info ____versions[]\n"
+			       "__used __section(\"__versions\") = {\n"
+			       "\t{ 0x77456e0a, \"acpi_root_dir\" },\n"
+			       "\t{ 0x9060323f, \"module_layout\" },\n"
+			       "};\n"
+			       "\n"
+			       "MODULE_INFO(depends, \"\");\n"
+			       "\n"
+			       "MODULE_ALIAS(\"hid:b0003g*v000028BDp00000071?x\\\"\");\n"
+			       "MODULE_INFO(srcversion, \"2B1BF72E1FF4D2B2B1D8E1F\");\n";
+static const char file_6_12[] = "#include <linux/module.h>\n"
+				"#include <linux/export-internal.h>\n"
+				"#include <linux/compiler.h>\n"
+				"\n"
+				"MODULE_INFO(name, KBUILD_MODNAME);\n"
+				"KSYMTAB_FUNC(foo_f, \"_gpl\", \"\");\n"
+				"SYMBOL_CRC(foo_f, 0x347b8f5a, \"_gpl\");\n";
+static const char module_common[] = "// SPDX-License-Identifier: GPL-2.0\n"
+				    "\n"
+				    "#include <linux/module.h>\n"
+				    "/*\n"
+				    " * Include build-salt.h after module.h in order to\n"
+				    " */\n"
+				    "#define INCLUDE_VERMAGIC\n"
+				    "#include <linux/build-salt.h>\n"
+				    "\n"
+				    "#ifdef CONFIG_UNWINDER_ORC\n"
+				    "#include <asm/orc_header.h>\n"
+				    "ORC_HEADER;\n"
+				    "#endif\n"
+				    "\n"
+				    "MODULE_INFO(vermagic, VERMAGIC_STRING);\n";
+
+static bool head_of(const char *text, char *head)
+{
+	/* Without a NUL behind it. */
+	_cleanup_free_ char *copy = kp_memdup(text, strlen(text));
+
+	return kp_modc_head(copy, strlen(text), head);
+}
+
+static void test_files(void **state)
+{
+	static const char *const bad[] = {
+		"#include \"linux/module.h\"\n",
+		"#include </etc/passwd>\n",
+		"#include <linux/../x.h>\n",
+		"#include <linux/module.h> x\n",
+		"#include_next <linux/module.h>\n",
+		"#define MODULE_INFO(a, b)\n",
+		"#define INCLUDE_VERMAGIC 1\n",
+		"#undef CONFIG_MODULE_UNLOAD\n",
+		"#if 1\n",
+		"#ifdef CONFIG_SMP\n",
+		"# include <linux/module.h>\n",
+		"#pragma x\n",
+		"%:include <x>\n",
+		"\?\?=include <x>\n",
+		"_Pragma(\"x\")\n",
+		"int x;\n",
+		"struct task_struct *name;\n",
+		"name = __COUNTER__;\n",
+		"name = '\\0';\n",
+		"name \\\n",
+		"// x \\\n",
+		"\"x\n\"\n",
+		"\"x\\\n\"\n",
+		"\"x",
+		"/* x",
+		"name @\n",
+		"KSYMTAB_FUNC (foo)\n",
+		"KSYMTAB_FUNC(\"\", foo)\n",
+		"KSYMTAB_FUNC(foo, bar)\n",
+		"MODULE_INFO(foo, \"\");\n",
+	};
+	char head[KP_MODC_HEAD_MAX];
+	size_t open = 9;
+
+	(void)state;
+	assert_true(head_of(file_6_1, head));
+	assert_string_equal(head, "#include <linux/module.h>\n#define INCLUDE_VERMAGIC\n"
+				  "#include <linux/build-salt.h>\n"
+				  "#include <linux/vermagic.h>\n");
+	assert_true(kp_modc_head_ok(head, &open));
+	assert_int_equal(open, 0);
+	assert_true(head_of(file_6_12, head));
+	assert_true(head_of(module_common, head));
+	assert_string_equal(head, "#include <linux/module.h>\n#define INCLUDE_VERMAGIC\n"
+				  "#include <linux/build-salt.h>\n"
+				  "#ifdef CONFIG_UNWINDER_ORC\n"
+				  "#include <asm/orc_header.h>\n");
+	assert_true(kp_modc_head_ok(head, &open));
+	assert_int_equal(open, 1);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
+		_cleanup_free_ char *text =
+			kp_strf("#include <linux/module.h>\n%s", bad[i]);
+
+		if (head_of(text, head))
+			fail_msg("it may have '%s'", bad[i]);
+	}
+	/* Headers behind code could count on from it. */
+	assert_false(head_of("#include <linux/module.h>\nBUILD_SALT;\n"
+			     "#include <linux/compiler.h>\n",
+			     head));
+	assert_false(head_of("MODULE_INFO(name, \"\");\n", head));
+	assert_false(kp_modc_head("#include <linux/a.h>\n\0", 22, head));
+}
+
+/* A symbol that is a macro would come out as what that is. */
+static void test_symbols(void **state)
+{
+	char macros[2 * KP_MODC_HASH + 1];
+	const char *symbol = "foo_f";
+
+	(void)state;
+	kp_modc_name_hash("current", 7, macros);
+	assert_true(kp_modc_fits(file_6_12, strlen(file_6_12), macros, KP_MODC_HASH));
+	assert_true(kp_modc_fits(file_6_12, strlen(file_6_12), macros, 0));
+	kp_modc_name_hash(symbol, strlen(symbol), macros);
+	assert_false(kp_modc_fits(file_6_12, strlen(file_6_12), macros, KP_MODC_HASH));
+	assert_true(kp_modc_fits(file_6_1, strlen(file_6_1), macros, KP_MODC_HASH));
+}
+
+#define CALL(more)                                                                       \
+	"-Wp,-MMD,/b/.x.mod.o.d -nostdinc -I/h/include -I./include -include "            \
+	"/h/include/linux/kconfig.h -D__KERNEL__ -fmacro-prefix-map=/h/= -O2 -g -g0 "    \
+	"-DMODULE " more " -DKBUILD_BASENAME=\"x.mod\" -DKBUILD_MODNAME=\"x\" "          \
+	"-D__KBUILD_MODNAME=kmod_x -c -o /b/x.mod.o "
+
+static char **words(const char *line)
+{
+	char **argv = kp_strv_split(line, " "), **all = NULL;
+
+	kp_strv_add(&all, GCC);
+	kp_strv_foreach(w, argv)
+		kp_strv_add(&all, *w);
+	kp_strv_free(argv);
+	return all;
+}
+
+static void calls(const char *line, bool expect)
+{
+	_cleanup_strv_ char **argv = words(line);
+	struct kp_modc m;
+
+	if (kp_modc_parse(argv, &m) != expect)
+		fail_msg("'%s' is %sone", line, expect ? "not " : "");
+}
+
+static void test_calls(void **state)
+{
+	static const char *const bad[] = {
+		"-g",	      "-gdwarf-5", "-fplugin=x", "-save-temps",	 "-iquote x",
+		"-imacros x", "-E",	   "-S",	 "-MD",		 "-Wa,-al=x",
+		"-Wp,-MD,x",  "-x c",	   "/b/y.c",	 "@file",	 "-I/b*/",
+		"-I",	      "-I/a\\b",   "-specs=x",	 "-march=native"
+	};
+
+	(void)state;
+	calls(CALL("") "/b/x.mod.c", true);
+	calls(CALL("-fdiagnostics-show-context=2") "x.mod.c", true);
+	calls(CALL("") "/h/scripts/module-common.c", true);
+	calls(CALL("") "/b/x.c", false);
+	calls(CALL(""), false);
+	calls("-c -o x.mod.o -g x.mod.c", false);
+	calls("-o x.mod.o x.mod.c", false);
+	calls("-c x.mod.c", false);
+	calls("-c x.mod.c -o", false);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
+		_cleanup_free_ char *line = kp_strf(CALL("%s") "/b/x.mod.c", bad[i]);
+
+		calls(line, false);
+	}
+}
+
+/* The key of a call in the directory /h; to be freed. */
+static char *key_of(const char *line, const char *text, size_t *ret_len)
+{
+	_cleanup_strv_ char **argv = words(line);
+	char *key = kp_malloc(KP_QUESTION_KEY_MAX + 1), head[KP_MODC_HEAD_MAX];
+	struct kp_modc m;
+
+	assert_true(kp_modc_parse(argv, &m));
+	assert_true(head_of(text, head));
+	*ret_len = kp_modc_key(&m, "/h", head, key);
+	assert_true(*ret_len > 0);
+	key[*ret_len] = '\0';
+	return key;
+}
+
+static void test_key(void **state)
+{
+	const struct {
+		const char *line, *text;
+		bool same;
+	} others[] = {
+		{ CALL("") "/b/x.mod.c", file_6_1, true },
+		{ "-Wp,-MMD,/c/.y.mod.o.d -nostdinc -I/h/include -I./include -include "
+		  "/h/include/linux/kconfig.h -D__KERNEL__ -fmacro-prefix-map=/h/= -O2 -g "
+		  "-g0 -DMODULE -DKBUILD_BASENAME=\"y.mod\" -DKBUILD_MODNAME=\"y\" -c "
+		  "-o /c/y.mod.o y.mod.c",
+		  file_6_1, true },
+		{ CALL("-DX") "/b/x.mod.c", file_6_1, false },
+		{ CALL("-I/h/more") "/b/x.mod.c", file_6_1, false },
+		{ CALL("") "/b/x.mod.c", file_6_12, false },
+	};
+	size_t len, its_len;
+	_cleanup_free_ char *key = key_of(others[0].line, others[0].text, &len);
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(others); i++) {
+		_cleanup_free_ char *its =
+			key_of(others[i].line, others[i].text, &its_len);
+
+		assert_int_equal(len == its_len && !memcmp(key, its, len),
+				 others[i].same);
+	}
+}
+
+/* ---- with a compiler, and a kernel's headers in small ---- */
+
+static const struct {
+	const char *path, *text;
+} headers[] = {
+	{ "include/linux/kconfig.h", "#define CONFIG_MODULE_UNLOAD 1\n" },
+	{ "include/linux/types.h",
+	  "typedef unsigned int u32;\nstruct task { u32 x[99]; };\n"
+	  "#define __UNIQUE(x) __PASTE(x, __COUNTER__)\n"
+	  "#define __PASTE(a, b) ___PASTE(a, b)\n"
+	  "#define ___PASTE(a, b) a##b\n"
+	  "static inline int __UNIQUE(unused)(void) { return 0; }\n"
+	  "#define current nothing\n" },
+	{ "include/linux/module.h",
+	  "#include <linux/types.h>\n"
+	  "struct list { struct list *next; };\n"
+	  "#define ALIGNED __attribute__((aligned(64)))\n"
+	  "struct module { u32 state; struct task *t; struct list l; char name[56];\n"
+	  "int (*init)(void); int (*exit)(void); struct { int x; } arch; } ALIGNED;\n"
+	  "#define __visible __attribute__((__externally_visible__))\n"
+	  "#define __section(x) __attribute__((__section__(x)))\n"
+	  "#define __used __attribute__((__used__))\n"
+	  "#define MODULE_ARCH_INIT { .x = sizeof(struct task) }\n"
+	  "#define MODULE_INFO(tag, info) static const char __UNIQUE(tag)[] __used \\\n"
+	  "\t__section(\".modinfo\") = #tag \"=\" info\n"
+	  "#define MODULE_ALIAS(x) MODULE_INFO(alias, x)\n"
+	  "struct modversion_info { unsigned long crc; char name[56]; };\n"
+	  "extern int init_module(void);\nextern int cleanup_module(void);\n"
+	  "asm(\".globl from_header\\n.set from_header, 7\");\n" },
+	{ "include/linux/build-salt.h",
+	  "#define BUILD_SALT NOTE(32)\n"
+	  "#define NOTE(n) const struct salt##n salt = { 1 }\n"
+	  "struct salt32 { char c; long l; };\nstruct salt64 { u32 x; };\n" },
+	{ "include/linux/vermagic.h", "#ifndef INCLUDE_VERMAGIC\n#error\n#endif\n"
+				      "#define VERMAGIC_STRING \"6.1 \" KIND\n"
+				      "#define KIND \"SMP\"\n" },
+};
+
+struct fixture {
+	struct kp_ctx ctx;
+	char dir[32];
+	char *answers, *line, *key, *out, *deps;
+	size_t key_len;
+};
+
+static void put(struct fixture *f, const char *path, const char *text)
+{
+	_cleanup_free_ char *whole = kp_path_join(f->dir, path);
+	_cleanup_free_ char *dir = kp_path_dir(whole);
+
+	assert_int_equal(kp_mkdir_in(f->ctx.root_fd, dir, 0755, NULL), 0);
+	assert_int_equal(
+		kp_write_in(f->ctx.root_fd, whole, text, strlen(text), 0644, NULL), 0);
+}
+
+static int setup(void **state)
+{
+	struct fixture *f = kp_calloc(1, sizeof(*f));
+
+	strcpy(f->dir, "/var/tmp/kp-modc-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	f->ctx.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(headers); i++)
+		put(f, headers[i].path, headers[i].text);
+	put(f, "build/x.mod.c", file_6_1);
+	f->answers = kp_path_join(f->dir, "answers");
+	f->out = kp_path_join(f->dir, "out");
+	f->deps = kp_path_join(f->dir, "deps");
+	f->line = kp_strf(
+		"-nostdinc -I%s/include -include %s/include/linux/kconfig.h -O2 -g0 "
+		"-DKBUILD_MODNAME=\"x\" -c -o %s/build/x.mod.o %s/build/x.mod.c",
+		f->dir, f->dir, f->dir, f->dir);
+	f->key = key_of(f->line, file_6_1, &f->key_len);
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	kp_rm_rf_in(f->ctx.root_fd, f->dir, NULL);
+	close(f->ctx.root_fd);
+	free(f->answers);
+	free(f->line);
+	free(f->key);
+	free(f->out);
+	free(f->deps);
+	free(f);
+	return 0;
+}
+
+static void run(char **argv, const char *input)
+{
+	int fds[2];
+	struct kp_proc proc = { .argv = (const char *const *)argv };
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(write(fds[1], input, strlen(input)), strlen(input));
+	close(fds[1]);
+	proc.in_fd = fds[0];
+	assert_int_equal(kp_proc_run(&proc, NULL, NULL), 0);
+	close(fds[0]);
+}
+
+/* Read the headers, and make the file of it. */
+static bool make(struct fixture *f, time_t since, struct kp_buf *file)
+{
+	_cleanup_free_ char *input = NULL, *text = NULL, *deps = NULL;
+	_cleanup_strv_ char **argv =
+		kp_modc_call(f->key, f->key_len, f->out, f->deps, &input);
+	char lines[4 * KP_QUESTION_LINE_MAX];
+	struct kp_modc_read read = {
+		.key = f->key, .key_len = f->key_len, .identity = lines, .since = since
+	};
+	size_t len = 0;
+
+	for (int i = 0; i < KP_MODC_OWN; i++)
+		len += kp_question_identity(GCC, lines + len);
+	run(argv, input);
+	assert_int_equal(kp_read_in(f->ctx.root_fd, f->out, 0, &text, &read.len), 0);
+	assert_int_equal(kp_read_in(f->ctx.root_fd, f->deps, 0, &deps, NULL), 0);
+	read.text = text;
+	read.deps = deps;
+	return kp_modc_make(&f->ctx, &read, file);
+}
+
+static char *object(struct fixture *f, const char *line, size_t *ret_len)
+{
+	_cleanup_strv_ char **argv = words(line);
+	_cleanup_free_ char *path = kp_path_join(f->dir, "build/x.mod.o");
+	char *bytes = NULL;
+
+	run(argv, "");
+	assert_int_equal(kp_read_in(f->ctx.root_fd, path, 0, &bytes, ret_len), 0);
+	return bytes;
+}
+
+/* What comes of the reduced headers is what comes of all. */
+static void test_same(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct kp_buf file = KP_BUF_INIT;
+	_cleanup_free_ char *line = NULL, *want = NULL, *got = NULL;
+	size_t want_len, got_len;
+
+	want = object(f, f->line, &want_len);
+	assert_true(make(f, time(NULL) + 9, &file));
+	assert_int_equal(kp_mkdir_in(f->ctx.root_fd, f->answers, 0755, NULL), 0);
+	assert_false(kp_modc_is_known(&f->ctx, f->answers, f->key, f->key_len));
+	assert_int_equal(kp_modc_save(&f->ctx, f->answers, f->key, f->key_len, &file), 0);
+	assert_true(kp_modc_is_known(&f->ctx, f->answers, f->key, f->key_len));
+	line = kp_strf("-nostdinc -I%s/" KP_MODC_EMPTY " -include %s/" KP_MODC_NAME
+		       " -O2 -g0 -DKBUILD_MODNAME=\"x\" -c -o %s/build/x.mod.o "
+		       "%s/build/x.mod.c",
+		       f->answers, f->answers, kp_modc_hash(f->key, f->key_len), f->dir,
+		       f->dir);
+	got = object(f, line, &got_len);
+	assert_int_equal(got_len, want_len);
+	assert_memory_equal(got, want, want_len);
+	kp_buf_addc(&file, '\0');
+	assert_null(strstr(file.s, "unused"));
+	assert_null(strstr(file.s, "salt64"));
+}
+
+/* It counts as long as compiler and headers are what they were. */
+static void test_headers_change(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct kp_buf file = KP_BUF_INIT, early = KP_BUF_INIT;
+	_cleanup_free_ char *other = kp_strndup(f->key, f->key_len);
+	struct kp_modc_known known;
+
+	/* Changed while it was read, perhaps. */
+	assert_false(make(f, time(NULL) - 9, &early));
+	assert_true(make(f, time(NULL) + 9, &file));
+	assert_true(kp_modc_is_true(file.s, file.len, GCC, f->key, f->key_len, &known));
+	assert_int_equal(known.macros_len % KP_MODC_HASH, 0);
+	assert_true(kp_modc_fits(file_6_12, strlen(file_6_12), known.macros,
+				 known.macros_len));
+	assert_false(kp_modc_fits("SYMBOL_CRC(current, 1)", 22, known.macros,
+				  known.macros_len));
+	assert_false(kp_modc_is_true(file.s, file.len, "/usr/bin/cc", f->key, f->key_len,
+				     &known));
+	assert_false(
+		kp_modc_is_true(file.s, file.len, GCC, f->key, f->key_len - 1, &known));
+	for (size_t n = 0; n < file.len && n < known.headers_len + f->key_len; n += 97)
+		assert_false(kp_modc_is_true(file.s, n, GCC, f->key, f->key_len, &known));
+	put(f, "include/linux/types.h", "typedef int u32;\n");
+	assert_false(kp_modc_is_true(file.s, file.len, GCC, f->key, f->key_len, &known));
+}
+
+/* What a build may ask for. */
+static void test_forged(void **state)
+{
+	struct fixture *f = *state;
+	static const struct {
+		const char *from, *to;
+	} forged[] = {
+		{ "-O2", "@/x" },
+		{ "-O2", "-E" },
+		{ "-nostdinc", "-specs=/x" },
+		{ "-nostdinc", "x.mod.c" },
+		{ "<linux/module.h>", "</etc/shadow>" },
+		{ "#define INCLUDE_VERMAGIC", "#define INCLUDE_VERMAGI\"" },
+		{ "#include <linux/build", "#endif\n#include <linux/b" },
+	};
+
+	assert_true(kp_modc_key_ok(&f->ctx, f->key, f->key_len));
+	assert_false(kp_modc_key_ok(&f->ctx, f->key, f->key_len - 1));
+	assert_false(kp_modc_key_ok(&f->ctx, "", 0));
+	for (size_t i = 0; i < KP_ARRAY_SIZE(forged); i++) {
+		_cleanup_buf_ struct kp_buf key = KP_BUF_INIT;
+		const char *at = memmem(f->key, f->key_len, forged[i].from,
+					strlen(forged[i].from));
+
+		assert_non_null(at);
+		kp_buf_add(&key, f->key, (size_t)(at - f->key));
+		kp_buf_adds(&key, forged[i].to);
+		at += strlen(forged[i].from);
+		kp_buf_add(&key, at, (size_t)(f->key + f->key_len - at));
+		kp_buf_addc(&key, '\0');
+		if (kp_modc_key_ok(&f->ctx, key.s, key.len - 1))
+			fail_msg("'%s' may be asked for", forged[i].to);
+	}
+	/* Headers that are no kernel's. */
+	{
+		_cleanup_free_ char *mark =
+			kp_path_join(f->dir, "include/linux/kconfig.h");
+
+		assert_int_equal(kp_unlink_in(f->ctx.root_fd, mark), 0);
+		assert_false(kp_modc_key_ok(&f->ctx, f->key, f->key_len));
+	}
+}
+
+/* Of many kernels the oldest are forgotten. */
+static void test_many(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_strv_ char **names = NULL;
+	struct kp_buf file = { (char *)"x", 1, 0 };
+	size_t n = 0;
+
+	assert_int_equal(kp_mkdir_in(f->ctx.root_fd, f->answers, 0755, NULL), 0);
+	for (int i = 0; i < 99; i++) {
+		_cleanup_free_ char *line = kp_strf("-DX=%d %s", i, f->line);
+		size_t len;
+		_cleanup_free_ char *key = key_of(line, file_6_1, &len);
+
+		assert_int_equal(kp_modc_save(&f->ctx, f->answers, key, len, &file), 0);
+	}
+	assert_int_equal(kp_list_in(f->ctx.root_fd, f->answers, &names), 0);
+	kp_strv_foreach(name, names)
+		n += kp_str_ends(*name, ".h");
+	assert_in_range(n, 2, 40);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_symbols),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_key),
+		TEST(test_same),
+		TEST(test_headers_change),
+		TEST(test_forged),
+		TEST(test_many),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
