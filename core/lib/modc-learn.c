@@ -247,8 +247,9 @@ static bool add_reduced(struct kp_buf *file, const char *text, size_t len,
 	_cleanup_buf_ struct kp_buf all = KP_BUF_INIT;
 	char *rest, *line;
 
-	kp_reduce(text, (size_t)(end - text), end, len - (size_t)(end - text),
-		  kp_modc_names, &all);
+	if (!kp_reduce(text, (size_t)(end - text), end, len - (size_t)(end - text),
+		       kp_modc_names, &all))
+		return false;
 	rest = all.s;
 	while ((line = strsep(&rest, "\n"))) {
 		bool skip = false;
@@ -269,9 +270,10 @@ bool kp_modc_make(const struct kp_ctx *ctx, const struct kp_modc_read *read,
 		  struct kp_buf *ret)
 {
 	const char *end = memmem(read->text, read->len, COUNTER, strlen(COUNTER));
-	unsigned long counter = end ? strtoul(end + strlen(COUNTER), NULL, 10) : 0;
+	char *behind = NULL;
+	unsigned long counter = end ? strtoul(end + strlen(COUNTER), &behind, 10) : 0;
 
-	if (!end || counter > 100000)
+	if (!end || behind == end + strlen(COUNTER) || counter > 100000)
 		return false;
 	kp_buf_adds(ret, KP_MODC_BEGIN);
 	kp_buf_adds(ret, read->identity);

@@ -36,8 +36,8 @@
 #define ASK_SECONDS 10
 #define LOCK_MS 5000
 #define MESSAGES_MAX 65536
-/* The text of a kernel's headers is some megabytes. */
-#define HEADERS_MAX (32 << 20)
+/* The text of a kernel's headers is some two megabytes. */
+#define HEADERS_MAX (8 << 20)
 
 /* Of both, because an answer counts for what the build would have had. */
 static const char *const ask_env[] = { "PATH=" KP_STANDARD_PATH, "HOME=/tmp",

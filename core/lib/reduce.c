@@ -8,6 +8,10 @@
 #include "base/cleanup.h"
 #include "lib/reduce.h"
 
+/* Declarations and macros, and the names of these. A kernel's <linux/module.h> has a tenth. */
+#define ITEMS_MAX (1 << 19)
+#define NAMES_MAX (1 << 20)
+
 /* A piece of text that nobody owns. */
 struct piece {
 	const char *s;
@@ -133,6 +137,7 @@ struct item {
 struct name {
 	struct piece text;
 	bool is_tag;
+	bool was_needed[2]; /* the first of equal ones: as a tag, otherwise */
 	uint32_t item;
 };
 
@@ -144,40 +149,58 @@ struct reducer {
 	size_t n_names, names_alloc;
 	uint32_t *todo; /* needed items whose own needs have not been looked for */
 	size_t n_todo, todo_alloc;
+	bool failed; /* it is not what it should be: nothing can be relied on */
 };
 
 static void add_name(struct reducer *r, const struct piece *text, bool is_tag,
 		     uint32_t item)
 {
+	r->failed |= r->n_names == NAMES_MAX;
+	if (r->failed)
+		return;
 	KP_GROW(r->names, r->n_names, r->names_alloc);
-	r->names[r->n_names++] = (struct name){ *text, is_tag, item };
+	r->names[r->n_names++] =
+		(struct name){ .text = *text, .is_tag = is_tag, .item = item };
 }
 
+/* Its number. */
 static uint32_t add_item(struct reducer *r, const struct item *item)
 {
+	r->failed |= r->n_items == ITEMS_MAX;
+	if (r->failed && r->n_items)
+		return 0;
 	KP_GROW(r->items, r->n_items, r->items_alloc);
 	r->items[r->n_items] = *item;
 	return (uint32_t)r->n_items++;
 }
 
-/* "#define NAME..." and "#undef NAME". */
-static void add_macro(struct reducer *r, const char *line, const char *end)
+static bool line_starts(const char *line, const char *end, const char *with)
 {
-	static const char *const words[] = { "#define ", "#undef " };
+	size_t n = strlen(with);
 
-	for (size_t i = 0; i < 2; i++) {
-		size_t n = strlen(words[i]);
-		const char *p = line + n;
+	return (size_t)(end - line) >= n && !memcmp(line, with, n);
+}
+
+/* "#define NAME..." and "#undef NAME". Others that change no declaration are dropped. */
+static void add_directive(struct reducer *r, const char *line, const char *end)
+{
+	static const char *const words[] = { "#define ", "#undef ",
+					     "#pragma GCC diagnostic ",
+					     "#pragma GCC unroll " };
+	size_t i = 0;
+
+	while (i < sizeof(words) / sizeof(*words) && !line_starts(line, end, words[i]))
+		i++;
+	if (i < 2) {
+		const char *p = line + strlen(words[i]);
 		struct item item = { .text = { line, (size_t)(end - line) },
 				     .is_macro = true };
-		struct token t;
+		struct token t = next_token(&p, end);
 
-		if ((size_t)(end - line) < n || memcmp(line, words[i], n) != 0)
-			continue;
-		t = next_token(&p, end);
 		if (t.kind == IDENT)
 			add_name(r, &t.text, false, add_item(r, &item));
 	}
+	r->failed |= i == sizeof(words) / sizeof(*words);
 }
 
 static void split_lines(struct reducer *r, const char *text, size_t len)
@@ -187,7 +210,7 @@ static void split_lines(struct reducer *r, const char *text, size_t len)
 	for (; line < end; line = eol + (eol < end)) {
 		eol = memchr(line, '\n', (size_t)(end - line)) ?: end;
 		if (*line == '#')
-			add_macro(r, line, eol);
+			add_directive(r, line, eol);
 		else
 			kp_buf_add(&r->code, line, (size_t)(eol - line) + (eol < end));
 	}
@@ -285,7 +308,7 @@ static void split_code(struct reducer *r)
 {
 	const char *p = r->code.s ?: "", *end = p + r->code.len;
 
-	while (p < end) {
+	while (p < end && !r->failed) {
 		struct reading now = { .is_typedef = false };
 		struct item item = { .text = { p, 0 } };
 		struct token t = next_token(&p, end);
@@ -326,10 +349,12 @@ static void need_item(struct reducer *r, uint32_t i)
 	r->todo[r->n_todo++] = i;
 }
 
-/* What defines TEXT: of macros the last directive counts, of declarations all. */
+/* What defines TEXT: of macros the last directive counts, of declarations all. Once, since as many can name
+ * it as define it. */
 static void need(struct reducer *r, const struct piece *text, bool tags, bool others)
 {
 	size_t low = 0, high = r->n_names, last = SIZE_MAX;
+	bool *was_needed;
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
@@ -339,6 +364,15 @@ static void need(struct reducer *r, const struct piece *text, bool tags, bool ot
 		else
 			high = middle;
 	}
+	if (low == r->n_names || compare(&r->names[low].text, text))
+		return;
+	was_needed = r->names[low].was_needed;
+	tags &= !was_needed[0];
+	others &= !was_needed[1];
+	if (!tags && !others)
+		return;
+	was_needed[0] |= tags;
+	was_needed[1] |= others;
 	for (; low < r->n_names && !compare(&r->names[low].text, text); low++) {
 		const struct name *n = &r->names[low];
 
@@ -376,7 +410,35 @@ static void need_of(struct reducer *r, const struct item *item)
 	}
 }
 
-void kp_reduce(const char *text, size_t len, const char *uses, size_t uses_len,
+static void choose(struct reducer *r, const struct item *use, const char *const *names)
+{
+	if (r->n_names)
+		qsort(r->names, r->n_names, sizeof(*r->names), by_text);
+	for (size_t i = 0; i < r->n_items; i++)
+		if (r->items[i].needed)
+			need_item(r, (uint32_t)i);
+	need_of(r, use);
+	for (; *names; names++)
+		need(r, &(struct piece){ *names, strlen(*names) }, true, true);
+	while (r->n_todo) {
+		const struct item item = r->items[r->todo[--r->n_todo]];
+
+		need_of(r, &item);
+	}
+}
+
+/* Declarations have no macros left in them, and must not meet any. */
+static void write_needed(const struct reducer *r, struct kp_buf *ret)
+{
+	for (int macros = 0; macros < 2; macros++)
+		for (size_t i = 0; i < r->n_items; i++)
+			if (r->items[i].needed && r->items[i].is_macro == macros) {
+				kp_buf_add(ret, r->items[i].text.s, r->items[i].text.n);
+				kp_buf_addc(ret, '\n');
+			}
+}
+
+bool kp_reduce(const char *text, size_t len, const char *uses, size_t uses_len,
 	       const char *const *names, struct kp_buf *ret)
 {
 	const struct item use = { .text = { uses, uses_len }, .is_function = true };
@@ -384,28 +446,13 @@ void kp_reduce(const char *text, size_t len, const char *uses, size_t uses_len,
 
 	split_lines(&r, text, len);
 	split_code(&r);
-	if (r.n_names)
-		qsort(r.names, r.n_names, sizeof(*r.names), by_text);
-	for (size_t i = 0; i < r.n_items; i++)
-		if (r.items[i].needed)
-			need_item(&r, (uint32_t)i);
-	need_of(&r, &use);
-	for (; *names; names++)
-		need(&r, &(struct piece){ *names, strlen(*names) }, true, true);
-	while (r.n_todo) {
-		const struct item item = r.items[r.todo[--r.n_todo]];
-
-		need_of(&r, &item);
+	if (!r.failed) {
+		choose(&r, &use, names);
+		write_needed(&r, ret);
 	}
-	/* Declarations have no macros left in them, and must not meet any. */
-	for (int macros = 0; macros < 2; macros++)
-		for (size_t i = 0; i < r.n_items; i++)
-			if (r.items[i].needed && r.items[i].is_macro == macros) {
-				kp_buf_add(ret, r.items[i].text.s, r.items[i].text.n);
-				kp_buf_addc(ret, '\n');
-			}
 	kp_buf_free(&r.code);
 	free(r.items);
 	free(r.names);
 	free(r.todo);
+	return !r.failed;
 }

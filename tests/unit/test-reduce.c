@@ -9,7 +9,7 @@ static void check(const char *text, const char *uses, const char *const *names,
 {
 	_cleanup_buf_ struct kp_buf got = KP_BUF_INIT;
 
-	kp_reduce(text, strlen(text), uses, strlen(uses), names, &got);
+	assert_true(kp_reduce(text, strlen(text), uses, strlen(uses), names, &got));
 	kp_buf_addc(&got, '\0');
 	assert_string_equal(got.s, want);
 }
@@ -112,19 +112,65 @@ static void test_output(void **state)
 
 static void test_broken(void **state)
 {
-	static const char *const texts[] = { "",       "struct",	"struct a {",
-					     "}",      ")));;",		"\"",
-					     "'\\",    "#define",	"#",
-					     "enum {", "#define A B\n", "#undef" };
+	static const char *const texts[] = { "",       "struct",       "struct a {",
+					     "}",      ")));;",	       "\"",
+					     "'\\",    "#define A",    "#undef A",
+					     "enum {", "#define A B\n" };
 	static const char *const names[] = { "a", "A", "B", NULL };
 
 	(void)state;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(texts); i++) {
 		_cleanup_buf_ struct kp_buf got = KP_BUF_INIT;
 
-		kp_reduce(texts[i], strlen(texts[i]), "", 0, names, &got);
+		assert_true(kp_reduce(texts[i], strlen(texts[i]), "", 0, names, &got));
 		assert_true(got.len <= 2 * strlen(texts[i]) + 2);
 	}
+}
+
+/* What may give declarations another meaning, so that they are not enough. */
+static void test_directives(void **state)
+{
+	static const char *const bad[] = {
+		"#pragma pack(1)\n",
+		"#pragma GCC visibility push(hidden)\n",
+		"#pragma weak a = b\n",
+		"#ident \"x\"\n",
+		"#define",
+		"#",
+		"# 1 \"x.h\"\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
+		_cleanup_free_ char *text = kp_strf("%sstruct s { int i; };\n", bad[i]);
+		_cleanup_buf_ struct kp_buf got = KP_BUF_INIT;
+
+		if (kp_reduce(text, strlen(text), "struct s", 8, none, &got))
+			fail_msg("'%s' is left out", bad[i]);
+	}
+	check("#pragma GCC diagnostic push\nstruct s { int i; };\n"
+	      "static inline void f(void) {\n#pragma GCC unroll 3\nfor (;;) ; }\n",
+	      "struct s", none, "struct s { int i; };\n");
+}
+
+/* As many that name it as that define it: looked at once each, else this would take hours. */
+static void test_many(void **state)
+{
+	static const char *const names[] = { "x", NULL };
+	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT, got = KP_BUF_INIT;
+	size_t len;
+
+	(void)state;
+	for (int i = 0; i < 250000; i++)
+		kp_buf_adds(&text, "typedef x x;\n");
+	len = text.len;
+	assert_true(kp_reduce(text.s, text.len, "", 0, names, &got));
+	assert_int_equal(got.len, len);
+	/* More than any kernel has are not kept in memory. */
+	for (int i = 0; i < 750000; i++)
+		kp_buf_adds(&text, "x;");
+	assert_false(kp_reduce(text.s, text.len, "", 0, names, &got));
+	assert_int_equal(got.len, len);
 }
 
 int main(void)
@@ -133,6 +179,7 @@ int main(void)
 		cmocka_unit_test(test_structures), cmocka_unit_test(test_types),
 		cmocka_unit_test(test_functions),  cmocka_unit_test(test_macros),
 		cmocka_unit_test(test_output),	   cmocka_unit_test(test_broken),
+		cmocka_unit_test(test_directives), cmocka_unit_test(test_many),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
