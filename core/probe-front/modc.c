@@ -72,6 +72,20 @@ static bool is_context(const char *w)
 	return !*w || (*w == '=' && w[1] && !w[1 + strspn(w + 1, "0123456789")]);
 }
 
+/* What has the compiler put out functions and variables that nothing uses, of which there are more in all
+ * headers, or its own arguments. */
+static bool is_telling(const char *w)
+{
+	static const char *const options[] = { "-fkeep-", "-fno-toplevel-reorder",
+					       "-fno-unit-at-a-time",
+					       "-frecord-gcc-switches" };
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
+		if (starts(w, options[i]))
+			return true;
+	return false;
+}
+
 enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_path)
 {
 	const char *w = argv[0], *next = argv[1];
@@ -95,6 +109,8 @@ enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_
 		return is_path(w + strlen("-Wp,-MMD,")) ? KP_MODC_NAMES : KP_MODC_NO;
 	if (is_name_macro(w) || is_path(w))
 		return KP_MODC_NAMES;
+	if (is_telling(w))
+		return KP_MODC_NO;
 	if (!strcmp(w, "-c") || is_debug(w) || is_context(w) || kp_question_is_option(w))
 		return KP_MODC_KEEP;
 	return KP_MODC_NO;
@@ -103,7 +119,7 @@ enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_
 bool kp_modc_parse(char *const *argv, struct kp_modc *ret)
 {
 	struct kp_modc m = { .argv = argv };
-	const char *debug = "-g0", *path;
+	const char *debug = "-g0", *level = "-O0", *path;
 	bool compiles = false;
 	size_t i, n;
 
@@ -118,6 +134,8 @@ bool kp_modc_parse(char *const *argv, struct kp_modc *ret)
 		compiles |= !strcmp(w, "-c");
 		if (is_debug(w))
 			debug = w;
+		if (starts(w, "-O"))
+			level = w;
 		if (kind != KP_MODC_NAMES || is_name_macro(w))
 			continue;
 		if (n == 2)
@@ -130,6 +148,7 @@ bool kp_modc_parse(char *const *argv, struct kp_modc *ret)
 			m.source = w;
 	}
 	if (argv[i] || !compiles || !m.source || !m.output || strcmp(debug, "-g0") != 0 ||
+	    !strcmp(level, "-O0") ||
 	    !(ends(m.source, ".mod.c") || ends(m.source, "/module-common.c")))
 		return false;
 	m.n_args = i;

@@ -66,8 +66,8 @@ enum kp_modc_arg {
 /* *ret_n: 1 or 2, how many arguments it is; *ret_path: of a PATH. */
 enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_path);
 
-/* Does ARGV translate a file of that name without debug information, all arguments being of a form
- * that runs no other program and writes no other file? */
+/* Does ARGV translate a file of that name, optimizing and without debug information, all arguments being of a
+ * form that runs no other program, writes no other file and puts out nothing that is not used? */
 bool kp_modc_parse(char *const *argv, struct kp_modc *ret);
 
 /* Is TEXT such a file? The directives that are part of the key go to HEAD, of

@@ -183,12 +183,31 @@ static void calls(const char *line, bool expect)
 
 static void test_calls(void **state)
 {
-	static const char *const bad[] = {
-		"-g",	      "-gdwarf-5", "-fplugin=x", "-save-temps",	 "-iquote x",
-		"-imacros x", "-E",	   "-S",	 "-MD",		 "-Wa,-al=x",
-		"-Wp,-MD,x",  "-x c",	   "/b/y.c",	 "@file",	 "-I/b*/",
-		"-I",	      "-I/a\\b",   "-specs=x",	 "-march=native"
-	};
+	static const char *const bad[] = { "-g",
+					   "-gdwarf-5",
+					   "-fplugin=x",
+					   "-save-temps",
+					   "-iquote x",
+					   "-imacros x",
+					   "-E",
+					   "-S",
+					   "-MD",
+					   "-Wa,-al=x",
+					   "-Wp,-MD,x",
+					   "-x c",
+					   "/b/y.c",
+					   "@file",
+					   "-I/b*/",
+					   "-I",
+					   "-I/a\\b",
+					   "-specs=x",
+					   "-march=native",
+					   "-O0",
+					   "-fkeep-inline-functions",
+					   "-fkeep-static-functions",
+					   "-fno-toplevel-reorder",
+					   "-fno-unit-at-a-time",
+					   "-frecord-gcc-switches" };
 
 	(void)state;
 	calls(CALL("") "/b/x.mod.c", true);
@@ -196,10 +215,12 @@ static void test_calls(void **state)
 	calls(CALL("") "/h/scripts/module-common.c", true);
 	calls(CALL("") "/b/x.c", false);
 	calls(CALL(""), false);
-	calls("-c -o x.mod.o -g x.mod.c", false);
-	calls("-o x.mod.o x.mod.c", false);
-	calls("-c x.mod.c", false);
-	calls("-c x.mod.c -o", false);
+	calls("-c -O2 -o x.mod.o -g x.mod.c", false);
+	calls("-O2 -o x.mod.o x.mod.c", false);
+	calls("-c -o x.mod.o x.mod.c", false);
+	calls("-c -O0 -O1 -o x.mod.o x.mod.c", true);
+	calls("-c -O2 x.mod.c", false);
+	calls("-c -O2 x.mod.c -o", false);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
 		_cleanup_free_ char *line = kp_strf(CALL("%s") "/b/x.mod.c", bad[i]);
 
