@@ -132,6 +132,12 @@ static int evaluate_plain(struct kp_ctx *ctx, struct kp_conf *conf, struct kp_va
 	return 0;
 }
 
+/* Who asks for a conf itself gets all that it sets, and warnings. */
+static bool is_linted(const struct kp_conf_env *env)
+{
+	return !env->basis || env->anew;
+}
+
 static int expand(struct kp_conf *conf, bool *ret_cr, struct kp_err *err)
 {
 	int r = kp_conf_expand(conf->vars, ret_cr, err);
@@ -159,7 +165,7 @@ static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
 		return 0;
 	}
 	kp_debug("%s: evaluated by bash", conf->why_shell);
-	r = kp_conf_shell(ctx, conf->files, vars, err);
+	r = kp_conf_shell(ctx, conf->files, vars, is_linted(env), err);
 	if (r < 0)
 		return r;
 	kp_vars_free(conf->vars);
@@ -211,7 +217,7 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 			&conf->warnings,
 			"lines end in carriage returns (DOS text): they are dropped from "
 			"the ends of values only");
-	if (!env->basis || env->anew)
+	if (is_linted(env))
 		kp_conf_lint(ctx, conf, env);
 	*ret = kp_steal(&conf);
 	return 0;

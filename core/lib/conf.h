@@ -87,9 +87,10 @@ struct kp_conf {
 	 * and these paths, absolute. */
 	bool closed;
 	char **reads;
-	char **files;	      /* conf files that were read, absolute, in order */
-	char **warnings;      /* lint: deprecated and doubtful things, a line each */
-	struct kp_vars *vars; /* all that was set */
+	char **files;	 /* conf files that were read, absolute, in order */
+	char **warnings; /* lint: deprecated and doubtful things, a line each */
+	struct kp_vars
+		*vars; /* all that was set; of bash, with a basis, perhaps not all */
 };
 
 /* Evaluate and interpret. -ENOENT: no dkms.conf; -EINVAL: bad conf, err's text is
@@ -110,10 +111,11 @@ KP_DEFINE_CLEANUP(struct kp_conf *, kp_conf_free);
  * Pure; fuzzed. */
 int kp_conf_plain(const char *text, size_t len, struct kp_vars *vars, struct kp_err *err);
 /* bash on files, in order, in the sandbox; results as from the plain one: on success
- * VARS has all variables that are then set, but bash's own. What a conf prints goes to
- * the debug log. -EINVAL: syntax error, or the conf ended the shell; -ETIME: it took
+ * VARS has all variables that are then set, but bash's own; without ALL, which takes bash
+ * longer than a conf that sources the kernel's .config, only the directives and the variables that their
+ * values name. What a conf prints goes to the debug log. -EINVAL: syntax error, or the conf ended the shell; -ETIME: it took
  * too long; -ECANCELED: bash was killed; -EFBIG: too many variables; -ENOPKG: no bash. */
-int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars,
+int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars, bool all,
 		  struct kp_err *err);
 
 const char *kp_conf_script_name(enum kp_conf_script s); /* "PRE_BUILD" */
