@@ -44,13 +44,12 @@ pkg-cflags = $(shell $(PKG_CONFIG) --cflags $(1) 2>/dev/null)
 pkg-libs = $(shell $(PKG_CONFIG) --libs $(1) 2>/dev/null)
 pkg-exists = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo yes || echo no)
 
-WITH_DPKG ?= $(call pkg-exists,libarchive)
+WITH_DPKG ?= yes
 WITH_APT ?= $(call pkg-exists,apt-pkg)
 WITH_RPM ?= $(call pkg-exists,rpm)
 WITH_ALPM ?= $(call pkg-exists,libarchive)
 
 # Native libraries of each backend. libalpm is loaded at run time, and not needed to build.
-PKGS_dpkg := libarchive
 PKGS_rpm := rpm
 PKGS_alpm := libarchive
 
@@ -115,6 +114,9 @@ CLI := $(call objects,$(wildcard core/cli/*.c))
 MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
 PROBE_FRONT := $(call objects,$(wildcard core/probe-front/*.c))
 UNAME_FRONT := $(call objects,$(wildcard core/uname-front/*.c))
+# What runs in the sandbox: a program each, and what is below them.
+INSIDE_PROGRAMS := check
+INSIDE := $(filter-out $(INSIDE_PROGRAMS:%=$(O)/core/inside/%.o),$(call objects,$(wildcard core/inside/*.c)))
 APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
 TRANSACTION := $(call objects,plugins/rpm/transaction.c)
 BACKENDS := $(foreach b,$(BACKENDS),$(if $(filter-out %/transaction.c,$(wildcard plugins/$(b)/*.c)),$(b)))
@@ -132,13 +134,13 @@ endif
 
 UNIT := $(patsubst tests/unit/%.c,$(O)/tests/unit/%,$(wildcard tests/unit/test-*.c))
 # What unit tests share.
-UNIT_HELP := $(call objects,$(filter-out tests/unit/test-%,$(wildcard tests/unit/*.c)))
+UNIT_HELP := $(call objects,$(filter-out tests/unit/test-% tests/unit/programs.c,$(wildcard tests/unit/*.c)))
 FAKE := $(patsubst tests/fake-backend.c,$(O)/tests/fake.so,$(wildcard tests/fake-backend.c))
 FAULT := $(patsubst tests/faults/%.c,$(O)/tests/faults/%,$(wildcard tests/faults/*.c))
 CONF_DIFF := $(patsubst tests/conf/%.c,$(O)/tests/conf/%,$(wildcard tests/conf/conf-diff.c))
 FUZZ := $(patsubst tests/fuzz/%.c,$(O)/fuzz/%,$(wildcard tests/fuzz/fuzz-*.c))
 
-PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
+PRODUCTS := $(O)/kmodpkg $(INSIDE_PROGRAMS:%=$(O)/%) $(O)/make $(O)/probe-front $(O)/uname $(PLUGINS) $(RPM_PLUGIN)
 
 .PHONY: all tests fuzzers conf-diff fault rpm-plugin install install-dpkg install-rpm install-alpm \
 	check check-unit check-e2e check-faults check-all fuzz bench demo deb rpm pacman-pkg format clean FORCE
@@ -146,7 +148,7 @@ PRODUCTS := $(O)/kmodpkg $(O)/make $(O)/probe-front $(O)/uname $(PLUGINS) $(RPM_
 .SECONDARY:
 
 all: $(PRODUCTS)
-tests: $(UNIT) $(FAKE) $(PLUGINS) $(O)/probe-front $(O)/uname
+tests: $(UNIT) $(FAKE) $(PLUGINS) $(INSIDE_PROGRAMS:%=$(O)/%) $(O)/probe-front $(O)/uname
 fuzzers: $(FUZZ)
 conf-diff: $(CONF_DIFF)
 fault: $(FAULT)
@@ -183,6 +185,12 @@ $(O)/cli.a: $(filter-out %/main.o,$(CLI))
 	$(archive)
 
 $(O)/kmodpkg: $(CLI) $(SANITIZE_OPTIONS) $(O)/lib.a $(O)/base.a
+	$(call say,LINK)
+	$(link) -o $@ $^ $(CORE_LIBS)
+
+$(O)/inside.a: $(INSIDE)
+	$(archive)
+$(INSIDE_PROGRAMS:%=$(O)/%): $(O)/%: $(O)/core/inside/%.o $(SANITIZE_OPTIONS) $(O)/inside.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS)
 
@@ -237,7 +245,8 @@ $(O)/tests/rpm-plugin/cost.so: $(O)/tests/rpm-plugin/cost.o
 
 $(O)/tests/help.a: $(UNIT_HELP)
 	$(archive)
-$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/tests/help.a $(O)/cli.a $(O)/lib.a $(O)/base.a
+$(O)/tests/unit/test-%: $(O)/tests/unit/test-%.o $(O)/tests/unit/programs.o $(O)/tests/help.a $(O)/cli.a \
+		$(O)/inside.a $(O)/lib.a $(O)/base.a
 	$(call say,LINK)
 	$(link) -o $@ $^ $(CORE_LIBS) -lcmocka
 
@@ -258,8 +267,7 @@ $(O)/tests/conf/%: $(O)/tests/conf/%.o $(O)/lib.a $(O)/base.a
 FUZZ_FLAGS := -std=gnu11 $(WARNINGS) $(if $(WERROR),-Werror) -O1 -g \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CORE := $(patsubst %.c,$(O)/fuzz/%.o,$(wildcard core/base/*.c core/lib/*.c) \
-	core/probe-front/modc.c \
-	core/probe-front/question.c)
+	core/probe-front/modc.c core/probe-front/question.c) $(patsubst $(O)/%,$(O)/fuzz/%,$(INSIDE))
 
 $(O)/fuzz/core.a: $(FUZZ_CORE)
 	$(archive)
@@ -283,6 +291,7 @@ MAN := $(wildcard man/*.[158])
 install: all
 	$(INSTALL_PROGRAM) $(O)/kmodpkg $(DESTDIR)$(sbindir)/kmodpkg
 	ln -sf kmodpkg $(DESTDIR)$(sbindir)/dkms
+	$(foreach p,$(INSIDE_PROGRAMS),$(INSTALL_PROGRAM) $(O)/$(p) $(DESTDIR)$(libexecdir)/kmodpkg/$(p) &&) :
 	$(INSTALL_PROGRAM) $(O)/make $(DESTDIR)$(libexecdir)/kmodpkg/make
 	$(INSTALL_PROGRAM) $(O)/probe-front $(DESTDIR)$(libexecdir)/kmodpkg/probe-front
 	$(INSTALL_PROGRAM) $(O)/uname $(DESTDIR)$(libexecdir)/kmodpkg/uname

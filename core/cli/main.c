@@ -112,8 +112,6 @@ int main(int argc, char **argv)
 	kp_proc_open_std_fds();
 	/* What we make is for everybody to read (modules, logs), whoever runs us. */
 	umask(022);
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
 	kp_log_set_syslog_prefix(logs_to_journal());
 	if (is_dkms(argv[0]))
 		return finish(&cli, dkms_main(&cli, argc, argv));

@@ -59,13 +59,6 @@ int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 		      const struct kp_artifact_look *look, struct kp_artifact_facts *ret,
 		      struct kp_err *err);
 
-/* The part of kp_artifact_check() that runs in the sandbox: this program, started anew as
- * "kmodpkg --internal-check ...". main() hands over to it before anything else when
- * argv[1] is KP_ARTIFACT_CHECK_ARG; so must the main() of a test that calls
- * kp_artifact_check(). Returns the exit code. Not for people. */
-#define KP_ARTIFACT_CHECK_ARG "--internal-check"
-int kp_artifact_check_main(int argc, char **argv);
-
 /* strip -g (llvm-strip for clang kernels) in place. LOG_FD gets the tool's output. -ENOPKG:
  * the tool is not installed; err names the package. */
 int kp_artifact_strip(struct kp_ctx *ctx, const struct kp_sandbox *sb, const char *ko,

@@ -99,6 +99,11 @@ int kp_build_go_on(const struct kp_build_work *w, struct kp_err *err);
 void kp_build_send(struct kp_build_work *w, enum kp_build_msg_kind kind, int code,
 		   const char *text);
 
+/* build-order.c */
+/* How much work each of N jobs is, with that of those that wait for it: only good for an order. To be
+ * freed. */
+uint64_t *kp_build_weigh(struct kp_ctx *ctx, const struct kp_build_job *jobs, size_t n);
+
 /* build-recipe.c */
 int kp_recipe_patch(struct kp_build_work *w, struct kp_err *err);
 int kp_recipe_script(struct kp_build_work *w, enum kp_conf_script which,

@@ -4,7 +4,8 @@
  * jobserver could be had, and listens.
  *
  * A job that ends leaves its token to the next one that is ready, before any make can take it:
- * side by side modules use a machine better than the few files of one do.
+ * side by side modules use a machine better than the few files of one do. What takes longest comes
+ * first, since the last one that runs may have no use for more than one processor.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -34,6 +35,7 @@ enum state { WAITING, RUNNING, DONE };
 
 struct node {
 	struct kp_build_job *job;
+	uint64_t weight;
 	enum state state;
 	pid_t pid;
 	int fd;	   /* read end of its pipe, -1 */
@@ -222,9 +224,10 @@ static int readiness(struct graph *g, struct node *node)
 	return ready;
 }
 
-/* Settle those that can never start; the first that can, or NULL. */
+/* Settle those that can never start; the heaviest that can, or NULL. */
 static struct node *next_ready(struct graph *g)
 {
+	struct node *best = NULL;
 	bool again = true;
 
 	while (again) {
@@ -233,15 +236,15 @@ static struct node *next_ready(struct graph *g)
 			struct node *node = &g->nodes[i];
 			int ready = node->state == WAITING ? readiness(g, node) : 0;
 
-			if (ready > 0)
-				return node;
+			if (ready > 0 && (!best || node->weight > best->weight))
+				best = node;
 			if (ready < 0) {
 				finish(g, node, -ENOLINK);
 				again = true; /* others may hang on it */
 			}
 		}
 	}
-	return NULL;
+	return best;
 }
 
 /* Each that runs has a token: what is in the pipe then, a recipe has put there. */
@@ -380,6 +383,7 @@ int kp_build_run(struct kp_ctx *ctx, struct kp_build_job *jobs, size_t n,
 	static const struct kp_build_opts none = { 0 };
 	struct graph g = { .ctx = ctx, .opts = opts ? opts : &none, .n = n, .left = n };
 	static bool told;
+	_cleanup_free_ uint64_t *weights = NULL;
 	sigset_t set, old;
 	int rc;
 
@@ -399,8 +403,10 @@ int kp_build_run(struct kp_ctx *ctx, struct kp_build_job *jobs, size_t n,
 	block_signals(&set, &old);
 	g.sigfd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	g.nodes = kp_calloc(n, sizeof(*g.nodes));
+	weights = kp_build_weigh(ctx, jobs, n);
 	for (size_t i = 0; i < n; i++)
-		g.nodes[i] = (struct node){ .job = &jobs[i], .fd = -1 };
+		g.nodes[i] =
+			(struct node){ .job = &jobs[i], .weight = weights[i], .fd = -1 };
 	run(&g);
 	free(g.nodes);
 	close(g.sigfd);

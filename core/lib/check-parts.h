@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * What the two halves of the check (check.c, check-inside.c) say to each other, and nobody else.
+ * What the two halves of the check (lib/check.c, inside/check.c) say to each other, and nobody else.
  *
  * The answer is lines, each at most once:
  *
@@ -13,6 +13,10 @@
 #pragma once
 
 #include "lib/artifact.h"
+
+/* The first argument of the half in the sandbox: the two may be of different versions while kmodpkg itself is
+ * upgraded. To be raised when arguments or answers change. */
+#define KP_CHECK_PROTOCOL "1"
 
 /* Exit codes of the half in the sandbox. */
 enum { KP_CHECK_GOOD = 0, KP_CHECK_BAD = 1, KP_CHECK_NONE = 2 };

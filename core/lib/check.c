@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * The check has two halves with a process border between them: kp_artifact_check() opens
- * what is to be read and starts this program anew in the sandbox;
- * kp_artifact_check_main() (check-inside.c) there parses and answers, by its exit code and
- * in lines on its standard output. What parsed an untrusted file is not trusted itself: its
+ * what is to be read and starts another program (inside/check.c) in the sandbox, which parses and
+ * answers, by its exit code and in lines on its standard output. What parsed an untrusted file is not trusted itself: its
  * answer is taken apart with the same care.
  */
 #include <errno.h>
@@ -22,6 +21,7 @@
 #include "base/str.h"
 #include "lib/artifact.h"
 #include "lib/check-parts.h"
+#include "lib/tool.h"
 
 /* Descriptors that the half in the sandbox gets: the symbol tables, then the log if there is
  * one; in an array of room for all. */
@@ -128,9 +128,9 @@ int kp_check_parse(const char *text, size_t len, struct kp_artifact_facts *ret)
 	return r;
 }
 
-/* Start the half in the sandbox; *ret is its answer. -EBADMSG: it ended as one that answers, and
+/* Start the half in the sandbox, which is PROGRAM; *ret is its answer. -EBADMSG: it ended as one that answers, and
  * did not. */
-static int run_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, int ko,
+static int run_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, int program, int ko,
 		     const char *const *argv, const struct files *files,
 		     struct kp_proc_end *ret_end, struct kp_artifact_facts *ret,
 		     struct kp_err *err)
@@ -145,16 +145,20 @@ static int run_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, int ko,
 	_cleanup_close_ int out = memfd_create("verdict", MFD_CLOEXEC);
 	/* What a failed assertion prints is for nobody. */
 	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	_cleanup_free_ int *keep = kp_calloc(files->n + 1, sizeof(*keep));
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 	int r;
 
 	if (out < 0)
 		return kp_err_sys(err, -errno, "memfd_create");
+	if (files->n)
+		memcpy(keep, files->fds, files->n * sizeof(*keep));
+	keep[files->n] = program;
 	proc.out_fd = out;
 	proc.err_fd = null < 0 ? out : null;
-	proc.keep_fds = files->fds;
-	proc.n_keep_fds = files->n;
+	proc.keep_fds = keep;
+	proc.n_keep_fds = files->n + 1;
 	r = kp_sandbox_run(ctx, &own, &proc, ret_end, err);
 	if (r < 0 && (r != -ECHILD || ret_end->signal))
 		return r;
@@ -188,14 +192,14 @@ static int explain(const char *name, int r, const struct kp_proc_end *end,
 	return r;
 }
 
-static char **make_argv(const struct kp_artifact_look *look, const struct files *files)
+static char **make_argv(const struct kp_artifact_look *look, int program,
+			const struct files *files)
 {
 	const struct kp_kernel_build *kb = look->kb;
 	char **argv = NULL;
 
-	/* Not by a path: the file that runs now may have been replaced by an upgrade. */
-	kp_strv_add(&argv, "/proc/self/exe");
-	kp_strv_add(&argv, KP_ARTIFACT_CHECK_ARG);
+	kp_strv_addf(&argv, "/proc/self/fd/%d", program);
+	kp_strv_add(&argv, KP_CHECK_PROTOCOL);
 	kp_strv_add(&argv, kb ? "built" : "adopted");
 	kp_strv_add(&argv, look->name);
 	kp_strv_add(&argv, look->kernel->release);
@@ -217,18 +221,21 @@ int kp_artifact_check(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 	_cleanup_(kp_artifact_facts_clear) struct kp_artifact_facts facts = { 0 };
 	_cleanup_(close_files) struct files files = { 0 };
 	_cleanup_strv_ char **argv = NULL;
-	_cleanup_close_ int fd = -1;
+	_cleanup_close_ int fd = -1, program = kp_tool_own(ctx, "check", err);
 	struct kp_proc_end end = { 0 };
 	int r;
 
+	if (program < 0)
+		return program;
 	fd = kp_open_in(ctx->root_fd, look->ko, O_RDONLY | O_NOFOLLOW, 0);
 	if (fd < 0)
 		return kp_err_sys(err, fd, "open '%s'", look->ko);
 	r = open_files(ctx, look, &files, err);
 	if (r < 0)
 		return r;
-	argv = make_argv(look, &files);
-	r = run_check(ctx, sb, fd, (const char *const *)argv, &files, &end, &facts, err);
+	argv = make_argv(look, program, &files);
+	r = run_check(ctx, sb, program, fd, (const char *const *)argv, &files, &end,
+		      &facts, err);
 	if (r < 0)
 		return explain(look->name, r, &end, facts.note, err);
 	if (facts.note) {

@@ -4,7 +4,7 @@
  *
  * Only directives are kept, as they are after the second expansion. They hold as long as the key
  * does (the variables given, the conf and its overrides by stat, the caller's word for the source and
- * the headers, the running kernel) and what the conf names by an absolute path looks as it did. One that
+ * the headers, the running kernel) and the files that bash may have looked at look as they did. A conf that
  * could see anything else (conf-closed.c) is not remembered.
  * Root's process writes it; who may not, evaluates.
  */
@@ -27,7 +27,7 @@
 #include "lib/kernel.h"
 
 #define CONF_MAX (1024 * 1024)
-#define PATH_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._+-"
+#define FILES_MAX 16
 
 static char *memo_dir(const struct kp_ctx *ctx, const char *module, const char *version)
 {
@@ -119,14 +119,14 @@ static int read_vars(json_t *object, struct kp_vars *vars)
 }
 
 bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *const *files,
-		    const struct kp_vars *given, struct kp_vars **ret)
+		    const struct kp_vars *given, struct kp_vars **ret, char ***ret_reads)
 {
 	_cleanup_free_ char *path = memo_path(ctx, env);
 	_cleanup_(kp_vars_freep) struct kp_vars *vars = NULL;
 	_cleanup_json_ json_t *object = NULL;
-	json_t *paths, *directives;
+	json_t *paths, *directives, *looks;
+	const char *its_key, *read;
 	char key[KP_HASH_HEX];
-	const char *its_key;
 	int64_t newest_s = 0;
 	int schema;
 
@@ -145,38 +145,35 @@ bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *con
 		return false;
 	kp_vars_free(*ret);
 	*ret = kp_steal(&vars);
+	json_object_foreach(paths, read, looks) kp_strv_add(ret_reads, read);
 	return true;
 }
 
 /* ---- writing */
 
-static void add_paths(const char *text, char ***paths)
+int kp_conf_reads(const struct kp_ctx *ctx, char *const *files,
+		  const struct kp_vars *given, char ***ret)
 {
-	for (const char *p = text; (p = strchr(p, '/')); p += strspn(p, PATH_CHARS)) {
-		_cleanup_free_ char *path = kp_strndup(p, strspn(p, PATH_CHARS));
+	_cleanup_strv_ char **texts = NULL, **paths = NULL, **sourced = NULL;
 
-		/* The rest of "${dkms_tree}/x" is not one. */
-		if (!path[1] || (p > text && strchr("})" PATH_CHARS, p[-1])))
-			continue;
-		if (!kp_strv_has(*paths, path))
-			kp_strv_take(paths, kp_steal(&path));
-	}
-}
-
-int kp_conf_paths(const struct kp_ctx *ctx, char *const *files, char ***ret)
-{
-	_cleanup_strv_ char **paths = NULL;
-
-	kp_strv_foreach(p, files) {
-		_cleanup_free_ char *text = NULL;
+	kp_strv_foreach(p, files)
+		kp_strv_add(&sourced, *p);
+	/* Those that are sourced are added behind. */
+	for (size_t i = 0; sourced[i]; i++) {
+		char *text;
 		size_t len;
-		int r = kp_read_in(ctx->root_fd, *p, CONF_MAX, &text, &len);
+		int r = kp_read_in(ctx->root_fd, sourced[i], CONF_MAX, &text, &len);
 
+		if (i >= kp_strv_len(files) && (r == -ENOENT || r == -ENOTDIR))
+			continue; /* its path is among those that have to look the same */
 		if (r < 0)
 			return r;
-		if (!kp_conf_is_closed(text))
+		kp_strv_take(&texts, text);
+		if (sourced[i + 1])
+			continue;
+		if (kp_strv_len(sourced) > FILES_MAX ||
+		    !kp_conf_is_closed(texts, given, &paths, &sourced))
 			return -ENOTSUP;
-		add_paths(text, &paths);
 	}
 	*ret = kp_steal(&paths);
 	return 0;
@@ -224,23 +221,22 @@ static void sweep(struct kp_ctx *ctx, const char *dir)
 
 void kp_conf_remember(struct kp_ctx *ctx, const struct kp_conf_env *env,
 		      char *const *files, const struct kp_vars *given,
-		      const struct kp_vars *vars)
+		      const struct kp_vars *vars, char *const *reads)
 {
 	_cleanup_free_ char *path = memo_path(ctx, env), *dir = NULL;
 	_cleanup_json_ json_t *object = NULL;
-	_cleanup_strv_ char **names = NULL;
 	json_t *paths, *directives;
 	char key[KP_HASH_HEX];
 	int64_t newest_s = 0;
 
-	if (!path || geteuid() != 0 || kp_conf_paths(ctx, files, &names) < 0)
+	if (!path || geteuid() != 0)
 		return;
 	directives = write_vars(vars);
 	if (!directives)
 		return;
 	paths = json_object();
 	make_key(ctx, env, files, given, &newest_s, key);
-	kp_strv_foreach(p, names) {
+	kp_strv_foreach(p, reads) {
 		_cleanup_free_ char *looks = kp_looks_in(ctx->root_fd, *p, &newest_s);
 
 		json_object_set_new(paths, *p, json_string(looks));

@@ -27,21 +27,29 @@ bool kp_conf_is_directive(const char *name);
  */
 bool kp_conf_name_special(const char *name);
 
-/* Does what bash makes of a conf with this text depend on nothing but the variables it gets, the running
- * kernel, the headers and the files that it names by literal paths? */
-bool kp_conf_is_closed(const char *text);
+/* Does what bash makes of confs with these texts depend on nothing but the variables GIVEN (NULL: none that
+ * are known), the running kernel, the headers and certain files? *PATHS and *SOURCED are vectors that get, each
+ * once, the absolute paths of these files, and those of them whose text is run as well: it has to be among the
+ * texts. NULL: they do not matter. */
+bool kp_conf_is_closed(char *const *texts, const struct kp_vars *given, char ***paths,
+		       char ***sourced);
+
+/* The absolute paths that bash may look at when it evaluates these files, besides what the key of a source and
+ * its kernel covers. *ret: a vector, each once. -ENOTSUP: at others as well. */
+int kp_conf_reads(const struct kp_ctx *ctx, char *const *files,
+		  const struct kp_vars *given, char ***ret);
 
 /*
  * What bash made of these files before (conf-memo.c). GIVEN: the variables that it gets. True:
- * *ret, which is freed, has them and the directives, expanded. Without env->basis nothing
- * is remembered.
+ * *ret, which is freed, has them and the directives, expanded, and *ret_reads what kp_conf_reads()
+ * said. Without env->basis nothing is remembered.
  */
 bool kp_conf_recall(struct kp_ctx *ctx, const struct kp_conf_env *env, char *const *files,
-		    const struct kp_vars *given, struct kp_vars **ret);
-/* VARS: the result, expanded. Where that cannot be written, or the files are not closed, nothing is. */
+		    const struct kp_vars *given, struct kp_vars **ret, char ***ret_reads);
+/* VARS: the result, expanded. Where that cannot be written, nothing is. */
 void kp_conf_remember(struct kp_ctx *ctx, const struct kp_conf_env *env,
 		      char *const *files, const struct kp_vars *given,
-		      const struct kp_vars *vars);
+		      const struct kp_vars *vars, char *const *reads);
 
 /* Second expansion, on all directives (conf.h says what it is). *ret_cr: some value ended
  * in a carriage return. -EINVAL: a value became too long. */

@@ -60,19 +60,38 @@ static const char script_file[] = "if [[ -r ${__kp_files[%u]} ]]; then\n"
 
 /*
  * A conf may have defined functions that are called like builtins. In POSIX mode, which
- * an assignment turns on, a special builtin such as unset comes before a function. The
- * names come from compgen, at once: each ${!A*} looks at all variables, in square time,
- * and a conf that sources the kernel's .config has thousands.
+ * an assignment turns on, a special builtin such as unset comes before a function.
  */
+static const char script_clean[] = "POSIXLY_CORRECT=1\n"
+				   "unset -f unset builtin\n"
+				   "unset POSIXLY_CORRECT\n"
+				   "builtin set +efux\n"
+				   "builtin shopt -u expand_aliases\n"
+				   "builtin trap - DEBUG ERR RETURN\n"
+				   "IFS=$' \\t\\n'\n";
+
+/*
+ * Which variables. All of them: at once, since bash takes square time for a list of
+ * names, and a conf that sources the kernel's .config has thousands; it is still most of
+ * the time that such a conf takes. Few: those in __kp_names, the directives, and what
+ * stands behind a '$' in their values.
+ */
+static const char script_all[] = "__kp_names=$(builtin compgen -v) || builtin exit 1\n";
+static const char script_few[] =
+	"__kp_text=\n"
+	"for __kp_n in $__kp_names; do\n"
+	"	builtin eval \"__kp_text+=\\\" \\${$__kp_n[*]}\\\"\"\n"
+	"done\n"
+	"IFS=\\$\n"
+	"builtin set -f\n"
+	"for __kp_n in $__kp_text; do\n"
+	"	__kp_n=${__kp_n#\\{}\n"
+	"	__kp_n=${__kp_n%%[!a-zA-Z0-9_]*}\n"
+	"	if [[ $__kp_n == [a-zA-Z_]* ]]; then __kp_names+=\" $__kp_n\"; fi\n"
+	"done\n"
+	"IFS=$' \\t\\n'\n";
+
 static const char script_end[] =
-	"POSIXLY_CORRECT=1\n"
-	"unset -f unset builtin\n"
-	"unset POSIXLY_CORRECT\n"
-	"builtin set +efux\n"
-	"builtin shopt -u expand_aliases\n"
-	"builtin trap - DEBUG ERR RETURN\n"
-	"IFS=$' \\t\\n'\n"
-	"__kp_names=$(builtin compgen -v) || builtin exit 1\n"
 	"for __kp_n in $__kp_names; do\n"
 	"	builtin eval \"for __kp_k in \\\"\\${!$__kp_n[@]}\\\"; do\n"
 	"		builtin printf '%s\\\\0' \\\n"
@@ -82,19 +101,29 @@ static const char script_end[] =
 	"builtin printf '\\0end\\0%s\\0' \"$__kp_st\" >&$__kp_fd\n"
 	"}\n";
 
-static char *make_script(char *const *files)
+static char *make_script(char *const *files, bool all)
 {
 	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
 
 	kp_buf_adds(&b, script_start);
 	for (unsigned int i = 0; i < kp_strv_len(files); i++)
 		kp_buf_addf(&b, script_file, i, i);
+	kp_buf_adds(&b, script_clean);
+	if (all) {
+		kp_buf_adds(&b, script_all);
+	} else {
+		kp_buf_adds(&b, "__kp_names='");
+		for (size_t i = 0; kp_conf_directives[i]; i++)
+			kp_buf_addf(&b, "%s ", kp_conf_directives[i]);
+		kp_buf_adds(&b, "'\n");
+		kp_buf_adds(&b, script_few);
+	}
 	kp_buf_adds(&b, script_end);
 	return kp_buf_steal(&b);
 }
 
 static char **make_argv(const char *bash, char *const *files, const struct kp_vars *vars,
-			int result_fd)
+			bool all, int result_fd)
 {
 	char **argv = NULL;
 	size_t n = 0;
@@ -105,7 +134,7 @@ static char **make_argv(const char *bash, char *const *files, const struct kp_va
 	kp_strv_add(&argv, "--norc");
 	kp_strv_add(&argv, "--noprofile");
 	kp_strv_add(&argv, "-c");
-	kp_strv_take(&argv, make_script(files));
+	kp_strv_take(&argv, make_script(files, all));
 	kp_strv_add(&argv, "kmodpkg");
 	kp_strv_addf(&argv, "%d", result_fd);
 	kp_strv_addf(&argv, "%zu", n);
@@ -173,7 +202,7 @@ static void make_binds(struct kp_ctx *ctx, char *const *files, const struct kp_v
 }
 
 static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars *vars,
-		    int result_fd, int output_fd, struct kp_err *err)
+		    bool all, int result_fd, int output_fd, struct kp_err *err)
 {
 	/* Nothing of our own environment: a conf means the same whoever asks. */
 	const char *release = kp_vars_get(vars, "kernelver", 0);
@@ -207,7 +236,7 @@ static int run_bash(struct kp_ctx *ctx, char *const *files, const struct kp_vars
 	if (!bash)
 		return kp_err_set(err, -ENOPKG,
 				  "it needs bash, which is not there: install bash");
-	argv = make_argv(bash, files, vars, result_fd);
+	argv = make_argv(bash, files, vars, all, result_fd);
 	proc.argv = (const char *const *)argv;
 	make_binds(ctx, files, vars, &binds);
 	sandbox.binds = binds.list;
@@ -227,7 +256,7 @@ struct outcome {
 /* For another root: in a child of ours that enters it, since nothing of a foreign system
  * is evaluated with this one's bash and files. */
 static int run_in_root(struct kp_ctx *ctx, char *const *files, const struct kp_vars *vars,
-		       int result_fd, int output_fd, struct kp_err *err)
+		       bool all, int result_fd, int output_fd, struct kp_err *err)
 {
 	struct outcome *o, done;
 	struct kp_proc_end end;
@@ -235,7 +264,7 @@ static int run_in_root(struct kp_ctx *ctx, char *const *files, const struct kp_v
 	int r;
 
 	if (!strcmp(ctx->root, "/"))
-		return run_bash(ctx, files, vars, result_fd, output_fd, err);
+		return run_bash(ctx, files, vars, all, result_fd, output_fd, err);
 	o = mmap(NULL, sizeof(*o), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
 		 0);
 	if (o == MAP_FAILED)
@@ -245,7 +274,8 @@ static int run_in_root(struct kp_ctx *ctx, char *const *files, const struct kp_v
 	if (pid == 0) {
 		o->rc = kp_ctx_enter_root(ctx, &o->err);
 		if (!o->rc)
-			o->rc = run_bash(ctx, files, vars, result_fd, output_fd, &o->err);
+			o->rc = run_bash(ctx, files, vars, all, result_fd, output_fd,
+					 &o->err);
 		_exit(0);
 	}
 	r = pid < 0 ? -errno : kp_proc_wait(pid, &end, err);
@@ -396,7 +426,7 @@ static int read_back(int fd, size_t max, char **ret, size_t *ret_len)
 	return kp_read_fd(fd, max, ret, ret_len);
 }
 
-int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars,
+int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars, bool all,
 		  struct kp_err *err)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *found = kp_vars_new();
@@ -414,7 +444,7 @@ int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars,
 		r = make_memory_file("conf-output", 3, &output_fd, err);
 	if (r < 0)
 		return r;
-	rc = run_in_root(ctx, files, vars, result_fd, output_fd, &run_err);
+	rc = run_in_root(ctx, files, vars, all, result_fd, output_fd, &run_err);
 	r = read_back(output_fd, 2 * OUTPUT_MAX, &output, &len);
 	if (r < 0)
 		return kp_err_sys(err, r, "%s: what bash printed", files[0]);

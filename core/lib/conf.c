@@ -34,6 +34,7 @@ void kp_conf_free(struct kp_conf *conf)
 	kp_strv_free(conf->build_depends);
 	free(conf->excluded);
 	free(conf->why_shell);
+	kp_strv_free(conf->reads);
 	kp_strv_free(conf->files);
 	kp_strv_free(conf->warnings);
 	kp_vars_free(conf->vars);
@@ -131,6 +132,12 @@ static int evaluate_plain(struct kp_ctx *ctx, struct kp_conf *conf, struct kp_va
 	return 0;
 }
 
+/* Who asks for a conf itself gets all that it sets, and warnings. */
+static bool is_linted(const struct kp_conf_env *env)
+{
+	return !env->basis || env->anew;
+}
+
 static int expand(struct kp_conf *conf, bool *ret_cr, struct kp_err *err)
 {
 	int r = kp_conf_expand(conf->vars, ret_cr, err);
@@ -152,17 +159,21 @@ static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
 	if (r != -ENOTSUP)
 		return r < 0 ? r : expand(conf, ret_cr, err);
 	conf->evaluator = "shell";
-	if (!env->anew && kp_conf_recall(ctx, env, conf->files, given, &conf->vars))
+	if (!env->anew &&
+	    kp_conf_recall(ctx, env, conf->files, given, &conf->vars, &conf->reads)) {
+		conf->closed = true;
 		return 0;
+	}
 	kp_debug("%s: evaluated by bash", conf->why_shell);
-	r = kp_conf_shell(ctx, conf->files, vars, err);
+	r = kp_conf_shell(ctx, conf->files, vars, is_linted(env), err);
 	if (r < 0)
 		return r;
 	kp_vars_free(conf->vars);
 	conf->vars = kp_steal(&vars);
 	r = expand(conf, ret_cr, err);
-	if (!r)
-		kp_conf_remember(ctx, env, conf->files, given, conf->vars);
+	conf->closed = kp_conf_reads(ctx, conf->files, given, &conf->reads) == 0;
+	if (!r && conf->closed)
+		kp_conf_remember(ctx, env, conf->files, given, conf->vars, conf->reads);
 	return r;
 }
 
@@ -206,7 +217,7 @@ static int load(struct kp_ctx *ctx, const struct kp_conf_env *env, const char *f
 			&conf->warnings,
 			"lines end in carriage returns (DOS text): they are dropped from "
 			"the ends of values only");
-	if (!env->basis || env->anew)
+	if (is_linted(env))
 		kp_conf_lint(ctx, conf, env);
 	*ret = kp_steal(&conf);
 	return 0;

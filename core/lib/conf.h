@@ -83,9 +83,14 @@ struct kp_conf {
 	char *excluded; /* why nothing is for this kernel (exit 77); NULL: not so */
 	const char *evaluator; /* "plain" or "shell" */
 	char *why_shell; /* "<file>: line <n>: <construct>" that was not plain; NULL */
+	/* By bash: what it may have looked at is nothing but the files, what the keys of source and kernel cover,
+	 * and these paths, absolute. */
+	bool closed;
+	char **reads;
 	char **files;	 /* conf files that were read, absolute, in order */
 	char **warnings; /* lint: deprecated and doubtful things, a line each */
-	struct kp_vars *vars; /* all that was set */
+	struct kp_vars
+		*vars; /* all that was set; of bash, with a basis, perhaps not all */
 };
 
 /* Evaluate and interpret. -ENOENT: no dkms.conf; -EINVAL: bad conf, err's text is
@@ -96,9 +101,6 @@ int kp_conf_load(struct kp_ctx *ctx, const struct kp_conf_env *env, struct kp_co
 		 struct kp_err *err);
 /* Is R, of kp_conf_load(), the conf's own fault (exit code 8 of DKMS)? Also when it ran into a limit. */
 bool kp_conf_is_bad(int r);
-/* Absolute paths that the conf FILES have literally: what bash may have looked at, and the key of a
- * source does not cover. *ret: a vector, each once. -ENOTSUP: it may have looked at others as well. */
-int kp_conf_paths(const struct kp_ctx *ctx, char *const *files, char ***ret);
 /* Drop what is remembered of a source's conf. */
 void kp_conf_forget(struct kp_ctx *ctx, const char *module, const char *version);
 void kp_conf_free(struct kp_conf *conf);
@@ -109,10 +111,11 @@ KP_DEFINE_CLEANUP(struct kp_conf *, kp_conf_free);
  * Pure; fuzzed. */
 int kp_conf_plain(const char *text, size_t len, struct kp_vars *vars, struct kp_err *err);
 /* bash on files, in order, in the sandbox; results as from the plain one: on success
- * VARS has all variables that are then set, but bash's own. What a conf prints goes to
- * the debug log. -EINVAL: syntax error, or the conf ended the shell; -ETIME: it took
+ * VARS has all variables that are then set, but bash's own; without ALL, which takes bash
+ * longer than a conf that sources the kernel's .config, only the directives and the variables that their
+ * values name. What a conf prints goes to the debug log. -EINVAL: syntax error, or the conf ended the shell; -ETIME: it took
  * too long; -ECANCELED: bash was killed; -EFBIG: too many variables; -ENOPKG: no bash. */
-int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars,
+int kp_conf_shell(struct kp_ctx *ctx, char *const *files, struct kp_vars *vars, bool all,
 		  struct kp_err *err);
 
 const char *kp_conf_script_name(enum kp_conf_script s); /* "PRE_BUILD" */

@@ -11,6 +11,7 @@
 #include "base/str.h"
 #include "lib/ctx.h"
 #include "lib/framework.h"
+#include "lib/tool.h"
 
 #define CONFIG_FILE "/etc/kmodpkg/kmodpkg.conf"
 #define CONFIG_DIR CONFIG_FILE ".d"
@@ -159,6 +160,8 @@ void kp_ctx_close(struct kp_ctx *ctx)
 		return;
 	if (ctx->root_fd >= 0)
 		close(ctx->root_fd);
+	if (ctx->programs_fd > 0)
+		close(ctx->programs_fd);
 	free(ctx->root);
 	free(ctx->dkms_tree);
 	free(ctx->source_tree);
@@ -182,6 +185,8 @@ int kp_ctx_enter_root(struct kp_ctx *ctx, struct kp_err *err)
 
 	if (!strcmp(ctx->root, "/"))
 		return 0;
+	/* Of the kmodpkg that runs, not of the one that is there. */
+	kp_tool_open_own(ctx);
 	r = fchdir(ctx->root_fd) < 0 || chroot(".") < 0 ? -errno : 0;
 	if (r == -EPERM || r == -EACCES)
 		return kp_err_set(err, -EPERM, "entering %s needs root: run this as root",

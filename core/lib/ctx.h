@@ -85,6 +85,7 @@ struct kp_ctx {
 	char **ignored; /* directives of DKMS's framework.conf that have no effect here */
 	bool nested; /* our caller is a transaction that lets us commit (KP_OPEN_NESTED) */
 	struct kp_backend *backend; /* NULL until kp_backend_open() */
+	int programs_fd; /* our directory of programs (kp_tool_own()); 0: not opened yet */
 };
 
 /* ROOT NULL means "/". A configuration that cannot be read or parsed is an error. */

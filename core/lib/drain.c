@@ -19,8 +19,9 @@
 /* What goes on while a queue is applied. */
 struct drain {
 	struct kp_ctx *ctx;
+	const struct kp_world *world; /* of whoever has planned; NULL */
 	struct kp_sync_result *ret;
-	struct kp_sources sources; /* loaded for the first script */
+	struct kp_sources sources; /* loaded for the first script without it */
 	bool have_sources;
 	struct kp_err late; /* the first that is told when all else is done */
 };
@@ -35,8 +36,27 @@ static void keep_first(struct kp_err *first, int code, const struct kp_err *err)
 	}
 }
 
-static void run_script(struct drain *d, const struct kp_pkg_id *id,
-		       enum kp_conf_script which)
+/* As the plan has it: another evaluation may take as long as a small build. */
+static const struct kp_conf *planned_conf(const struct kp_world *w,
+					  const struct kp_pkg_id *id,
+					  const struct kp_source **ret_source)
+{
+	for (size_t i = 0; w && i < w->input.n_pairs; i++) {
+		const struct kp_plan_pair *x = &w->input.pairs[i];
+		const struct kp_source *s = &w->sources.list[x->source];
+
+		if (!kp_str_eq(s->module, id->module) ||
+		    !kp_str_eq(s->version, id->version) ||
+		    !kp_str_eq(w->kernels.list[x->kernel].release, id->kernel))
+			continue;
+		*ret_source = s;
+		return w->pairs[i].conf;
+	}
+	return NULL;
+}
+
+static int load_and_run(struct drain *d, const struct kp_pkg_id *id,
+			enum kp_conf_script which, struct kp_err *err)
 {
 	_cleanup_free_ char *dir =
 		kp_strf("%s/%s-%s", d->ctx->source_tree, id->module, id->version);
@@ -52,22 +72,32 @@ static void run_script(struct drain *d, const struct kp_pkg_id *id,
 				   .version = id->version,
 				   .kernelver = id->kernel,
 				   .arch = id->arch };
-	struct kp_err err = KP_ERR_INIT;
 	struct kp_source *s;
 	int r;
 
 	if (!d->have_sources && kp_sources_load(d->ctx, &d->sources, NULL) < 0)
-		return;
+		return 0;
 	d->have_sources = true;
 	s = kp_sources_find(&d->sources, id->module, id->version);
 	if (!s)
 		s = &removed;
 	if (s->missing)
-		return;
+		return 0;
 	env.source_dir = s->dir;
-	r = kp_conf_load(d->ctx, &env, &conf, &err);
-	if (r == 0)
-		r = kp_script_run(d->ctx, s, conf, which, id->kernel, NULL, &err);
+	r = kp_conf_load(d->ctx, &env, &conf, err);
+	return r < 0 ? r : kp_script_run(d->ctx, s, conf, which, id->kernel, NULL, err);
+}
+
+static void run_script(struct drain *d, const struct kp_pkg_id *id,
+		       enum kp_conf_script which)
+{
+	const struct kp_source *s = NULL;
+	const struct kp_conf *conf = planned_conf(d->world, id, &s);
+	struct kp_err err = KP_ERR_INIT;
+	int r;
+
+	r = conf ? kp_script_run(d->ctx, s, conf, which, id->kernel, NULL, &err)
+		 : load_and_run(d, id, which, &err);
 	/* The modules are in place, or gone, whatever the script says. */
 	if (r < 0)
 		kp_warn("%s/%s, kernel %s: %s", id->module, id->version, id->kernel,
@@ -259,10 +289,11 @@ static int forget_removed(struct kp_ctx *ctx, struct kp_err *err)
 	return r;
 }
 
-static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_result *ret,
+static int apply(struct kp_ctx *ctx, const struct kp_queue *q,
+		 const struct kp_world *world, struct kp_sync_result *ret,
 		 struct kp_err *late, struct kp_err *err)
 {
-	struct drain d = { .ctx = ctx, .ret = ret };
+	struct drain d = { .ctx = ctx, .world = world, .ret = ret };
 	struct kp_change *changes = kp_calloc(q->n, sizeof(*changes));
 	int r = 0;
 
@@ -285,8 +316,8 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q, struct kp_sync_re
 	return r;
 }
 
-int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_result *ret,
-		    struct kp_err *err)
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_world *w,
+		    struct kp_sync_result *ret, struct kp_err *err)
 {
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
 	struct kp_sync_result own = { 0 };
@@ -297,7 +328,7 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_resul
 
 	r = kp_queue_load(ctx, &q, err);
 	if (r == 0 && q.n)
-		r = apply(ctx, &q, ret ? ret : &own, &late, err);
+		r = apply(ctx, &q, w, ret ? ret : &own, &late, err);
 	if (r == 0)
 		r = kp_queue_sweep(ctx, err);
 	if (r == 0)
@@ -365,7 +396,7 @@ int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 	kp_sync_enter();
 	/* This comes after every call of the package manager: a full /boot is to be told of once, and tried
 	 * again by a sync. */
-	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, err);
+	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, NULL, err);
 	kp_sync_leave();
 	if (r == -EBUSY) {
 		/* Another package manager came in between: the end of its transaction

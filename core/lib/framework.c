@@ -72,7 +72,7 @@ static int evaluate(struct kp_ctx *ctx, char *const *files, struct kp_vars **ret
 		kp_debug("%s: evaluated by bash", kp_err_text(err, r));
 		kp_vars_free(vars);
 		vars = make_vars(ctx);
-		r = kp_conf_shell(ctx, files, vars, err);
+		r = kp_conf_shell(ctx, files, vars, true, err);
 	}
 	if (r < 0)
 		return r;

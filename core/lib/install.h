@@ -52,10 +52,10 @@ enum kp_drain_flags {
 };
 
 /* Commit the queue in one go, run the scripts that follow, settle every kernel that is
- * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. RET (may be
- * NULL) gets what was done. */
-int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, struct kp_sync_result *ret,
-		    struct kp_err *err);
+ * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. W (may be NULL): loaded
+ * under the same lock, for the confs that it has. RET (may be NULL) gets what was done. */
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_world *w,
+		    struct kp_sync_result *ret, struct kp_err *err);
 
 /* <dkms_tree>/MODULE/kernel-K-ARCH -> VERSION/K/ARCH: a view for other tools, never read as
  * truth. VERSION NULL removes it. */

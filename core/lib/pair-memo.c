@@ -323,7 +323,6 @@ static bool list_files(const struct kp_pair_memo *m, const struct kp_source *s,
 		       const struct kp_kernel *k, const struct kp_world_pair *wp,
 		       char ***ret)
 {
-	_cleanup_strv_ char **named = NULL;
 	_cleanup_free_ char *built =
 		kp_record_dir(m->ctx, s->module, s->version, k->release);
 	_cleanup_free_ char *record =
@@ -332,11 +331,11 @@ static bool list_files(const struct kp_pair_memo *m, const struct kp_source *s,
 	/* One that cannot be read is complained of each time. */
 	if (!wp->record == kp_exists_in(m->ctx->root_fd, record))
 		return false;
-	if (wp->conf->why_shell && kp_conf_paths(m->ctx, wp->conf->files, &named) < 0)
+	if (wp->conf->why_shell && !wp->conf->closed)
 		return false;
 	for (char **p = wp->conf->files + 1; *p; p++)
 		kp_strv_add(ret, *p);
-	kp_strv_foreach(p, named)
+	kp_strv_foreach(p, wp->conf->reads)
 		kp_strv_add(ret, *p);
 	kp_strv_add(ret, record);
 	for (size_t i = 0; wp->record && i < wp->record->n_files; i++)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <kmodpkg/proc.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/str.h"
 #include "lib/tool.h"
 
 bool kp_tool_is(const struct kp_ctx *ctx, const char *path)
@@ -42,6 +44,32 @@ int kp_tool_need(const struct kp_ctx *ctx, const char *name, const char *package
 				  package);
 	*ret = path;
 	return 0;
+}
+
+static const char *own_dir(void)
+{
+	const char *dir = secure_getenv("KMODPKG_LIBEXEC_DIR");
+
+	return kp_str_empty(dir) ? KP_LIBEXEC_DIR : dir;
+}
+
+void kp_tool_open_own(struct kp_ctx *ctx)
+{
+	if (!ctx->programs_fd)
+		ctx->programs_fd = open(own_dir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+int kp_tool_own(struct kp_ctx *ctx, const char *name, struct kp_err *err)
+{
+	int fd;
+
+	kp_tool_open_own(ctx);
+	fd = openat(ctx->programs_fd, name, O_PATH | O_CLOEXEC);
+	if (fd < 0)
+		return kp_err_set(err, -ENOPKG,
+				  "%s/%s is not there: install kmodpkg as a whole",
+				  own_dir(), name);
+	return fd;
 }
 
 static int filter_into(struct kp_ctx *ctx, const struct kp_sandbox *sb,

@@ -19,6 +19,12 @@ char *kp_tool_find(const struct kp_ctx *ctx, const char *name);
 int kp_tool_need(const struct kp_ctx *ctx, const char *name, const char *package,
 		 char **ret, struct kp_err *err);
 
+/* Where our own programs are is found out now, if it was not yet: before this process enters another root. */
+void kp_tool_open_own(struct kp_ctx *ctx);
+/* A descriptor of our own program NAME, in KP_LIBEXEC_DIR or where KMODPKG_LIBEXEC_DIR of the environment says,
+ * to be started as "/proc/self/fd/N". -ENOPKG: it is not there. */
+int kp_tool_own(struct kp_ctx *ctx, const char *name, struct kp_err *err);
+
 /* Run ARGV in the sandbox with FROM as standard input and a new file as standard output,
  * which then replaces TO (mode 0644, ours). Nothing is left on failure. Errors of the
  * program to LOG_FD. */

@@ -12,12 +12,15 @@
 #include <sys/stat.h>
 
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "base/payload.h"
 #include "base/pkgfile.h"
 #include "base/str.h"
+#include "base/tar.h"
 
-#include "../archive-util.h"
 #include "dpkg.h"
+
+#define AR_SIZE_MAX 9999999999ULL /* ten digits */
 
 static int file_to_md5(void *data, const void *p, size_t len, struct kp_err *err)
 {
@@ -26,76 +29,71 @@ static int file_to_md5(void *data, const void *p, size_t len, struct kp_err *err
 	return 0;
 }
 
-/* A tar that goes to FN in the pieces that libarchive makes, without padding at the end
- * other than the format's own. */
-static int tar_open(struct archive **ret, archive_write_callback *fn, void *data,
-		    struct kp_err *err)
+static int to_buf(void *buf, const void *p, size_t len, struct kp_err *err)
 {
-	*ret = archive_write_new();
-	if (archive_write_set_format_gnutar(*ret) != ARCHIVE_OK ||
-	    archive_write_set_bytes_per_block(*ret, 0) != ARCHIVE_OK ||
-	    archive_write_open(*ret, data, NULL, fn, NULL) != ARCHIVE_OK)
-		return archive_err(*ret, err, "begin tar");
+	(void)err;
+	kp_buf_add(buf, p, len);
 	return 0;
 }
 
-static int tar_close(struct archive *tar, struct kp_err *err)
+static int to_count(void *size, const void *p, size_t len, struct kp_err *err)
 {
-	return archive_write_close(tar) == ARCHIVE_OK ? 0
-						      : archive_err(tar, err, "end tar");
-}
-
-static la_ssize_t tar_to_count(struct archive *tar, void *data, const void *p, size_t len)
-{
-	(void)tar;
 	(void)p;
-	*(uint64_t *)data += len;
-	return (la_ssize_t)len;
+	(void)err;
+	*(uint64_t *)size += len;
+	return 0;
 }
 
-static la_ssize_t tar_to_archive(struct archive *tar, void *data, const void *p,
-				 size_t len)
+static int to_file(void *fd, const void *p, size_t len, struct kp_err *err)
 {
-	la_ssize_t n = archive_write_data(data, p, len);
+	int rc = kp_write_all(*(int *)fd, p, len);
 
-	if (n < 0)
-		archive_set_error(tar, archive_errno(data), "%s",
-				  archive_error_string(data));
-	return n;
+	return rc < 0 ? kp_err_sys(err, rc, "write package") : 0;
 }
 
-/* ar wants a member's size before its bytes: the tar is written twice, first without the
- * files' bytes (libarchive fills in zeros) only to be counted. */
-static int put_data_tar(const struct kp_payload *p, archive_write_callback *fn,
-			void *data, bool with_bytes, struct kp_err *err)
+static int put_file(struct kp_buf *tar, const char *path, const struct kp_buf *content,
+		    int64_t mtime, struct kp_err *err)
 {
-	_cleanup_archive_ struct archive *tar = NULL;
-	int rc = tar_open(&tar, fn, data, err);
+	int rc = kp_tar_head(to_buf, tar, path, S_IFREG | 0644, content->len, mtime, NULL,
+			     err);
 
 	if (rc < 0)
 		return rc;
-	rc = archive_put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
-	if (rc < 0)
-		return rc;
+	kp_buf_add(tar, content->s ?: "", content->len);
+	return kp_tar_pad(to_buf, tar, content->len, err);
+}
+
+static int put_payload(const struct kp_pkg_file *f, int64_t mtime, kp_tar_sink *sink,
+		       void *data, struct kp_err *err)
+{
+	_cleanup_free_ char *path = kp_strf(".%s", f->path);
+	int rc = kp_tar_head(sink, data, path, S_IFREG | (f->mode & 07777), f->size,
+			     mtime, NULL, err);
+
+	if (!rc && sink == to_count)
+		*(uint64_t *)data += f->size;
+	else if (!rc)
+		rc = kp_payload_read(f, sink, data, err);
+	return rc ? rc : kp_tar_pad(sink, data, f->size, err);
+}
+
+/* ar wants a member's size before its bytes: the tar is first made to be counted, without those of the files. */
+static int put_data_tar(const struct kp_payload *p, kp_tar_sink *sink, void *data,
+			struct kp_err *err)
+{
+	int64_t mtime = p->pkg->mtime;
+	int rc = kp_tar_head(sink, data, "./", S_IFDIR | 0755, 0, mtime, NULL, err);
+
 	kp_strv_foreach(dir, p->dirs) {
 		_cleanup_free_ char *path = kp_strf("./%s", *dir);
 
-		rc = archive_put_header(tar, path, S_IFDIR | 0755, 0, p->pkg->mtime, err);
-		if (rc < 0)
-			return rc;
+		if (!rc)
+			rc = kp_tar_head(sink, data, path, S_IFDIR | 0755, 0, mtime, NULL,
+					 err);
 	}
-	for (size_t i = 0; i < p->pkg->n_files; i++) {
-		const struct kp_pkg_file *f = p->files[i];
-		_cleanup_free_ char *path = kp_strf(".%s", f->path);
-
-		rc = archive_put_header(tar, path, S_IFREG | (f->mode & 07777), f->size,
-					p->pkg->mtime, err);
-		if (!rc && with_bytes)
-			rc = kp_payload_read(f, archive_put_bytes, tar, err);
-		if (rc < 0)
-			return rc;
-	}
-	return tar_close(tar, err);
+	for (size_t i = 0; i < p->pkg->n_files && !rc; i++)
+		rc = put_payload(p->files[i], mtime, sink, data, err);
+	return rc ? rc : kp_tar_end(sink, data, err);
 }
 
 /* The control file md5sums: what `dpkg -V` compares with. */
@@ -183,56 +181,49 @@ static int make_control(const struct kp_payload *p, const char *name, const char
 static int make_control_tar(const struct kp_payload *p, const struct kp_buf *control,
 			    struct kp_buf *ret, struct kp_err *err)
 {
-	_cleanup_archive_ struct archive *tar = NULL;
 	_cleanup_buf_ struct kp_buf md5sums = KP_BUF_INIT;
+	int64_t mtime = p->pkg->mtime;
 	int rc = make_md5sums(p, &md5sums, err);
 
-	if (rc < 0)
-		return rc;
-	rc = tar_open(&tar, archive_to_buf, ret, err);
 	if (!rc)
-		rc = archive_put_header(tar, "./", S_IFDIR | 0755, 0, p->pkg->mtime, err);
+		rc = kp_tar_head(to_buf, ret, "./", S_IFDIR | 0755, 0, mtime, NULL, err);
 	if (!rc)
-		rc = archive_put_file(tar, "./control", control, p->pkg->mtime, err);
+		rc = put_file(ret, "./control", control, mtime, err);
 	if (!rc)
-		rc = archive_put_file(tar, "./md5sums", &md5sums, p->pkg->mtime, err);
-	return rc < 0 ? rc : tar_close(tar, err);
+		rc = put_file(ret, "./md5sums", &md5sums, mtime, err);
+	return rc ? rc : kp_tar_end(to_buf, ret, err);
+}
+
+/* The head of a member of an ar archive, ar(5). Those that we have are of an even size, so nothing is filled up. */
+static void add_member(struct kp_buf *b, const char *name, uint64_t size, int64_t mtime)
+{
+	kp_buf_addf(b, "%-16s%-12lld%-6d%-6d%-8o%-10llu`\n", name, (long long)mtime, 0, 0,
+		    S_IFREG | 0644, (unsigned long long)size);
 }
 
 static int write_deb(const struct kp_payload *p, const struct kp_buf *control, int fd,
 		     struct kp_err *err)
 {
-	_cleanup_archive_ struct archive *ar = archive_write_new();
-	_cleanup_buf_ struct kp_buf format_version = KP_BUF_INIT;
-	_cleanup_buf_ struct kp_buf control_tar = KP_BUF_INIT;
+	_cleanup_buf_ struct kp_buf head = KP_BUF_INIT, control_tar = KP_BUF_INIT;
+	static const char version[] = "2.0\n";
 	uint64_t size = 0;
 	int rc;
 
 	rc = make_control_tar(p, control, &control_tar, err);
 	if (!rc)
-		rc = put_data_tar(p, tar_to_count, &size, false, err);
+		rc = put_data_tar(p, to_count, &size, err);
 	if (rc < 0)
 		return rc;
-	/* The BSD form of ar: member names without a slash at the end. */
-	if (archive_write_set_format_ar_bsd(ar) != ARCHIVE_OK ||
-	    archive_write_set_bytes_in_last_block(ar, 1) != ARCHIVE_OK ||
-	    archive_write_open_fd(ar, fd) != ARCHIVE_OK)
-		return archive_err(ar, err, "begin package");
-	kp_buf_adds(&format_version, "2.0\n");
-	rc = archive_put_file(ar, "debian-binary", &format_version, p->pkg->mtime, err);
-	if (!rc)
-		rc = archive_put_file(ar, "control.tar", &control_tar, p->pkg->mtime,
-				      err);
-	if (!rc)
-		rc = archive_put_header(ar, "data.tar", S_IFREG | 0644, size,
-					p->pkg->mtime, err);
-	if (!rc)
-		rc = put_data_tar(p, tar_to_archive, ar, true, err);
-	if (rc < 0)
-		return rc;
-	if (archive_write_close(ar) != ARCHIVE_OK)
-		return archive_err(ar, err, "end package");
-	return 0;
+	if (size > AR_SIZE_MAX)
+		return kp_err_set(err, -EFBIG, "its files are too large for a package");
+	kp_buf_adds(&head, "!<arch>\n");
+	add_member(&head, "debian-binary", strlen(version), p->pkg->mtime);
+	kp_buf_adds(&head, version);
+	add_member(&head, "control.tar", control_tar.len, p->pkg->mtime);
+	kp_buf_add(&head, control_tar.s, control_tar.len);
+	add_member(&head, "data.tar", size, p->pkg->mtime);
+	rc = to_file(&fd, head.s, head.len, err);
+	return rc ? rc : put_data_tar(p, to_file, &fd, err);
 }
 
 /* The architecture that dpkg itself was built for is that of what it installs. */

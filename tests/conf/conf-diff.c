@@ -4,7 +4,8 @@
  * conf-diff --random COUNT SEED
  *
  * Evaluates each conf both ways, for two kernels and for none, and compares all
- * variables. A file that the plain evaluator refuses has to be evaluated by bash.
+ * variables. A file that the plain evaluator refuses has to be evaluated by bash, which has to
+ * give the same directives when it is asked for no more.
  * --random makes confs of pieces of shell grammar; most of them are refused, COUNT
  * others compared. Prints "ok FILE: plain", "ok FILE: shell, WHY" or "not ok ..." for
  * each, and a count. Exit status 1: some difference, or a file that bash does not take.
@@ -19,7 +20,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
-#include "lib/conf.h"
+#include "lib/conf-parts.h"
 
 struct tally {
 	unsigned int plain, shell, failed;
@@ -84,6 +85,38 @@ static unsigned int compare(const char *what, const struct kp_vars *a,
 	return n;
 }
 
+/* What bash gives that is asked for directives only: the same, once expanded. */
+static unsigned int compare_few(struct kp_ctx *ctx, char *const *files,
+				const char *kernel, const struct kp_vars *all)
+{
+	_cleanup_(kp_vars_freep) struct kp_vars *few = make_vars(kernel);
+	_cleanup_(kp_vars_freep) struct kp_vars *whole = kp_vars_dup(all);
+	_cleanup_(kp_vars_freep) struct kp_vars *directives = kp_vars_new();
+	struct kp_err err = KP_ERR_INIT;
+	bool cr, few_cr;
+	unsigned int n;
+	int r = kp_conf_shell(ctx, files, few, false, &err);
+
+	if (r < 0) {
+		printf("  few: %s\n", kp_err_text(&err, r));
+		return 1;
+	}
+	n = compare("only few", few, whole);
+	r = kp_conf_expand(whole, &cr, &err);
+	if (kp_conf_expand(few, &few_cr, &err) != r || cr != few_cr) {
+		printf("  few: expanded otherwise\n");
+		n++;
+	}
+	for (size_t i = 0; kp_conf_directives[i]; i++) {
+		const struct kp_var *var = kp_vars_find(whole, kp_conf_directives[i]);
+
+		for (size_t j = 0; var && j < var->n_elems; j++)
+			kp_vars_set(directives, var->name, var->elems[j].index,
+				    var->elems[j].value);
+	}
+	return n + compare("only all", directives, few);
+}
+
 /* 1: compared and equal; 0: refused and evaluated by bash; -1: failed, said so. */
 static int check(struct kp_ctx *ctx, const char *file, const char *kernel,
 		 bool need_shell, char **ret_why)
@@ -109,19 +142,20 @@ static int check(struct kp_ctx *ctx, const char *file, const char *kernel,
 		if (!need_shell)
 			return 0;
 	}
-	rs = kp_conf_shell(ctx, files, shell, &shell_err);
+	rs = kp_conf_shell(ctx, files, shell, true, &shell_err);
 	if (rs < 0) {
 		printf("not ok %s: bash: %s\n", file, kp_err_text(&shell_err, rs));
 		return -1;
 	}
-	if (r < 0)
-		return 0;
-	n = compare("only plain", plain, shell);
-	n += compare("only bash ", shell, plain);
+	n = compare_few(ctx, files, kernel, shell);
+	if (r == 0) {
+		n += compare("only plain", plain, shell);
+		n += compare("only bash ", shell, plain);
+	}
 	if (n)
 		printf("not ok %s: %u differences for kernel %s\n", file, n,
 		       kernel ? kernel : "none");
-	return n ? -1 : 1;
+	return n ? -1 : r == 0;
 }
 
 static void check_file(struct kp_ctx *ctx, const char *name, struct tally *t)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/str.h"
 #include "lib/conf-parts.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -38,6 +39,20 @@ static void check_same(const struct kp_vars *a, const struct kp_vars *b)
 	}
 }
 
+static void check_reads(char *text, const struct kp_vars *given)
+{
+	_cleanup_strv_ char **paths = NULL, **sourced = NULL;
+	char *const texts[] = { text, NULL };
+
+	(void)kp_conf_is_closed(texts, given, &paths, &sourced);
+	kp_strv_foreach(p, paths)
+		if (**p != '/')
+			abort();
+	kp_strv_foreach(p, sourced)
+		if (!kp_strv_has(paths, *p))
+			abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_(kp_vars_freep) struct kp_vars *once = make_vars(), *again = make_vars();
@@ -46,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int r = kp_conf_plain((const char *)data, size, once, &err);
 	bool cr;
 
-	(void)kp_conf_is_closed(text);
+	check_reads(text, again);
 	if (kp_conf_plain((const char *)data, size, again, NULL) != r)
 		abort();
 	if (r) {

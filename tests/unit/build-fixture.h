@@ -2,8 +2,7 @@
 /*
  * A system in a directory for tests of whole builds, with a tiny stand-in for a kernel's
  * headers: a Makefile that makes a relocatable file with a module's description out of each C file.
- * Everything else is real. To be included after cmocka.h; the test's main() has to hand over to
- * kp_artifact_check_main().
+ * Everything else is real. To be included after cmocka.h.
  */
 #pragma once
 

@@ -69,8 +69,6 @@ static int run_nested(void)
 
 bool test_system_prepare(int argc, char **argv)
 {
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		exit(kp_artifact_check_main(argc, argv));
 	if (argc > 1 && !strcmp(argv[1], "nested"))
 		exit(run_nested());
 	if (geteuid() || unshare(CLONE_NEWNS) < 0 ||

@@ -331,7 +331,7 @@ static void test_together(void **state)
 	assert_int_equal(entries(f), 1);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_hit),		TEST(test_miss),
@@ -341,7 +341,5 @@ int main(int argc, char **argv)
 		TEST(test_together),	TEST(test_key_changes),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
 	return cmocka_run_group_tests_name("build-cache", tests, NULL, NULL);
 }

@@ -240,7 +240,7 @@ static void test_compiler(void **state)
 	assert_non_null(strstr(text, "\"/usr/bin/gcc\""));
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_reads),	TEST(test_led_astray), TEST(test_links),
@@ -248,7 +248,5 @@ int main(int argc, char **argv)
 		TEST(test_open_recipe), TEST(test_moved),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
 	return cmocka_run_group_tests_name("build-reads", tests, NULL, NULL);
 }

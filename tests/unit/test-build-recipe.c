@@ -474,7 +474,7 @@ static void test_log_excerpt_error(void **state)
 	assert_string_equal(text, "2\nx.c: In function f:\nx.c:1:2: error: no\n3\n");
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -497,7 +497,5 @@ int main(int argc, char **argv)
 		TEST(test_limit_of_one),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
 	return cmocka_run_group_tests_name("build-recipe", tests, NULL, NULL);
 }

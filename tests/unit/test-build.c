@@ -207,6 +207,46 @@ static void test_depends(void **state)
 	assert_string_equal(seen, expect);
 }
 
+static void note_start(enum kp_build_event event, const struct kp_build_job *job,
+		       const char *stage, void *data)
+{
+	(void)stage;
+	if (event == KP_BUILD_STARTED)
+		kp_buf_addf(data, "%s ", job->source->module);
+}
+
+/* The most work first, with that of those that wait for it. */
+static void test_order(void **state)
+{
+	static const char *const names[] = { "a", "b", "c", "low" };
+	static const size_t on_low[] = { 3 };
+	struct fixture *f = *state;
+	_cleanup_free_ char *large = kp_strf("%s%s", module_source, module_source);
+	_cleanup_buf_ struct kp_buf started = KP_BUF_INIT;
+	const struct kp_build_opts opts = { .jobs = 1,
+					    .progress = note_start,
+					    .data = &started };
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(names); i++) {
+		add(f, names[i], 0);
+		f->confs[i].make = "false";
+	}
+	write_file(f, "src/b-1/sub/1.c", "");
+	write_file(f, "src/b-1/sub/2.c", "");
+	write_file(f, "src/b-1/sub/3.h", "");
+	write_file(f, "src/c-1/c.c", large);
+	assert_int_equal(kp_build_run(&f->ctx, f->jobs, f->n, &opts, NULL), 0);
+	assert_string_equal(started.s, "b c low a ");
+	kp_buf_reset(&started);
+	f->confs[3].make = NULL;
+	f->jobs[0].deps = on_low;
+	f->jobs[0].n_deps = 1;
+	write_file(f, "src/a-1/1.c", "");
+	clear_results(f);
+	assert_int_equal(kp_build_run(&f->ctx, f->jobs, f->n, &opts, NULL), 0);
+	assert_string_equal(started.s, "low b a c ");
+}
+
 static void test_blocked(void **state)
 {
 	struct fixture *f = *state;
@@ -378,26 +418,24 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_publish),	  TEST(test_removed_before),
-		TEST(test_join),	  TEST(test_users_are_the_machines),
-		TEST(test_join_running),  TEST(test_depends),
-		TEST(test_blocked),	  TEST(test_keeps_old),
-		TEST(test_interrupt),	  TEST(test_removed),
-		TEST(test_forges_tokens),
+		TEST(test_publish),	 TEST(test_removed_before),
+		TEST(test_join),	 TEST(test_users_are_the_machines),
+		TEST(test_join_running), TEST(test_depends),
+		TEST(test_order),	 TEST(test_blocked),
+		TEST(test_keeps_old),	 TEST(test_interrupt),
+		TEST(test_removed),	 TEST(test_forges_tokens),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);
 }
 
 /* In a container of the usual kind, too: in the real tree then. */
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct system container = { "build without CAP_SYS_ADMIN", no_mounts,
 					  NULL },
 			    here = { "build", as_it_is, NULL };
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
 	return !passes_on(&here, test_system) |
 	       (!geteuid() && !passes_on(&container, test_system));
 }

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "ko.h"
 
@@ -411,9 +412,63 @@ static void cannot_be_checked(void **state)
 	assert_int_equal(check(a, "hello", NULL, &note, &err), -ELOOP);
 }
 
+/* What parses does so in the sandbox, and for the kmodpkg that it belongs to. */
+static void program(void **state)
+{
+	static const struct {
+		const char *protocol, *answer;
+		bool inside;
+	} runs[] = {
+		{ KP_CHECK_PROTOCOL, "", false },
+		{ "0", "says kmodpkg was upgraded meanwhile: run it again\n", true },
+	};
+	struct art *a = *state;
+	_cleanup_free_ char *path = kp_strf("%s/check", getenv("KMODPKG_LIBEXEC_DIR"));
+	char text[128];
+
+	test_compile(a, "hello.ko", TEST_MODULE("hello", "6.1.0"));
+	for (size_t i = 0; i < KP_ARRAY_SIZE(runs); i++) {
+		int fds[2], status;
+		pid_t pid;
+
+		assert_int_equal(pipe(fds), 0);
+		pid = fork();
+		if (!pid) {
+			int ko = open(a->ko, O_RDONLY);
+
+			if (runs[i].inside)
+				prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+			if (dup2(ko, 0) == 0 && dup2(fds[1], 1) == 1)
+				execl(path, path, runs[i].protocol, "built", "hello",
+				      "6.1.0", "0", "64", "-", NULL);
+			_exit(99);
+		}
+		close(fds[1]);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(WEXITSTATUS(status), KP_CHECK_NONE);
+		text[read(fds[0], text, sizeof(text) - 1)] = '\0';
+		close(fds[0]);
+		assert_string_equal(text, runs[i].answer);
+	}
+}
+
+static void no_program(void **state)
+{
+	struct art *a = *state;
+	_cleanup_free_ char *dir = kp_strdup(getenv("KMODPKG_LIBEXEC_DIR"));
+	struct kp_err err = KP_ERR_INIT;
+	char *note;
+
+	setenv("KMODPKG_LIBEXEC_DIR", "/nonexistent", 1);
+	assert_int_equal(check(a, "hello", NULL, &note, &err), -ENOPKG);
+	assert_string_equal(
+		err.text, "/nonexistent/check is not there: install kmodpkg as a whole");
+	setenv("KMODPKG_LIBEXEC_DIR", dir, 1);
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, art_setup, art_teardown)
 
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(good),
@@ -436,12 +491,9 @@ int main(int argc, char **argv)
 		TEST(modpost_knows_more),
 		TEST(interrupted),
 		TEST(cannot_be_checked),
+		TEST(program),
+		TEST(no_program),
 	};
 
-	/* What parses does so in the sandbox. */
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1
-			       ? kp_artifact_check_main(argc, argv)
-			       : KP_CHECK_NONE;
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

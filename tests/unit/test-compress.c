@@ -245,7 +245,7 @@ static void as_nobody_of_importance(void **state)
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, art_setup, art_teardown)
 
-int main(int argc, char **argv)
+int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(xz),	  TEST(zstd),	      TEST(gzip),
@@ -253,7 +253,5 @@ int main(int argc, char **argv)
 		TEST(strip_llvm), TEST(strip_fails),  TEST(as_nobody_of_importance),
 	};
 
-	if (argc > 1 && !strcmp(argv[1], KP_ARTIFACT_CHECK_ARG))
-		return kp_artifact_check_main(argc, argv);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,13 @@ static void test_remembered(void **state)
 	assert_int_equal(stat(memo, &st), -1);
 }
 
+static bool is_closed(const char *text, char ***paths, char ***sourced)
+{
+	char *const texts[] = { (char *)text, NULL };
+
+	return kp_conf_is_closed(texts, NULL, paths, sourced);
+}
+
 /* What bash makes of a conf depends on what is looked at, or it does not. */
 static void test_closed(void **state)
 {
@@ -205,16 +212,28 @@ static void test_closed(void **state)
 		"grep -q \"^X=[ym]$\" \"$kernel_source_dir/.config\" || X=n",
 		"if [ -f $kernel_source_dir/.config ]; then\n\t. $kernel_source_dir/.config\nfi",
 		"{ echo \"$kernelver\"; echo 5.18; } | sort -V -C",
+		"X=(a b 'c d' $kernelver \"$(uname -r)\"); Y+=(\n\tz\n)",
+		"if [ $a ] && ( [ $b -ge 3 -a $c -lt 4 ] || [ $d ] ); then X=a; fi",
+		"[[ $kernelver =~ \"-rt-\" ]] && X=y",
+		"[[ -r ${a} ]] \\\n  && \\\n  {\n echo b\n }; a=/etc/x; ",
+		"F=/etc/x; F=/etc/x; [ -e \"${F}\" ] && shopt -s extglob && . $F",
+		"V=1; [ $a ] && V=2; sed \"s/XX\\$/$V/\" < /etc/x",
+		"pushd `dirname $BASH_SOURCE`\nX=a\npopd",
+		"MAKE=\"make && mv x/*/y.ko .\"; MAKE[1]=\"cp /x/*\"; X=$MAKE_X",
+		"find /usr/src -maxdepth 1 -type d -name 'x-*' -print | sort | tail -1",
 	};
 	static const char *const open[] = {
 		"CC=$(ls /usr/bin/gcc-[0-9]* | tail -1)",
 		"CC=$(command -v gcc-12 || command -v gcc)",
 		"X=`rpm -q x`",
 		"X=\"a $(modinfo -F version nvidia)\"",
-		". /etc/default/$module",
-		"source /etc/x",
+		". /etc/default/$other",
+		". x",
 		". $kernel_source_dir/x",
-		"X[0]=\"/x/*\"",
+		"X[0]=\"/x/*\"; echo $X",
+		"X=\"/x/*\"; Y=X; echo ${!Y}",
+		"X='/x/*'; echo \"${#X}\" ${X[0]}",
+		"X=/x/* ls",
 		"for f in /usr/bin/gcc-*; do X=$f; done",
 		"x='/usr/bin/gcc-*'; echo $x",
 		"X=$(echo /usr/bin/gcc-[0-9])",
@@ -237,7 +256,41 @@ static void test_closed(void **state)
 		"X=${Y:-${Z}}",
 		"X=$(cat $'\\x2fx')",
 		"f() { X=y; }",
-		"X=(a b)",
+		"X=(/a/*)",
+		"X=($(ls))",
+		"X=(a b",
+		"(ls)",
+		"X=y (ls)",
+		"[ -e ${module/x/y} ]",
+		"[ -e ${module/%$x/y} ]",
+		"F=/etc/x; F=$Y; [ -e $F ]",
+		"F=/etc/x; F=/etc/y; [ -e $F ]",
+		"F=/etc/x; F+=y; [ -e $F ]",
+		"F=/etc/x; for F in a b; do [ -e $F ]; done",
+		"F=/etc/x; echo ${F:=y}; [ -e $F ]",
+		"F=/etc/x; export F=$y; [ -e $F ]",
+		"F=/etc/x; printf -v F y; [ -e $F ]",
+		"F=/etc/x; declare -n G=F; G=y; [ -e $F ]",
+		"F=/etc/x; [ -e $F/y ]",
+		"F='/etc/x y'; [ -e $F ]",
+		"kernelver=x; . /boot/config-$kernelver",
+		"F=/etc/x; . $F; F=/etc/y",
+		"[ x -o -a $f ]",
+		"[ ! -a $f ]",
+		"V=1; sed \"s/a/b/w $V\" /etc/x",
+		"V=1; sed \"s/a/b/;r$V\" /etc/x",
+		"V=a/b; sed \"s/x/$V/\" /etc/x",
+		"V=`cat /x`; sed \"s/x/$V/\" /etc/x",
+		"find /usr/src -name 'x-*'",
+		"find /usr/src",
+		"find /usr/src -maxdepth 2 -name x",
+		"find $d -maxdepth 1",
+		"find / -maxdepth 1 -exec ls {} +",
+		"find /usr/src -maxdepth 1 -name x-* ",
+		"find -L /usr/src -maxdepth 1",
+		"pushd /usr/src",
+		"pushd `dirname $0`",
+		"`which x`",
 		"cat <<E\n$(ls)\nE",
 		"case $(ls) in *) ;; esac",
 		"case x in `ls`) X=y ;; esac",
@@ -255,11 +308,50 @@ static void test_closed(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < KP_ARRAY_SIZE(closed); i++)
-		if (!kp_conf_is_closed(closed[i]))
+		if (!is_closed(closed[i], NULL, NULL))
 			fail_msg("%s", closed[i]);
 	for (size_t i = 0; i < KP_ARRAY_SIZE(open); i++)
-		if (kp_conf_is_closed(open[i]))
+		if (is_closed(open[i], NULL, NULL))
 			fail_msg("%s", open[i]);
+}
+
+/* The files that are looked at, and those that are run: each line a text, what it depends on, and what of it is run. */
+static void test_reads(void **state)
+{
+	static const char *const texts[][3] = {
+		{ "X=`cat /etc/x`; Y=$a/b; [ -e ${c}/d ] || :", NULL, NULL },
+		{ "[ -f /etc/x ] && Y=/usr/y", "/etc/x:/usr/y", "" },
+		{ ". /boot/config-$kernelver", "/boot/config-6.1:/boot/config-",
+		  "/boot/config-6.1" },
+		{ "[ -e \"${kernel_source_dir/%build/source}\" ]",
+		  "/lib/modules/6.1/source", "" },
+		{ "[ -e ${kernel_source_dir/%x/source} ]", "/lib/modules/6.1/build", "" },
+		{ "F=/etc/x\n[[ -r ${F} ]] && source ${F}", "/etc/x", "/etc/x" },
+		{ "[ -e $kernel_source_dir/x ]", "", "" },
+		{ ". $kernel_source_dir/.config", "", "" },
+		{ ". /etc/default/$module", "/etc/default/hello:/etc/default/",
+		  "/etc/default/hello" },
+	};
+	_cleanup_(kp_vars_freep) struct kp_vars *given = kp_vars_new();
+
+	(void)state;
+	kp_vars_set(given, "module", 0, "hello");
+	kp_vars_set(given, "kernelver", 0, "6.1");
+	kp_vars_set(given, "kernel_source_dir", 0, "/lib/modules/6.1/build");
+	for (size_t i = 0; i < KP_ARRAY_SIZE(texts); i++) {
+		char *const text[] = { (char *)texts[i][0], NULL };
+		_cleanup_strv_ char **paths = NULL, **sourced = NULL;
+		_cleanup_free_ char *all = NULL, *run = NULL;
+		bool closed = kp_conf_is_closed(text, given, &paths, &sourced);
+
+		assert_int_equal(closed, texts[i][1] != NULL);
+		if (!closed)
+			continue;
+		all = kp_strv_join(paths, ":");
+		run = kp_strv_join(sourced, ":");
+		assert_string_equal(all, texts[i][1]);
+		assert_string_equal(run, texts[i][2]);
+	}
 }
 
 /* Nobody special: what root remembered is used; it needs no process, so no sandbox. */
@@ -295,6 +387,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_reads),
 		cmocka_unit_test_setup_teardown(test_remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_unprivileged, setup, teardown),
 	};

@@ -46,7 +46,7 @@ static int evaluate(const char *text, struct kp_vars *vars, struct kp_err *err)
 	_cleanup_free_ char *path = write_file("dkms.conf", text, 0644);
 	char *const files[] = { path, NULL };
 
-	return kp_conf_shell(ctx, files, vars, err);
+	return kp_conf_shell(ctx, files, vars, true, err);
 }
 
 static void assert_value(const struct kp_vars *vars, const char *name, unsigned int index,
@@ -101,7 +101,7 @@ static void test_several_files(void **state KP_UNUSED)
 	char *const files[] = { a, b, NULL };
 	struct kp_err err = KP_ERR_INIT;
 
-	if (kp_conf_shell(ctx, files, vars, &err))
+	if (kp_conf_shell(ctx, files, vars, true, &err))
 		fail_msg("%s", err.text);
 	assert_value(vars, "A", 0, "3");
 	assert_value(vars, "B", 0, "1");
@@ -199,7 +199,7 @@ static void test_unprivileged(void **state KP_UNUSED)
 		fail_msg("%s", err.text);
 	assert_string_not_equal(kp_vars_get(vars, "A", 0), "0");
 	assert_false(kp_exists_in(ctx->root_fd, "/usr/made"));
-	assert_int_equal(kp_conf_shell(ctx, files, vars, &err), -EACCES);
+	assert_int_equal(kp_conf_shell(ctx, files, vars, true, &err), -EACCES);
 	assert_non_null(strstr(err.text, "secret: not readable"));
 }
 
@@ -229,6 +229,37 @@ static void test_kernel_config(void **state KP_UNUSED)
 	assert_value(vars, "CONFIG_N6999", 0, "y");
 }
 
+/* Directives, and what their values name for the second expansion. */
+static void test_few(void **state KP_UNUSED)
+{
+	static const char text[] =
+		"IFS=x nothing=1 many=1 ALL=1 a1=1 b=1 c=1 d=(1 2) e=1 kernelver=other\n"
+		"PACKAGE_NAME=x$nothing\n"
+		"MAKE='make $a1-$many/ ${b} \\$c'\n"
+		"PATCH=(no '${d[1]}$PATH$$$1 $' [7]='x\n$e')\n"
+		"set -u; shopt -s extglob nocasematch; CLEAN='*$kernelver?'\n";
+	_cleanup_free_ char *path = write_file("dkms.conf", text, 0644);
+	_cleanup_(kp_vars_freep) struct kp_vars *vars = kp_vars_new();
+	char *const files[] = { path, NULL };
+	struct kp_err err = KP_ERR_INIT;
+
+	kp_vars_set(vars, "arch", 0, "given");
+	if (kp_conf_shell(ctx, files, vars, false, &err))
+		fail_msg("%s", err.text);
+	assert_value(vars, "PACKAGE_NAME", 0, "x1");
+	assert_value(vars, "MAKE", 0, "make $a1-$many/ ${b} \\$c");
+	assert_value(vars, "PATCH", 7, "x\n$e");
+	assert_value(vars, "d", 1, "2");
+	assert_value(vars, "kernelver", 0, "other");
+	for (const char *name = "a1\0many\0b\0c\0e\0"; *name; name += strlen(name) + 1)
+		assert_value(vars, name, 0, "1");
+	assert_null(kp_vars_find(vars, "nothing"));
+	assert_null(kp_vars_find(vars, "ALL"));
+	assert_null(kp_vars_find(vars, "arch"));
+	assert_null(kp_vars_find(vars, "PATH"));
+	assert_int_equal(vars->n_vars, 11);
+}
+
 /* A source tree that is a link into what the sandbox hides. */
 static void test_linked_tree(void **state KP_UNUSED)
 {
@@ -247,7 +278,7 @@ static void test_linked_tree(void **state KP_UNUSED)
 	link = kp_path_join(place, "link");
 	files[0] = file = kp_path_join(link, "dkms.conf");
 	assert_int_equal(kp_symlink_in(ctx->root_fd, dir, link, &err), 0);
-	r = kp_conf_shell(ctx, files, vars, &err);
+	r = kp_conf_shell(ctx, files, vars, true, &err);
 	kp_rm_rf_in(ctx->root_fd, place, NULL);
 	if (r)
 		fail_msg("%s", err.text);
@@ -265,7 +296,7 @@ static void test_no_bash(void **state KP_UNUSED)
 	if (geteuid())
 		skip();
 	assert_int_equal(kp_ctx_open(dir, &other, &err), 0);
-	assert_int_equal(kp_conf_shell(other, files, vars, &err), -ENOPKG);
+	assert_int_equal(kp_conf_shell(other, files, vars, true, &err), -ENOPKG);
 	assert_non_null(strstr(err.text, "/dkms.conf: it needs bash"));
 }
 
@@ -275,7 +306,8 @@ int main(void)
 		cmocka_unit_test(test_values),	     cmocka_unit_test(test_several_files),
 		cmocka_unit_test(test_survives),     cmocka_unit_test(test_failing),
 		cmocka_unit_test(test_unprivileged), cmocka_unit_test(test_kernel_config),
-		cmocka_unit_test(test_linked_tree),  cmocka_unit_test(test_no_bash),
+		cmocka_unit_test(test_few),	     cmocka_unit_test(test_linked_tree),
+		cmocka_unit_test(test_no_bash),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -4,6 +4,11 @@
 
 #include <kmodpkg/proc.h>
 
+/* What reads them again is not among a backend's functions. */
+#include "../../plugins/dpkg/deb822.c"
+#include "../../plugins/dpkg/identity.c"
+#include "../../plugins/dpkg/status.c"
+
 #define KERNEL "6.1.0-56-amd64"
 #define DIR "/lib/modules/" KERNEL "/updates/dkms/"
 
@@ -84,6 +89,35 @@ static void test_dpkg_deb_reads_it(void **state)
 	ko = kp_path_join("/tree", DIR "hello.ko");
 	assert_int_equal(kp_read_in(r->fd, ko, 0, &data, &len), 0);
 	assert_string_equal(data, "some bytes\n");
+}
+
+/* What is committed later says what it is; damaged, it says nothing. */
+static void test_identity(void **state)
+{
+	_cleanup_package_ struct package p;
+	_cleanup_free_ char *path = NULL, *name = NULL;
+	static const off_t ends[] = { 0, 7, 100, 140, 700, 1300 };
+	struct kp_dpkg_identity id = { 0 };
+	struct kp_err err = KP_ERR_INIT;
+	struct root *r = *state;
+
+	package_init(&p, "hello", "1.0", KERNEL);
+	package_add(&p, DIR "hello.ko", "some bytes\n");
+	assert_int_equal(package_write(r->db, r->fd, &p, "/out", &path, &name, NULL), 0);
+	if (kp_dpkg_identity_load(r->fd, path, &id, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_string_equal(id.name, "hello-modules-" KERNEL);
+	assert_string_equal(id.version, "1.0");
+	assert_string_equal(id.key, "aaaa");
+	assert_string_equal(id.content, "bbbb");
+	kp_dpkg_identity_clear(&id);
+	for (size_t i = KP_ARRAY_SIZE(ends); i--;) {
+		_cleanup_close_ int fd = kp_open_in(r->fd, path, O_WRONLY, 0);
+
+		assert_int_equal(ftruncate(fd, ends[i]), 0);
+		assert_int_equal(kp_dpkg_identity_load(r->fd, path, &id, &err), -EINVAL);
+		assert_non_null(strstr(err.text, path));
+	}
 }
 
 static void test_same_input_same_bytes(void **state)
@@ -284,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_dpkg_deb_reads_it),
+		TEST(test_identity),
 		TEST(test_same_input_same_bytes),
 		TEST(test_names),
 		TEST(test_versions),

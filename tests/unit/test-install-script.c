@@ -62,6 +62,26 @@ static void order_and_environment(void **state)
 			" x86_64 hello 1.0 /usr/src/hello-1.0\n");
 }
 
+/* What the plan was made from also says which scripts there are. */
+static void conf_is_not_evaluated_again(void **state)
+{
+	struct test_system *s =
+		with_scripts(state, "POST_INSTALL=$(echo post) n=$RANDOM\n");
+	const char *installed;
+
+	put_script(s, "/usr/src/hello-1.0/post", "");
+	test_publish(s, "hello", "1.0", K1, NULL);
+	kp_log_set_level(KP_LOG_DEBUG);
+	test_sync(s);
+	kp_log_set_level(KP_LOG_INFO);
+	test_assert_said(s, "evaluated by bash");
+	installed = strstr(s->log.s, "installed hello/1.0");
+	assert_non_null(installed);
+	assert_null(strstr(installed, "evaluated by bash"));
+	assert_noted(s, "/usr/src/hello-1.0/post  " K1
+			" x86_64 hello 1.0 /usr/src/hello-1.0\n");
+}
+
 /* `remove` unregisters a source before its packages go. */
 static void post_remove_of_a_removed_source(void **state)
 {
@@ -191,6 +211,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(order_and_environment),
+		SYSTEM_TEST(conf_is_not_evaluated_again),
 		SYSTEM_TEST(post_remove_of_a_removed_source),
 		SYSTEM_TEST(administrators_script_comes_first),
 		SYSTEM_TEST(pre_install_can_refuse),

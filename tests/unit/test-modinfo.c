@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Module files as libkmod sees them, and Module.symvers. */
-#include "lib/modinfo.h"
+#include "inside/modinfo.h"
 #include "ko.h"
 
 static void fields(void **state)

@@ -2,7 +2,7 @@
 /* What modpost says in logs, in the words of several kernels. */
 #include "test.h"
 
-#include "lib/modinfo.h"
+#include "inside/modinfo.h"
 
 static struct kp_symbol list[] = { { .name = (char *)"a" },
 				   { .name = (char *)"a_b" },

@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/cleanup.h"
 #include "base/str.h"
-#include "lib/modinfo.h"
+#include "inside/modinfo.h"
 
 bool kp_module_name_eq(const char *a, const char *b)
 {

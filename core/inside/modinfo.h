@@ -3,7 +3,7 @@
  * What libkmod knows of a module file; the only user of libkmod.
  *
  * libkmod parses the ELF file in this process, and ends it over some that are damaged: only the
- * half of the check that runs in the sandbox calls it (check-inside.c, by kp_artifact_check()).
+ * half of the check that runs in the sandbox calls it (check.c, by kp_artifact_check()).
  * PATH is resolved as the process sees it, below its own root; compressed files are read too.
  */
 #pragma once

@@ -6,7 +6,7 @@
 
 #include "base/alloc.h"
 #include "base/cleanup.h"
-#include "lib/modinfo.h"
+#include "inside/modinfo.h"
 
 KP_DEFINE_CLEANUP(struct kmod_ctx *, kmod_unref);
 KP_DEFINE_CLEANUP(struct kmod_module *, kmod_module_unref);

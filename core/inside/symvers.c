@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lib/modinfo.h"
+#include "inside/modinfo.h"
 
 /* A name that is not NUL-terminated against a symbol. */
 struct name {

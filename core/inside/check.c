@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* The half of the check that runs in the sandbox: the only code that parses module files. */
+/*
+ * The half of the check that runs in the sandbox, a program of its own: the only code that parses module
+ * files.
+ */
 #include <elf.h>
 #include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
-#include "lib/artifact.h"
+#include "inside/modinfo.h"
 #include "lib/check-parts.h"
-#include "lib/modinfo.h"
 
 /* Standard input by a name that libkmod can open. */
 #define KO_PATH "/proc/self/fd/0"
@@ -224,16 +227,21 @@ static int answer(const struct check *c, const char *says)
 	return kp_write_all(STDOUT_FILENO, b.s, b.len);
 }
 
-/* built|adopted NAME RELEASE MACHINE BITS LOG [FD of a Module.symvers...]; LOG: descriptor or
+/* PROTOCOL built|adopted NAME RELEASE MACHINE BITS LOG [FD of a Module.symvers...]; LOG: descriptor or
  * "-" */
-int kp_artifact_check_main(int argc, char **argv)
+int main(int argc, char **argv)
 {
 	struct kp_err err = KP_ERR_INIT;
 	struct check c = { 0 };
 	int r = 0;
 
-	if (argc < 8)
+	/* Nowhere but in the sandbox. */
+	if (argc < 8 || prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) != 1)
 		return KP_CHECK_NONE;
+	if (strcmp(argv[1], KP_CHECK_PROTOCOL) != 0) {
+		(void)answer(&c, "kmodpkg was upgraded meanwhile: run it again");
+		return KP_CHECK_NONE;
+	}
 	c.adopted = !strcmp(argv[2], "adopted");
 	c.name = argv[3];
 	c.release = argv[4];
@@ -247,7 +255,6 @@ int kp_artifact_check_main(int argc, char **argv)
 		r = check_symbols(&c, argv[7], argv + 8, &err);
 	if (answer(&c, r ? err.text : c.facts.note) < 0)
 		r = -EIO;
-	kp_artifact_facts_clear(&c.facts);
 	if (!r)
 		return KP_CHECK_GOOD;
 	return r == -ENOEXEC ? KP_CHECK_BAD : KP_CHECK_NONE;
