@@ -109,21 +109,27 @@ static char *archive_path(const struct dkms *d)
 	return kp_path_join(cwd ? cwd : "/", named);
 }
 
-static int write_archive(struct dkms *d, int fd, const char *name)
+static int write_archive(struct dkms *d, int fd)
 {
 	_cleanup_(kp_archive_freep) struct kp_archive *a = NULL;
 	int rc;
 
-	rc = kp_archive_new(fd, name, &a, &d->cli->err);
+	rc = kp_archive_new(fd, &a, &d->cli->err);
 	if (rc == 0)
 		rc = add_builds(d, a);
 	if (rc == 0)
 		rc = add_source(d, a);
 	if (rc == 0)
 		rc = kp_archive_end(a, &d->cli->err);
-	if (rc == 0 && fsync(fd) < 0)
-		rc = kp_err_sys(&d->cli->err, -errno, "writing %s", name);
 	return rc;
+}
+
+static int flush(struct dkms *d, const char *path)
+{
+	_cleanup_close_ int fd = kp_open_in(d->cli->ctx->root_fd, path, O_RDONLY, 0);
+	int rc = fd < 0 ? fd : fsync(fd) < 0 ? -errno : 0;
+
+	return rc < 0 ? kp_err_sys(&d->cli->err, rc, "writing %s", path) : 0;
 }
 
 static int check_builds(struct dkms *d)
@@ -186,7 +192,11 @@ int dkms_mktarball(struct dkms *d)
 	if (rc < 0)
 		return cli_fail(d->cli, DKMS_NOT_WRITABLE, "%s cannot be written: %s",
 				dir, strerror(-rc));
-	rc = write_archive(d, fd, path);
+	rc = write_archive(d, fd);
+	if (rc == 0)
+		rc = kp_archive_compress(d->cli->ctx, new, path, &d->cli->err);
+	if (rc == 0)
+		rc = flush(d, new);
 	if (rc == 0)
 		rc = kp_rename_in(root, new, path);
 	if (rc < 0) {
@@ -236,7 +246,7 @@ static int unpack(struct load *l)
 	l->fd = kp_open_in(root, l->dir, O_RDONLY | O_DIRECTORY, 0);
 	if (l->fd < 0)
 		return kp_err_sys(&cli->err, l->fd, "opening %s", l->dir);
-	rc = kp_archive_unpack(in, l->fd, &cli->err);
+	rc = kp_archive_unpack(cli->ctx, in, l->fd, &cli->err);
 	if (rc == -EINVAL || rc == -EFBIG) {
 		_cleanup_free_ char *why = kp_strdup(cli->err.text);
 

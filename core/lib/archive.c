@@ -1,77 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <archive.h>
-#include <archive_entry.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <kmodpkg/log.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
-#include "lib/archive.h"
+#include "base/tar.h"
+#include "lib/archive-parts.h"
+#include "lib/tool.h"
 
 #define BLOCK 65536
-#define ENTRIES_MAX 200000
-#define BYTES_MAX (4LL << 30)
 #define DEPTH_MAX 100
 
-static int failed(struct archive *a, int code, struct kp_err *err)
-{
-	const char *text = archive_error_string(a);
-
-	return kp_err_set(err, code, "archive: %s", text ? text : "damaged");
-}
-
-/* ---- unpacking ---- */
-
-struct unpack {
-	struct archive *a;
-	int to_fd;
-	size_t entries;
-	long long bytes;
-};
-
-static void close_reader(struct archive **a)
-{
-	archive_read_free(*a);
-}
-
-static bool is_too_deep(const char *path)
-{
-	int depth = 0;
-
-	for (const char *p = path; (p = strchr(p, '/')); p++)
-		if (++depth > DEPTH_MAX)
-			return true;
-	return strlen(path) >= PATH_MAX;
-}
-
-/* The one place where a path of an archive becomes one of ours: absolute below to_fd, to be
- * freed; "" (the top itself) gives "/". NULL: it is not to be taken. */
-static char *member_path(const char *name)
-{
-	_cleanup_free_ char *clean = NULL;
-	size_t n;
-
-	if (!name)
-		return NULL;
-	while (name[0] == '.' && name[1] == '/')
-		name += 2 + strspn(name + 2, "/");
-	clean = kp_strdup(strcmp(name, ".") ? name : "");
-	for (n = strlen(clean); n && clean[n - 1] == '/';)
-		clean[--n] = '\0';
-	if (n && (!kp_relpath_ok(clean) || is_too_deep(clean)))
-		return NULL;
-	return kp_strf("/%s", clean);
-}
-
-/* Does a link at AT ("/a/b") with this text stay below the top? */
-static bool link_stays(const char *at, const char *text)
+bool kp_archive_link_stays(const char *at, const char *text)
 {
 	unsigned int slashes = 0;
 
@@ -80,222 +28,46 @@ static bool link_stays(const char *at, const char *text)
 	return slashes && kp_link_stays(slashes - 1, text);
 }
 
-/* Do only directories lie above PATH, or nothing yet? What an archive has below a link has
- * another place on disk, and links are judged by their place. */
-static bool is_below_directories(int to_fd, const char *path)
-{
-	_cleanup_free_ char *dir = kp_path_dir(path);
-	struct stat st;
-
-	if (!strcmp(dir, "/"))
-		return true;
-	return is_below_directories(to_fd, dir) &&
-	       (kp_lstat_in(to_fd, dir, &st) < 0 || S_ISDIR(st.st_mode));
-}
-
-static int make_parent(int to_fd, const char *path, struct kp_err *err)
-{
-	_cleanup_free_ char *dir = kp_path_dir(path);
-
-	return kp_mkdir_in(to_fd, dir, 0755, err);
-}
-
-static int create(int to_fd, const char *path, struct kp_err *err)
-{
-	int fd;
-
-	(void)kp_unlink_in(to_fd, path);
-	fd = kp_open_in(to_fd, path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-	return fd < 0 ? kp_err_sys(err, fd, "create '%s'", path) : fd;
-}
-
-static int copy_data(struct unpack *u, int fd, struct kp_err *err)
-{
-	_cleanup_free_ char *block = kp_malloc(BLOCK);
-
-	for (;;) {
-		la_ssize_t n = archive_read_data(u->a, block, BLOCK);
-
-		if (n < 0)
-			return failed(u->a, -EINVAL, err);
-		if (n == 0)
-			return 0;
-		u->bytes += n;
-		if (u->bytes > BYTES_MAX)
-			return kp_err_set(err, -EFBIG, "archive: too large");
-		if (kp_write_all(fd, block, (size_t)n) < 0)
-			return kp_err_sys(err, -errno, "write a file of the archive");
-	}
-}
-
-static int unpack_file(struct unpack *u, struct archive_entry *e, const char *path,
-		       struct kp_err *err)
-{
-	const struct timespec times[2] = {
-		{ .tv_sec = archive_entry_mtime(e) },
-		{ .tv_sec = archive_entry_mtime(e) },
-	};
-	_cleanup_close_ int fd = -1;
-	int r;
-
-	/* Not only when the disk has got all of it: a few bytes can stand for any number. */
-	if (archive_entry_size(e) > BYTES_MAX - u->bytes)
-		return kp_err_set(err, -EFBIG, "archive: too large");
-	r = fd = create(u->to_fd, path, err);
-	if (r >= 0)
-		r = copy_data(u, fd, err);
-	if (r < 0)
-		return r;
-	if (fchmod(fd, (archive_entry_perm(e) & 0755) | 0600) < 0 ||
-	    futimens(fd, times) < 0)
-		return kp_err_sys(err, -errno, "write '%s'", path);
-	return 0;
-}
-
-static int unpack_hard_link(struct unpack *u, const char *target, const char *path,
-			    struct kp_err *err)
-{
-	_cleanup_free_ char *from = member_path(target);
-	_cleanup_close_ int in = -1, out = -1;
-	struct stat st;
-	int r;
-
-	if (!from || kp_lstat_in(u->to_fd, from, &st) < 0 || !S_ISREG(st.st_mode) ||
-	    !strcmp(from, path))
-		return kp_err_set(err, -EINVAL, "archive: '%s' is a link to '%.200s'",
-				  path, target);
-	u->bytes += st.st_size;
-	if (u->bytes > BYTES_MAX)
-		return kp_err_set(err, -EFBIG, "archive: too large");
-	in = kp_open_in(u->to_fd, from, O_RDONLY | O_NOFOLLOW, 0);
-	if (in < 0)
-		return kp_err_sys(err, in, "open '%s'", from);
-	r = out = create(u->to_fd, path, err);
-	if (r >= 0)
-		r = kp_copy_fd(in, out, err);
-	if (r >= 0 && fchmod(out, st.st_mode & 0755) < 0)
-		r = kp_err_sys(err, -errno, "write '%s'", path);
-	return r < 0 ? r : 0;
-}
-
-static int unpack_entry(struct unpack *u, struct archive_entry *e, struct kp_err *err)
-{
-	const char *name = archive_entry_pathname(e), *hard = archive_entry_hardlink(e);
-	const char *text = archive_entry_symlink(e);
-	_cleanup_free_ char *path = member_path(name);
-	mode_t type = archive_entry_filetype(e);
-	int r;
-
-	if (!path)
-		return kp_err_set(err, -EINVAL, "archive: unsafe path '%.200s'",
-				  name ? name : "");
-	if (!is_below_directories(u->to_fd, path))
-		return kp_err_set(err, -EINVAL, "archive: '%s' lies below a link", path);
-	if (!hard && type == AE_IFDIR)
-		return kp_mkdir_in(u->to_fd, path, 0755, err);
-	if (!strcmp(path, "/"))
-		return kp_err_set(err, -EINVAL, "archive: its top is no directory");
-	r = make_parent(u->to_fd, path, err);
-	if (r < 0)
-		return r;
-	if (hard)
-		return unpack_hard_link(u, hard, path, err);
-	if (type == AE_IFREG)
-		return unpack_file(u, e, path, err);
-	if (type == AE_IFLNK && text && link_stays(path, text))
-		return kp_symlink_in(u->to_fd, text, path, err);
-	if (type == AE_IFLNK)
-		return kp_err_set(err, -EINVAL, "archive: '%s' is a link to '%.200s'",
-				  path, text ? text : "");
-	return kp_err_set(err, -EINVAL, "archive: '%s' is neither file nor directory",
-			  path);
-}
-
-int kp_archive_unpack(int archive_fd, int to_fd, struct kp_err *err)
-{
-	_cleanup_(close_reader) struct archive *a = archive_read_new();
-	struct unpack u = { .a = a, .to_fd = to_fd };
-	struct archive_entry *e;
-	int r;
-
-	archive_read_support_format_tar(a);
-	archive_read_support_filter_gzip(a);
-	archive_read_support_filter_bzip2(a);
-	archive_read_support_filter_xz(a);
-	archive_read_support_filter_zstd(a);
-	if (archive_read_open_fd(a, archive_fd, BLOCK) != ARCHIVE_OK)
-		return failed(a, -EINVAL, err);
-	while ((r = archive_read_next_header(a, &e)) == ARCHIVE_OK || r == ARCHIVE_WARN) {
-		if (++u.entries > ENTRIES_MAX)
-			return kp_err_set(err, -EFBIG, "archive: too many files");
-		r = unpack_entry(&u, e, err);
-		if (r < 0)
-			return r;
-	}
-	return r == ARCHIVE_EOF ? 0 : failed(a, -EINVAL, err);
-}
-
-/* ---- packing ---- */
-
 struct kp_archive {
-	struct archive *a;
+	FILE *out;
 };
 
 void kp_archive_free(struct kp_archive *a)
 {
 	if (!a)
 		return;
-	archive_write_free(a->a);
+	fclose(a->out);
 	free(a);
 }
 
-static int add_filter(struct archive *a, const char *name)
+int kp_archive_new(int fd, struct kp_archive **ret, struct kp_err *err)
 {
-	if (kp_str_ends(name, ".gz") || kp_str_ends(name, ".tgz")) {
-		archive_write_add_filter_gzip(a);
-		return archive_write_set_filter_option(a, "gzip", "timestamp", NULL);
-	}
-	if (kp_str_ends(name, ".xz"))
-		return archive_write_add_filter_xz(a);
-	if (kp_str_ends(name, ".zst"))
-		return archive_write_add_filter_zstd(a);
-	if (kp_str_ends(name, ".bz2"))
-		return archive_write_add_filter_bzip2(a);
-	return archive_write_add_filter_none(a);
-}
+	_cleanup_close_ int own = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	FILE *out = own < 0 ? NULL : fdopen(own, "w");
 
-int kp_archive_new(int fd, const char *name, struct kp_archive **ret, struct kp_err *err)
-{
-	_cleanup_(kp_archive_freep) struct kp_archive *a = kp_calloc(1, sizeof(*a));
-
-	a->a = archive_write_new();
-	if (add_filter(a->a, name) != ARCHIVE_OK ||
-	    archive_write_set_format_gnutar(a->a) != ARCHIVE_OK ||
-	    archive_write_open_fd(a->a, fd) != ARCHIVE_OK)
-		return failed(a->a, -EIO, err);
-	*ret = kp_steal(&a);
+	if (!out)
+		return kp_err_sys(err, -errno, "write an archive");
+	kp_steal_fd(&own);
+	*ret = kp_calloc(1, sizeof(**ret));
+	(*ret)->out = out;
 	return 0;
 }
 
-static void free_entry(struct archive_entry **e)
+static int put(void *a, const void *p, size_t len, struct kp_err *err)
 {
-	archive_entry_free(*e);
+	struct kp_archive *archive = a;
+
+	return fwrite(p, 1, len, archive->out) == len
+		       ? 0
+		       : kp_err_sys(err, -errno, "write an archive");
 }
 
-#define _cleanup_entry_ _cleanup_(free_entry)
-
-static struct archive_entry *new_entry(const char *at, const struct stat *st)
+static int put_head(struct kp_archive *a, const char *at, const struct stat *st,
+		    const char *text, struct kp_err *err)
 {
-	struct archive_entry *e = archive_entry_new();
-
-	archive_entry_set_pathname(e, at);
-	archive_entry_set_filetype(e, st->st_mode & S_IFMT);
-	archive_entry_set_perm(e, st->st_mode & 0755);
-	archive_entry_set_size(e, S_ISREG(st->st_mode) ? st->st_size : 0);
-	archive_entry_set_mtime(e, st->st_mtim.tv_sec, 0);
-	archive_entry_set_uname(e, "root");
-	archive_entry_set_gname(e, "root");
-	return e;
+	return kp_tar_head(put, a, at, (st->st_mode & S_IFMT) | (st->st_mode & 0755),
+			   S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0,
+			   st->st_mtim.tv_sec, text, err);
 }
 
 static int add_file(struct kp_archive *a, int root_fd, const char *path, const char *at,
@@ -303,9 +75,10 @@ static int add_file(struct kp_archive *a, int root_fd, const char *path, const c
 {
 	_cleanup_close_ int fd = kp_open_in(root_fd, path, O_RDONLY | O_NONBLOCK, 0);
 	_cleanup_free_ char *block = kp_malloc(BLOCK);
-	_cleanup_entry_ struct archive_entry *e = NULL;
 	struct stat st;
+	off_t left;
 	ssize_t n;
+	int r;
 
 	if (fd < 0)
 		return kp_err_sys(err, fd, "open '%s'", path);
@@ -313,22 +86,14 @@ static int add_file(struct kp_archive *a, int root_fd, const char *path, const c
 		return kp_err_sys(err, -errno, "stat '%s'", path);
 	if (!S_ISREG(st.st_mode))
 		return 0;
-	e = new_entry(at, &st);
-	if (archive_write_header(a->a, e) != ARCHIVE_OK)
-		return failed(a->a, -EIO, err);
-	while ((n = read(fd, block, BLOCK)) > 0)
-		if (archive_write_data(a->a, block, (size_t)n) < 0)
-			return failed(a->a, -EIO, err);
-	return n < 0 ? kp_err_sys(err, -errno, "read '%s'", path) : 0;
-}
-
-static int add_link(struct kp_archive *a, const char *text, const struct stat *st,
-		    const char *at, struct kp_err *err)
-{
-	_cleanup_entry_ struct archive_entry *e = new_entry(at, st);
-
-	archive_entry_set_symlink(e, text);
-	return archive_write_header(a->a, e) == ARCHIVE_OK ? 0 : failed(a->a, -EIO, err);
+	r = put_head(a, at, &st, NULL, err);
+	for (left = st.st_size; !r && left; left -= n) {
+		n = read(fd, block, left < BLOCK ? (size_t)left : BLOCK);
+		if (n <= 0)
+			return kp_err_sys(err, n < 0 ? -errno : -EIO, "read '%s'", path);
+		r = put(a, block, (size_t)n, err);
+	}
+	return r ? r : kp_tar_pad(put, a, (uint64_t)st.st_size, err);
 }
 
 /* A link that leads out of its tree. */
@@ -353,7 +118,6 @@ static int add(struct kp_archive *a, int root_fd, const char *path, const char *
 {
 	_cleanup_strv_ char **names = NULL;
 	_cleanup_free_ char *text = NULL;
-	_cleanup_entry_ struct archive_entry *e = NULL;
 	struct stat st;
 	int r;
 
@@ -366,17 +130,17 @@ static int add(struct kp_archive *a, int root_fd, const char *path, const char *
 		r = kp_readlink_in(root_fd, path, &text);
 		if (r < 0)
 			return kp_err_sys(err, r, "read the link '%s'", path);
-		if (link_stays(inside, text))
-			return add_link(a, text, &st, at, err);
+		if (kp_archive_link_stays(inside, text))
+			return put_head(a, at, &st, text, err);
 		return add_foreign(a, root_fd, path, at, follow, err);
 	}
 	if (S_ISREG(st.st_mode))
 		return add_file(a, root_fd, path, at, err);
 	if (!S_ISDIR(st.st_mode))
 		return 0;
-	e = new_entry(at, &st);
-	if (archive_write_header(a->a, e) != ARCHIVE_OK)
-		return failed(a->a, -EIO, err);
+	r = put_head(a, at, &st, NULL, err);
+	if (r < 0)
+		return r;
 	r = kp_list_in(root_fd, path, &names);
 	if (r < 0)
 		return kp_err_sys(err, r, "list '%s'", path);
@@ -401,9 +165,8 @@ int kp_archive_add(struct kp_archive *a, int root_fd, const char *path, const ch
 int kp_archive_add_dir(struct kp_archive *a, const char *at, struct kp_err *err)
 {
 	const struct stat st = { .st_mode = S_IFDIR | 0755 };
-	_cleanup_entry_ struct archive_entry *e = new_entry(at, &st);
 
-	return archive_write_header(a->a, e) == ARCHIVE_OK ? 0 : failed(a->a, -EIO, err);
+	return put_head(a, at, &st, NULL, err);
 }
 
 int kp_archive_add_text(struct kp_archive *a, const char *at, const char *text,
@@ -411,15 +174,46 @@ int kp_archive_add_text(struct kp_archive *a, const char *at, const char *text,
 {
 	const struct stat st = { .st_mode = S_IFREG | 0644,
 				 .st_size = (off_t)strlen(text) };
-	_cleanup_entry_ struct archive_entry *e = new_entry(at, &st);
+	int r = put_head(a, at, &st, NULL, err);
 
-	if (archive_write_header(a->a, e) != ARCHIVE_OK ||
-	    archive_write_data(a->a, text, strlen(text)) < 0)
-		return failed(a->a, -EIO, err);
-	return 0;
+	if (!r)
+		r = put(a, text, strlen(text), err);
+	return r ? r : kp_tar_pad(put, a, strlen(text), err);
 }
 
 int kp_archive_end(struct kp_archive *a, struct kp_err *err)
 {
-	return archive_write_close(a->a) == ARCHIVE_OK ? 0 : failed(a->a, -EIO, err);
+	int r = kp_tar_end(put, a, err);
+
+	if (!r && fflush(a->out))
+		r = kp_err_sys(err, -errno, "write an archive");
+	return r;
+}
+
+int kp_archive_compress(struct kp_ctx *ctx, const char *path, const char *name,
+			struct kp_err *err)
+{
+	static const struct {
+		const char *suffix, *tool, *package, *option;
+	} how[] = {
+		{ ".gz", "gzip", "gzip", "-nc" },	{ ".tgz", "gzip", "gzip", "-nc" },
+		{ ".xz", "xz", "xz-utils (xz)", "-c" }, { ".zst", "zstd", "zstd", "-qc" },
+		{ ".bz2", "bzip2", "bzip2", "-c" },
+	};
+	const struct kp_sandbox sb = { .timeout_s = ctx->config.timeout_minutes * 60 };
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(how); i++) {
+		_cleanup_free_ char *tool = NULL;
+		int r;
+
+		if (!kp_str_ends(name, how[i].suffix))
+			continue;
+		r = kp_tool_need(ctx, how[i].tool, how[i].package, &tool, err);
+		if (r < 0)
+			return r;
+		return kp_tool_filter(ctx, &sb,
+				      (const char *[]){ tool, how[i].option, NULL }, path,
+				      path, STDERR_FILENO, err);
+	}
+	return 0;
 }

@@ -28,6 +28,7 @@
 #define MAKEFILE_MAX (256 * 1024)
 #define CMD_MAX (16 * 1024 * 1024)
 #define PATHS_MAX 20000
+#define ROUNDS_MAX 8 /* of make files that others include */
 /* Each object names its headers again: when that many are noted, duplicates go. */
 #define NOTED_MAX (2 * PATHS_MAX)
 
@@ -38,6 +39,8 @@ struct reads {
 	char **compilers; /* absolute, each once */
 	char *why;	  /* it cannot be kept */
 	char **places;	  /* see known_places() */
+	char **linked;	  /* products that kbuild has linked, wherever they are now */
+	char **includes;  /* names, or patterns, of make files that others include */
 	char *dir, *real; /* the directory of the last path, and where that leads */
 };
 
@@ -48,6 +51,8 @@ static void reads_clear(struct reads *rd)
 	free(rd->list);
 	kp_strv_free(rd->compilers);
 	kp_strv_free(rd->places);
+	kp_strv_free(rd->linked);
+	kp_strv_free(rd->includes);
 	free(rd->why);
 	free(rd->dir);
 	free(rd->real);
@@ -273,39 +278,75 @@ static void read_cmd(struct reads *rd, char *text)
 	}
 }
 
+static bool is_included(const struct reads *rd, const char *name)
+{
+	kp_strv_foreach(p, rd->includes) {
+		const char *star = strchr(*p, '*');
+		size_t n = star ? (size_t)(star - *p) : 0;
+
+		if (star ? !strncmp(name, *p, n) && kp_str_ends(name + n, star + 1)
+			 : kp_str_eq(name, *p))
+			return true;
+	}
+	return false;
+}
+
 /* Our own uname names the kernel that is built for. */
 static void read_makefile(struct reads *rd, const char *name, const char *text,
 			  unsigned int levels)
 {
 	/* Which any make file may include, so that it may count from the top. */
-	bool part = kp_str_ends(name, ".mk") || kp_str_ends(name, ".mak");
-	bool running = false;
-	_cleanup_free_ char *why = kp_scan_makefile(text, part ? 0 : levels,
-						    rd->w->job->conf->make, &running);
+	bool part = kp_str_ends(name, ".mk") || kp_str_ends(name, ".mak") ||
+		    is_included(rd, name);
+	struct kp_scan_file file = { .levels = part ? 0 : levels };
+	_cleanup_free_ char *why =
+		kp_scan_makefile(text, rd->w->job->conf->make, rd->w->seen, &file);
 
 	if (why)
 		refuse(rd, kp_strf("its %s %s", name, why));
-	else if (running && !kp_tool_is(rd->w->ctx, KP_LIBEXEC_DIR "/uname"))
+	else if (file.running && !kp_tool_is(rd->w->ctx, KP_LIBEXEC_DIR "/uname"))
 		refuse(rd, kp_strf("its %s asks for the running kernel", name));
+	kp_strv_foreach(p, file.includes)
+		if (!kp_strv_has(rd->includes, *p))
+			kp_strv_add(&rd->includes, *p);
+	kp_strv_free(file.includes);
+}
+
+/* A module that kbuild linked has its command where that was. */
+static void note_linked(struct reads *rd, const char *name)
+{
+	const struct kp_build_work *w = rd->w;
+
+	for (size_t i = 0; i < w->n_products; i++) {
+		const char *module = w->products[i].module->built_name;
+		_cleanup_free_ char *cmd = kp_strf(".%s.ko.cmd", module);
+
+		if (kp_str_eq(name, cmd) && !kp_strv_has(rd->linked, module))
+			kp_strv_add(&rd->linked, module);
+	}
 }
 
 static void read_file(struct reads *rd, int dir_fd, const char *name, unsigned int levels)
 {
-	bool makefile = kp_scan_is_makefile(name);
+	bool makefile = kp_scan_is_makefile(name) || is_included(rd, name);
+	bool cmd = *name == '.' && kp_str_ends(name, ".cmd");
 	_cleanup_close_ int fd = -1;
 	_cleanup_free_ char *text = NULL;
 	size_t len;
 
-	if (!makefile && !(*name == '.' && kp_str_ends(name, ".cmd")))
+	if (!makefile && !cmd)
 		return;
+	note_linked(rd, name);
 	fd = kp_collect_open(dir_fd, name, NULL);
 	if (fd < 0 ||
 	    kp_read_fd(fd, makefile ? MAKEFILE_MAX : CMD_MAX, &text, &len) < 0 ||
-	    strlen(text) != len)
+	    strlen(text) != len) {
 		refuse(rd, kp_strf("its '%s' cannot be read", name));
-	else if (makefile)
+		return;
+	}
+	if (makefile)
 		read_makefile(rd, name, text, levels);
-	else
+	if (cmd)
 		read_cmd(rd, text);
 }
 
@@ -356,18 +397,15 @@ static void read_build(struct reads *rd, int dir_fd, unsigned int levels)
 	}
 }
 
-/* A module that kbuild linked has its command beside it. */
 static void check_products(struct reads *rd)
 {
 	const struct kp_build_work *w = rd->w;
 
 	for (size_t i = 0; i < w->n_products; i++) {
-		const struct kp_conf_module *m = w->products[i].module;
-		_cleanup_free_ char *cmd = kp_strf("%s/%s.%s.ko.cmd", w->build,
-						   m->built_location, m->built_name);
+		const char *name = w->products[i].module->built_name;
 
-		if (!kp_exists_in(w->ctx->root_fd, cmd))
-			refuse(rd, kp_strf("kbuild did not make %s.ko", m->built_name));
+		if (!kp_strv_has(rd->linked, name))
+			refuse(rd, kp_strf("kbuild did not make %s.ko", name));
 	}
 	if (!rd->compilers)
 		refuse(rd, kp_strdup("nothing says what its compiler read"));
@@ -502,13 +540,21 @@ static void collect(struct reads *rd, char ***ret)
 int kp_reads_find(struct kp_build_work *w, char ***ret, struct kp_err *err)
 {
 	_cleanup_(reads_clear) struct reads rd = { .w = w };
-	int fd = kp_open_in(w->ctx->root_fd, w->build,
-			    O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+	size_t n = 0;
 
-	if (fd < 0)
-		return kp_err_sys(err, fd, "open '%s'", w->build);
 	check_recipe(&rd);
-	read_build(&rd, fd, 0);
+	/* Again, as long as there are make files that were not known to be some. */
+	for (int i = 0; !rd.why && (!i || kp_strv_len(rd.includes) > n); i++) {
+		int fd = kp_open_in(w->ctx->root_fd, w->build,
+				    O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+		if (fd < 0)
+			return kp_err_sys(err, fd, "open '%s'", w->build);
+		n = kp_strv_len(rd.includes);
+		read_build(&rd, fd, 0);
+		if (i == ROUNDS_MAX)
+			refuse(&rd, kp_strdup("its make files include many others"));
+	}
 	if (!rd.why)
 		check_products(&rd);
 	if (!rd.why) {

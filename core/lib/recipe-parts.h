@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Shared by recipe-scan.c (make files and MAKE lines), recipe-commands.c (what a shell runs) and
+/* Shared by recipe-scan.c (make files), recipe-line.c (MAKE lines), recipe-commands.c (what a shell runs) and
  * recipe-words.c (words, variables and where they lead). */
 #pragma once
 
@@ -23,11 +23,16 @@ struct kp_scan {
 	int depth;
 	struct kp_recipe_var *vars;
 	size_t n_vars, alloc;
-	char **set;	  /* variables that the MAKE line sets */
+	char **set;	 /* variables that the MAKE line sets */
+	char **inside;	 /* of those, the ones that lead into the build directory */
+	char **includes; /* as kp_scan_file.includes */
 	char **mentioned; /* targets that may be part of a build whatever they are called */
 	bool names_inside; /* the current rule's targets and prerequisites are of the source */
 };
 
+void kp_scan_clear(struct kp_scan *s);
+/* Is PATH the directory DIR, or something below it? */
+bool kp_scan_is_at(const char *path, const char *dir);
 /* The end of what opens at P, "(...)" or "{...}", nested; the end of the text without one. */
 const char *kp_scan_group(const char *p);
 /* The end of the word at P, as a shell and make together see it. */
@@ -39,6 +44,8 @@ bool kp_scan_is_one_of(const char *word, const char *const *list, size_t n);
 unsigned int kp_scan_climbs(const char *path);
 /* Is WORD, without quotes, surely no path out of the build directory? */
 bool kp_scan_stays(const struct kp_scan *s, const char *word);
+/* Does it begin with a variable that surely leads into the build directory, and stay there? */
+bool kp_scan_is_inside(const struct kp_scan *s, const char *word);
 /* Is it the directory of the kernel that is built for? */
 bool kp_scan_is_kernel(const struct kp_scan *s, const char *word);
 /* WORD with the variables in it that have one value; to be freed. */
@@ -49,6 +56,10 @@ bool kp_scan_is_here(const char *value);
 /* Refuse flags, set anywhere in LINE for programs of the build (*flags*, *FLAGS*), by which these read a
  * file that no dependency file names. COMMAND: what is set is one word of a shell, not all that follows. */
 void kp_scan_flags(struct kp_scan *s, const char *line, bool command);
+
+/* recipe-scan.c: refuse variables, set anywhere in LINE, that change what commands mean, or name files that
+ * programs read. COMMAND as above. */
+void kp_scan_names(struct kp_scan *s, const char *line, bool command);
 
 /* recipe-commands.c */
 void kp_scan_refuse(struct kp_scan *s, const char *what, const char *text);

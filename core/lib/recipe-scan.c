@@ -9,6 +9,7 @@
 
 #define MENTIONED_MAX 1000
 #define ROUNDS_MAX 5
+#define INCLUDES_MAX 100
 
 /* ---- make */
 
@@ -140,6 +141,14 @@ static const char *find_colon(const char *line)
 	return p[1] == '=' ? NULL : p;
 }
 
+/* A name, or all with one beginning and one end. */
+static bool is_plain_pattern(const char *name)
+{
+	const char *star = strchr(name, '*');
+
+	return *name && !strpbrk(name, "$%?[\\") && (!star || !strchr(star + 1, '*'));
+}
+
 static void check_include(struct kp_scan *s, const char *args)
 {
 	_cleanup_strv_ char **files = kp_strv_split(args, BLANK);
@@ -148,12 +157,17 @@ static void check_include(struct kp_scan *s, const char *args)
 		const char *slash = strrchr(*p, '/');
 		const char *file = slash ? slash + 1 : *p;
 		bool part = kp_str_ends(*p, ".mk") || kp_str_ends(*p, ".mak");
-
 		/* Another directory's make file would count from this one. */
-		if (!kp_scan_stays(s, *p) || !kp_scan_is_makefile(file) ||
-		    (!part && slash && strncmp(*p, "./", 2) != 0 &&
-		     strncmp(*p, "$(src)/", 7) != 0) ||
-		    (!part && slash && strchr(*p, '/') != slash))
+		bool near = part || !slash ||
+			    (strchr(*p, '/') == slash &&
+			     (kp_str_starts(*p, "./") || kp_str_starts(*p, "$(src)/")));
+
+		if (near && kp_scan_stays(s, *p) && kp_scan_is_makefile(file))
+			continue;
+		if (kp_scan_is_inside(s, *p) && is_plain_pattern(file) &&
+		    kp_strv_len(s->includes) < INCLUDES_MAX)
+			kp_strv_add(&s->includes, file);
+		else
 			kp_scan_refuse(s, "includes", *p);
 	}
 }
@@ -169,7 +183,7 @@ static bool is_operator(const char *p, const char **ret_value)
 
 /* What changes what commands mean, or names files that programs read: anywhere in a line, since there
  * are variables of targets, of a command, and arguments of make. */
-static void check_names(struct kp_scan *s, const char *line, bool command)
+void kp_scan_names(struct kp_scan *s, const char *line, bool command)
 {
 	static const char *const names[] = {
 		"SHELL",
@@ -343,7 +357,7 @@ static char **check_line(struct kp_scan *s, char *line, bool *ret_rule)
 		check_include(s, line + strlen(first));
 	check_climbs(s, line);
 	if (!check_assignment(s, line, exported))
-		check_names(s, line, false);
+		kp_scan_names(s, line, false);
 	kp_scan_flags(s, line, false);
 	colon = find_colon(line);
 	if (!colon)
@@ -459,7 +473,7 @@ static void look_ahead(struct kp_scan *s, const char *text, bool variables)
 	}
 }
 
-static void scan_clear(struct kp_scan *s)
+void kp_scan_clear(struct kp_scan *s)
 {
 	for (size_t i = 0; i < s->n_vars; i++) {
 		free(s->vars[i].name);
@@ -469,31 +483,40 @@ static void scan_clear(struct kp_scan *s)
 	free(s->why);
 	kp_strv_free(s->set);
 	kp_strv_free(s->mentioned);
+	kp_strv_free(s->inside);
+	kp_strv_free(s->includes);
 }
 
 /* What a MAKE line asks for, and what it sets. */
-static void scan_begin(struct kp_scan *s, const char *make)
+static void scan_begin(struct kp_scan *s, const char *make, const char *seen)
 {
-	_cleanup_strv_ char **words = make ? kp_strv_split(make, BLANK "'\"") : NULL;
+	_cleanup_strv_ char **words = kp_strv_split(make ?: "", BLANK "'\";&");
 
 	kp_strv_add(&s->set, "KERNELRELEASE");
 	for (size_t i = 0; kp_scan_goals[i]; i++)
 		kp_strv_add(&s->mentioned, kp_scan_goals[i]);
-	kp_strv_foreach(p, words)
-		if (kp_scan_is_assignment(*p))
-			kp_strv_take(&s->set, kp_strndup(*p, strcspn(*p, "=")));
-		else
+	kp_strv_foreach(p, words) {
+		size_t n = strcspn(*p, "=");
+		const char *value = *p + n + 1;
+
+		if (!kp_scan_is_assignment(*p)) {
 			add_mentioned(s, *p);
+			continue;
+		}
+		kp_strv_take(&s->set, kp_strndup(*p, n));
+		if (kp_scan_is_at(value, seen) && !kp_scan_climbs(value))
+			kp_strv_take(&s->inside, kp_strndup(*p, n));
+	}
 }
 
-char *kp_scan_makefile(const char *text, unsigned int levels, const char *make,
-		       bool *ret_running)
+char *kp_scan_makefile(const char *text, const char *make, const char *seen,
+		       struct kp_scan_file *file)
 {
-	_cleanup_(scan_clear) struct kp_scan s = { .levels = levels };
+	_cleanup_(kp_scan_clear) struct kp_scan s = { .levels = file->levels };
 	bool rule = false, aside = false;
 	size_t n = 0;
 
-	scan_begin(&s, make);
+	scan_begin(&s, make, seen);
 	look_ahead(&s, text, true);
 	for (int i = 0; i < ROUNDS_MAX && n != kp_strv_len(s.mentioned); i++) {
 		n = kp_strv_len(s.mentioned);
@@ -514,87 +537,12 @@ char *kp_scan_makefile(const char *text, unsigned int levels, const char *make,
 				aside = all_aside(&s, targets);
 		} else if (!aside) {
 			check_functions(&s, line);
-			check_names(&s, line, true);
+			kp_scan_names(&s, line, true);
 			kp_scan_flags(&s, line, true);
 			kp_scan_commands(&s, line + 1);
 		}
 	}
-	*ret_running |= s.running;
+	file->running = s.running;
+	file->includes = kp_steal(&s.includes);
 	return kp_steal(&s.why);
-}
-
-static bool is_at(const char *path, const char *dir)
-{
-	size_t n = strlen(dir);
-
-	return !strncmp(path, dir, n) && (!path[n] || path[n] == '/');
-}
-
-/* A directory or a value that a MAKE line may have: of the build, of the kernel, or no path. */
-static bool is_known(const char *value, const char *seen, const char *const *headers)
-{
-	static const char *const plain[] = { "$kernel_source_dir",
-					     "${kernel_source_dir}",
-					     "$kernelver",
-					     "${kernelver}",
-					     "$PWD",
-					     "${PWD}",
-					     "$arch",
-					     "${arch}" };
-	_cleanup_free_ char *dir = kp_strf("/%s/build", value);
-
-	if (kp_scan_climbs(value))
-		return false;
-	if (*value == '/') {
-		if (is_at(value, seen))
-			return true;
-		for (; *headers; headers++)
-			if (is_at(value, *headers))
-				return true;
-		return false;
-	}
-	if (strchr(value, '$'))
-		return ONE_OF(value, plain);
-	/* A release is that of the kernel. */
-	if (value[0] < '0' || value[0] > '9' || !strchr(value, '.'))
-		return true;
-	for (; *headers; headers++)
-		if (kp_str_ends(*headers, dir))
-			return true;
-	return false;
-}
-
-char *kp_scan_make_line(const char *line, const char *seen, const char *const *headers)
-{
-	static const char *const options[] = { "-s", "-k", "-w", "-B", "-i", "-C", "--" };
-	static const char *const dirs[] = { "M", "SUBDIRS", "src", "obj", "PWD" };
-	_cleanup_strv_ char **words = kp_strv_split(line, BLANK);
-	_cleanup_(scan_clear) struct kp_scan s = { .levels = 0 };
-
-	if (strpbrk(line, ";&|<>()`*?[]#\\\n~") || !words)
-		return kp_strdup("its MAKE is more than a call of make");
-	kp_scan_flags(&s, line, true);
-	if (s.why)
-		return kp_strf("its MAKE %s", s.why);
-	for (char **p = words; *p; p++) {
-		_cleanup_free_ char *word = kp_scan_unquote(*p, strlen(*p));
-		_cleanup_free_ char *name = kp_strndup(word, strcspn(word, "="));
-		const char *value = word + strlen(name) + 1;
-		bool assigns = kp_scan_is_assignment(word);
-
-		if (p == words ? !kp_str_eq(word, "make")
-			       : *word == '-' && !ONE_OF(word, options) &&
-					 !kp_str_starts(word, "-j"))
-			return kp_strf("its MAKE has '%.60s'", word);
-		if (assigns && !ONE_OF(name, dirs))
-			check_names(&s, word, true);
-		if (s.why || (assigns && (!is_known(value, seen, headers) ||
-					  (ONE_OF(name, dirs) && !is_at(value, seen) &&
-					   !kp_str_eq(value, "$PWD") &&
-					   !kp_str_eq(value, "${PWD}")))))
-			return kp_strf("its MAKE sets '%.60s'", word);
-		if (kp_str_eq(word, "-C") && (!p[1] || !is_known(*++p, seen, headers)))
-			return kp_strf("its MAKE enters '%.60s'", *p ? *p : "");
-	}
-	return NULL;
 }

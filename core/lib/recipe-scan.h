@@ -18,11 +18,20 @@
 
 /* Is FILE, the last component of a path, one that make reads of a module's source? */
 bool kp_scan_is_makefile(const char *file);
-/* The text of a make file whose directory is so many levels below the top of the build, for the MAKE
- * line MAKE (NULL: the default one). NULL: closed; else what is not, in a few words, to be freed.
- * *ret_running is set when it asks for the running kernel's release, and left alone otherwise. */
-char *kp_scan_makefile(const char *text, unsigned int levels, const char *make,
-		       bool *ret_running);
+struct kp_scan_file {
+	unsigned int levels; /* its directory is so many below the top of the build */
+	/* What came of it: */
+	bool running; /* it asks for the running kernel's release */
+	/* Last components of paths, maybe with a '*' for anything: each file of the source that is called so is to
+	 * be scanned, with levels 0. A string vector, to be freed. */
+	char **includes;
+};
+
+/* The text of a make file, for the MAKE line MAKE (NULL: the default one) and the build directory SEEN.
+ * NULL: closed; else what is not, in a few words, to be freed. */
+char *kp_scan_makefile(const char *text, const char *make, const char *seen,
+		       struct kp_scan_file *file);
 /* A MAKE line: one call of make, for the build directory SEEN or the headers HEADERS, or another path
- * of theirs, with plain arguments. NULL or words as above. */
+ * of theirs, with plain arguments; maybe a find that moves modules within the build directory behind it. NULL
+ * or words as above. */
 char *kp_scan_make_line(const char *line, const char *seen, const char *const *headers);

@@ -172,6 +172,17 @@ bool kp_scan_is_here(const char *value)
 	return ONE_OF(value, here);
 }
 
+bool kp_scan_is_inside(const struct kp_scan *s, const char *word)
+{
+	static const char *const always[] = { "src", "obj", "M" };
+	size_t n = name_at(word);
+	_cleanup_free_ char *name = kp_strndup(word + (n ? 2 : 0), n);
+
+	return n && word[n + 3] == '/' && !kp_scan_climbs(word) &&
+	       (ONE_OF(name, always) ||
+		(kp_strv_has(s->inside, name) && !is_set(s, name, n)));
+}
+
 bool kp_scan_stays(const struct kp_scan *s, const char *word)
 {
 	static const char *const inside[] = { "src", "obj", "M", "PWD", "CURDIR" };

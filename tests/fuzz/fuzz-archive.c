@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* Any archive: nothing is made outside of the directory that is given. */
+/* Whatever is said of an archive: nothing is made outside of the directory that is given. */
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/fs.h"
 #include "base/str.h"
-#include "lib/archive.h"
+#include "lib/archive-parts.h"
 
 /* A directory that holds the one to unpack into, and nothing else. */
 static char path[] = "/tmp/kmodpkg-fuzz-XXXXXX";
@@ -34,17 +33,20 @@ static void prepare(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	_cleanup_close_ int archive = memfd_create("archive", MFD_CLOEXEC), out = -1;
+	FILE *members = size ? fmemopen((void *)data, size, "r") : NULL;
+	_cleanup_close_ int out = -1;
 	_cleanup_strv_ char **names = NULL;
 	struct kp_err err = KP_ERR_INIT;
 	int r;
 
 	prepare();
-	if (archive < 0 || kp_write_all(archive, data, size) < 0 ||
-	    lseek(archive, 0, SEEK_SET) < 0 || kp_mkdir_in(top, "/out", 0755, NULL) < 0)
+	if (!members)
+		return 0;
+	if (kp_mkdir_in(top, "/out", 0755, NULL) < 0)
 		abort();
 	out = kp_open_in(top, "/out", O_RDONLY | O_DIRECTORY, 0);
-	r = kp_archive_unpack(archive, out, &err);
+	r = kp_archive_take(members, out, &err);
+	fclose(members);
 	if (r > 0 || (r < 0 && !err.text[0]))
 		abort();
 	if (kp_list_in(top, "/", &names) < 0 || kp_strv_len(names) != 1)

@@ -21,14 +21,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct kp_ctx ctx;
 	struct kp_learner l = { .ctx = &ctx, .out = (char *)"/x/.tmp_1/tmp" };
-	_cleanup_free_ char *key = kp_malloc(size + 1);
+	/* Without a NUL behind it. */
+	_cleanup_free_ char *key = kp_memdup(data, size);
 	_cleanup_strv_ char **argv = NULL;
 	struct asked a;
 	bool ok;
 
 	if (!ctx.root_fd)
 		ctx.root_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	memcpy(key, data, size);
 	ok = parse(&l, key, size, &a);
 	argv = a.argv;
 	if (ok && is_valid(&l, &a))

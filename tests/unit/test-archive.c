@@ -3,7 +3,10 @@
 #include <archive.h>
 #include <archive_entry.h>
 
-#include "lib/archive.h"
+#include <kmodpkg/proc.h>
+
+#include "lib/archive-parts.h"
+#include "lib/unpack-parts.h"
 #include "test.h"
 
 /* What a hostile archive consists of. */
@@ -46,14 +49,25 @@ static int make(struct test_root *root, const struct member *members)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
+static struct kp_ctx *ctx_new(const struct test_root *root)
+{
+	struct kp_ctx *ctx;
+
+	assert_int_equal(kp_ctx_open(NULL, &ctx, NULL), 0);
+	free(ctx->work_dir);
+	ctx->work_dir = kp_strdup(root->path);
+	return ctx;
+}
+
 static int unpack(struct test_root *root, int fd, struct kp_err *err)
 {
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = ctx_new(root);
 	_cleanup_close_ int to = -1;
 
 	assert_int_equal(kp_rm_rf_in(root->fd, "/out", NULL), 0);
 	assert_int_equal(kp_mkdir_in(root->fd, "/out", 0755, NULL), 0);
 	to = kp_open_in(root->fd, "/out", O_RDONLY | O_DIRECTORY, 0);
-	return kp_archive_unpack(fd, to, err);
+	return kp_archive_unpack(ctx, fd, to, err);
 }
 
 static void what_is_good_is_taken(void **state)
@@ -212,17 +226,71 @@ static void what_is_no_archive(void **state)
 static void pack(struct test_root *root, const char *name)
 {
 	_cleanup_(kp_archive_freep) struct kp_archive *a = NULL;
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = ctx_new(root);
 	_cleanup_free_ char *path = kp_strf("/%s", name);
+	_cleanup_free_ char *whole = kp_path_join(root->path, name);
 	_cleanup_close_ int fd =
 		kp_open_in(root->fd, path, O_RDWR | O_CREAT | O_TRUNC, 0644);
 
 	assert_true(fd >= 0);
-	assert_int_equal(kp_archive_new(fd, name, &a, NULL), 0);
+	assert_int_equal(kp_archive_new(fd, &a, NULL), 0);
 	assert_int_equal(kp_archive_add_dir(a, "empty", NULL), 0);
 	assert_int_equal(
 		kp_archive_add(a, root->fd, "/tree", "top/tree", "/elsewhere", NULL), 0);
 	assert_int_equal(kp_archive_add_text(a, "NAME", "hello\n", NULL), 0);
 	assert_int_equal(kp_archive_end(a, NULL), 0);
+	assert_int_equal(kp_archive_compress(ctx, whole, name, NULL), 0);
+}
+
+/* libarchive runs in the sandbox only. */
+static void nowhere_else(void **state)
+{
+	_cleanup_free_ char *path = kp_strf("%s/unpack", getenv("KMODPKG_LIBEXEC_DIR"));
+	const char *const argv[] = { path, KP_UNPACK_PROTOCOL, NULL };
+	const struct kp_proc proc = { .argv = argv };
+	struct kp_proc_end end;
+
+	(void)state;
+	assert_int_equal(kp_proc_run(&proc, &end, NULL), -ECHILD);
+	assert_int_equal(end.exit_code, KP_UNPACK_NONE);
+}
+
+/* What the sandbox says is looked at like the archive itself, and is whole or counts as damaged. */
+static void what_is_said_is_not_trusted(void **state)
+{
+	static const struct {
+		const char *said, *why;
+	} bad[] = {
+		{ "", "ends in nonsense" },
+		{ "f 644 0 1 0\na", "ends in nonsense" },
+		{ "f 644 0 1 0\na3\nabc", "ends in nonsense" },
+		{ "f 644 0 1 0\na3\nab", "ends in nonsense" },
+		{ "f 644 0 1 0\na70000\nab", "ends in nonsense" },
+		{ "f 644 0 1 0\na-1\nab", "ends in nonsense" },
+		{ "f 644 0 9000 0\na", "ends in nonsense" },
+		{ "f 644 0 -1 0\na", "ends in nonsense" },
+		{ "f 644 0 1\na", "ends in nonsense" },
+		{ "f 644 0 6 0\n../etc0\n", "unsafe path" },
+		{ "f 644 0 4 0\n/etc0\n", "unsafe path" },
+		{ "l 777 0 1 5\na../..", "is a link to" },
+		{ "h 644 0 1 4\na/etc", "is a link to" },
+		{ "o 644 0 1 0\na", "neither file nor directory" },
+		{ "x 644 0 1 0\na", "neither file nor directory" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < KP_ARRAY_SIZE(bad); i++) {
+		_cleanup_root_ struct test_root root = test_root_new();
+		FILE *in = tmpfile();
+		struct kp_err err = KP_ERR_INIT;
+
+		fputs(bad[i].said, in);
+		rewind(in);
+		assert_int_equal(kp_archive_take(in, root.fd, &err), -EINVAL);
+		if (!strstr(err.text, bad[i].why))
+			fail_msg("%zu: '%s' does not say '%s'", i, err.text, bad[i].why);
+		fclose(in);
+	}
 }
 
 static void there_and_back(void **state)
@@ -284,6 +352,8 @@ int main(void)
 		cmocka_unit_test(endless_paths),
 		cmocka_unit_test(links_lead_nowhere_else),
 		cmocka_unit_test(what_is_no_archive),
+		cmocka_unit_test(nowhere_else),
+		cmocka_unit_test(what_is_said_is_not_trusted),
 		cmocka_unit_test(there_and_back),
 	};
 

@@ -10,6 +10,7 @@
 
 #include "base/lock.h"
 #include "probe-fixture.h"
+#include "sandbox-systems.h"
 
 #define ENDLESS ".rept 99999\\n.rept 99999\\n.endr\\n.endr\\n"
 
@@ -281,15 +282,53 @@ static void test_killed(void **state)
 	stop(f);
 }
 
-int main(void)
+/* Whoever started it was killed. */
+static void test_orphan(void **state)
+{
+	struct fixture *f = *state;
+	int fds[2], status;
+	pid_t job;
+
+	assert_int_equal(pipe(fds), 0);
+	assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+	job = fork();
+	if (job == 0) {
+		start(f);
+		_exit(write(fds[1], &f->asker, sizeof(f->asker)) != sizeof(f->asker));
+	}
+	assert_int_equal(read(fds[0], &f->asker, sizeof(f->asker)), sizeof(f->asker));
+	assert_int_equal(waitpid(job, &status, 0), job);
+	assert_int_equal(waitpid(f->asker, &status, 0), f->asker);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_asked_once), TEST(test_at_once),  TEST(test_two_builds),
-		TEST(test_forged),     TEST(test_too_many), TEST(test_full),
-		TEST(test_nobody),     TEST(test_timeout),  TEST(test_killed),
+		TEST(test_asked_once), TEST(test_at_once), TEST(test_two_builds),
+		TEST(test_forged),     TEST(test_full),	   TEST(test_nobody),
+		TEST(test_timeout),    TEST(test_killed),  TEST(test_orphan),
+		TEST(test_too_many),
 	};
 
-	if (!has_builds("asker"))
+	/* Found out there: it is not again. */
+	if (!has_builds(system->name))
 		return 0;
-	return cmocka_run_group_tests_name("asker", tests, NULL, NULL);
+	print_message("# %s: missing: %s\n", system->name,
+		      kp_sandbox_missing() ?: "nothing");
+	/* What is last takes long, and does not concern what is missing. */
+	return _cmocka_run_group_tests(system->name, tests,
+				       KP_ARRAY_SIZE(tests) - (system->missing != NULL),
+				       NULL, NULL);
+}
+
+int main(void)
+{
+	const struct system here = { "asker", as_it_is, NULL };
+	const struct system container = { "asker without CAP_SYS_ADMIN", no_mounts,
+					  "no private mounts" };
+
+	return !passes_on(&here, test_system) |
+	       (!geteuid() && !passes_on(&container, test_system));
 }

@@ -54,6 +54,35 @@ static void test_open_recipe(void **state)
 	assert_entries(f, 0);
 }
 
+/* Modules that are moved behind make, and make files by names of their own. */
+static void test_moved(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *seen = kp_strf("%s/hello/1/build", f->ctx.dkms_tree);
+	_cleanup_free_ char *make =
+		kp_strf("make -C $kernel_source_dir M=%s TOP=%s; find %s -maxdepth 1 "
+			"-name '*.ko' -exec mv {} %s/out \\;",
+			seen, seen, seen, seen);
+
+	f->confs[0].make = make;
+	f->modules[0].built_location = "out/";
+	write_file(f, "src/hello-1/out/empty", "");
+	write_file(f, "src/hello-1/sub/settings.one", "-include $(TOP)/more\n");
+	write_file(f, "src/hello-1/more", "X := $(shell pkg-config x)\n");
+	write_file(f, "src/hello-1/Kbuild", "");
+	build_again(f);
+	assert_entries(f, 1);
+	write_file(f, "src/hello-1/Kbuild", "include $(TOP)/sub/settings.*\n");
+	kp_rm_rf_in(f->ctx.root_fd, f->ctx.cache_dir, NULL);
+	assert_not_kept(f, "not kept in the cache: its more runs 'pkg-config'\n");
+	write_file(f, "src/hello-1/more", "X := y\n-include $(obj)/.*.cmd\n");
+	build_again(f);
+	assert_entries(f, 1);
+	build_again(f);
+	assert_kept(f, job, true);
+}
+
 /* What the compiler read, by its own word. */
 static void test_reads(void **state)
 {
@@ -216,7 +245,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_reads),	TEST(test_led_astray), TEST(test_links),
 		TEST(test_deep),	TEST(test_many),       TEST(test_compiler),
-		TEST(test_open_recipe),
+		TEST(test_open_recipe), TEST(test_moved),
 	};
 
 	return cmocka_run_group_tests_name("build-reads", tests, NULL, NULL);

@@ -13,19 +13,26 @@
 #include "base/str.h"
 #include "lib/recipe-scan.h"
 
-static const char *make_line; /* NULL: the default one */
+#define SEEN "/var/lib/dkms/x/1/build"
+
+static const char *make_line;	  /* NULL: the default one */
+static const char *includes = ""; /* make files with names of their own */
 
 static void check(const char *text, unsigned int levels, const char *words, bool running)
 {
-	bool asks = false;
-	_cleanup_free_ char *why = kp_scan_makefile(text, levels, make_line, &asks);
+	struct kp_scan_file file = { .levels = levels };
+	_cleanup_free_ char *why = kp_scan_makefile(text, make_line, SEEN, &file);
+	_cleanup_free_ char *names = kp_strv_join(file.includes, " ");
 
 	if (!words && why)
 		fail_msg("%s\n%s", text, why);
 	if (words && (!why || !strstr(why, words)))
 		fail_msg("%s\n'%s' does not say '%s'", text, why ? why : "closed", words);
 	if (!words)
-		assert_int_equal(asks, running);
+		assert_int_equal(file.running, running);
+	if (!words)
+		assert_string_equal(names, includes);
+	kp_strv_free(file.includes);
 }
 
 static void test_closed(void **state)
@@ -268,6 +275,34 @@ static void test_passed_over(void **state)
 	check("all:\ninstall-man: x.1\nx.1: x\n\thelp2man x >$@\n", 0, NULL, false);
 }
 
+/* Which are scanned, too: known by their names, wherever they are. */
+static void test_includes(void **state)
+{
+	(void)state;
+	includes = "conf settings.* *.Kbuild";
+	check("include $(src)/conf\n-include ${M}/d/settings.* $(obj)/*.Kbuild\n", 0,
+	      NULL, false);
+	includes = "conf";
+	make_line = "make A=" SEEN " B=/usr/src/linux C=" SEEN "/.. D=" SEEN "/d E=e";
+	check("include ${A}/conf\n", 0, NULL, false);
+	check("include ${D}/conf\n", 0, NULL, false);
+	check("include $(A)/../conf\n", 1, "includes", false);
+	check("include $(A)conf\n", 0, "includes", false);
+	check("include $(A)/$(X)\n", 0, "includes", false);
+	check("A = /etc\ninclude $(A)/conf\n", 0, "includes", false);
+	check("include $(B)/conf\n", 0, "includes", false);
+	check("include $(C)/conf\n", 0, "includes", false);
+	check("include $(E)/conf\n", 0, "includes", false);
+	check("include $(F)/conf\n", 0, "includes", false);
+	check("include $(A)/*c*\n", 0, "includes", false);
+	check("include $(A)/con?\n", 0, "includes", false);
+	check("include $(A)/[c]onf\n", 0, "includes", false);
+	check("include $(A)/\n", 0, "includes", false);
+	check("include conf\n", 0, "includes", false);
+	make_line = NULL;
+	includes = "";
+}
+
 static void test_make_line(void **state)
 {
 	static const char *const headers[] = { "/lib/modules/6.1/build", NULL };
@@ -278,6 +313,10 @@ static void test_make_line(void **state)
 		"'make' -j4 -C \"src\" KVER=$kernelver",
 		"make KVER=6.1 -C /var/lib/dkms/x/1/build",
 		"make -C ${kernel_source_dir} M=$PWD",
+		"make M=" SEEN "/a modules ; find " SEEN
+		" -name '*.ko' -exec mv -v {} " SEEN " \\;",
+		"make && find " SEEN "/a -type f -name \"x.ko\" -exec mv {} " SEEN
+		"/b ';'",
 	};
 	static const char *const bad[] = {
 		"./configure && make",
@@ -301,20 +340,36 @@ static void test_make_line(void **state)
 		"make EXTRA_LDFLAGS=\"-T /x\"",
 		"make KCFLAGS=@/x",
 		"make LDFLAGS=-lfoo",
+		"make || find " SEEN " -name x -exec cp {} " SEEN " \\;",
+		"make; find /etc -name '*.ko' -exec mv {} " SEEN " \\;",
+		"make; find " SEEN "-2 -name '*.ko' -exec mv {} " SEEN " \\;",
+		"make; find " SEEN "/.. -name '*.ko' -exec mv {} " SEEN " \\;",
+		"make; find -L " SEEN " -name '*.ko' -exec mv {} " SEEN " \\;",
+		"make; find " SEEN " -newer /etc/x -exec mv {} " SEEN " \\;",
+		"make; find " SEEN " -name '*.ko' -exec mv {} /etc \\;",
+		"make; find " SEEN " -name '*.ko' -exec mv /etc/x " SEEN " \\;",
+		"make; find " SEEN " -name '*.ko' -exec sh {} " SEEN " \\;",
+		"make; find " SEEN " -name '*.ko' -exec mv {} " SEEN " \\; -ls",
+		"make; find " SEEN " -name '*.ko' -exec mv {} " SEEN " \\; ; x",
+		"make; find " SEEN " -name `x` -exec mv {} " SEEN " \\;",
+		"make; find " SEEN " -name Makefile -exec mv {} " SEEN " \\;",
+		"make; find " SEEN " -exec mv {} " SEEN " \\;",
+		"make; find " SEEN " -exec mv",
+		"make; find " SEEN " -name",
+		"make; find",
+		"sh x; find " SEEN " -name '*.ko' -exec mv {} " SEEN " \\;",
 		"",
 	};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(good) / sizeof(*good); i++) {
-		_cleanup_free_ char *why =
-			kp_scan_make_line(good[i], "/var/lib/dkms/x/1/build", headers);
+		_cleanup_free_ char *why = kp_scan_make_line(good[i], SEEN, headers);
 
 		if (why)
 			fail_msg("%s: %s", good[i], why);
 	}
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
-		_cleanup_free_ char *why =
-			kp_scan_make_line(bad[i], "/var/lib/dkms/x/1/build", headers);
+		_cleanup_free_ char *why = kp_scan_make_line(bad[i], SEEN, headers);
 
 		if (!why)
 			fail_msg("'%s' is not refused", bad[i]);
@@ -326,7 +381,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_closed),	      cmocka_unit_test(test_open),
 		cmocka_unit_test(test_calls_of_make), cmocka_unit_test(test_passed_over),
-		cmocka_unit_test(test_make_line),     cmocka_unit_test(test_flags),
+		cmocka_unit_test(test_make_line),     cmocka_unit_test(test_includes),
+		cmocka_unit_test(test_flags),
 	};
 
 	return cmocka_run_group_tests_name("recipe-scan", tests, NULL, NULL);

@@ -52,6 +52,21 @@ cache()
 	assert_output '^cache: 2 builds, '
 }
 
+# A recipe whose modules are moved behind make, and whose make files include others by variables and patterns.
+scenario cache_moved modules long
+cache_moved()
+{
+	local first
+	run apt-get install "linux-image-$K1" "linux-headers-$K1" xtables-addons-dkms
+	assert_output 'built xtables-addons/'
+	first=$(module_hashes "$K1")
+	run apt-get purge xtables-addons-dkms
+	assert_modules "$K1"
+	run apt-get install xtables-addons-dkms
+	assert_output 'took xtables-addons/.* from the cache'
+	[ "$(module_hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"
+}
+
 # again: forget what was built for K1 and build it; the messages are the output.
 again()
 {
