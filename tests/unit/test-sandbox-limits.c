@@ -222,14 +222,15 @@ static void test_keep_free_of_output(void **state)
 	const char *const argv[] = { "/bin/sh", "-c",
 				     "head -c 5000000 /dev/zero; sleep 1000", NULL };
 	struct fixture *f = *state;
-	_cleanup_free_ char *path = kp_path_join(f->out, "module");
 	const struct kp_sandbox sb = { .slot = SLOT, .timeout_s = 60 };
 	struct kp_proc proc = { .argv = argv };
 	struct kp_err err = KP_ERR_INIT;
+	_cleanup_free_ char *path = NULL;
 
 	if (!kp_sandbox_has_mounts() ||
 	    mount("tmpfs", f->out, "tmpfs", 0, "mode=0777,size=8m"))
 		skip();
+	path = kp_path_join(f->out, "module");
 	f->ctx.config.limits.keep_free = 1ULL << 30;
 	proc.out_fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	assert_int_equal(kp_sandbox_run(&f->ctx, &sb, &proc, NULL, &err), -ENOSPC);
