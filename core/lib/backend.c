@@ -12,6 +12,7 @@
 #include "base/str.h"
 #include "lib/backend.h"
 #include "lib/owner-memo.h"
+#include "lib/package-memo.h"
 
 /* The backends there are, and the words of os-release by which a system hints at its own.
  */
@@ -221,6 +222,28 @@ bool kp_backend_is(const struct kp_ctx *ctx, const char *name)
 	return ctx->backend && kp_str_eq(ctx->backend->ops->name, name);
 }
 
+/* ops->list(), or what it said of this database before. */
+static int list_packages(const struct kp_ctx *ctx, struct kp_pkg_installed **ret,
+			 size_t *ret_n, struct kp_err *err)
+{
+	const struct kp_pkgdb_ops *ops = ctx->backend->ops;
+	_cleanup_free_ char *before = NULL, *after = NULL;
+	bool fresh;
+	int r;
+
+	before = ops->stamps_list ? kp_owner_memo_stamp(ctx, &fresh) : NULL;
+	if (before && kp_package_memo_load(ctx, before, ret, ret_n))
+		return 0;
+	r = ops->list(ctx->backend->db, ret, ret_n, err);
+	if (r < 0 || !before)
+		return r;
+	/* What was read while it changed is not remembered. */
+	after = kp_owner_memo_stamp(ctx, &fresh);
+	if (!fresh && kp_str_eq(before, after))
+		kp_package_memo_save(ctx, after, *ret, *ret_n);
+	return 0;
+}
+
 int kp_backend_list(const struct kp_ctx *ctx, struct kp_pkg_installed **ret,
 		    size_t *ret_n, struct kp_err *err)
 {
@@ -229,7 +252,7 @@ int kp_backend_list(const struct kp_ctx *ctx, struct kp_pkg_installed **ret,
 	int r = 0;
 
 	if (ctx->backend)
-		r = ctx->backend->ops->list(ctx->backend->db, &list, &n, err);
+		r = list_packages(ctx, &list, &n, err);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < n; i++) {

@@ -104,15 +104,29 @@ void kp_key_tree_forget(struct kp_ctx *ctx, const char *dir)
 
 void kp_key_sources(struct kp_ctx *ctx, struct kp_sources *sources)
 {
-	char hex[KP_HASH_HEX];
+	struct kp_tree_hash hash;
 
 	for (size_t i = 0; i < sources->n; i++) {
 		struct kp_source *s = &sources->list[i];
+		time_t start = time(NULL);
 
-		if (s->missing || s->tree_key || kp_key_tree(ctx, s->dir, hex, NULL) < 0)
+		if (s->missing || s->tree_looks ||
+		    kp_tree_hash(ctx->root_fd, s->dir, KP_TREE_STAT, &hash, NULL) < 0)
 			continue;
-		s->tree_key = kp_strdup(hex);
+		s->tree_looks = kp_strdup(hash.stat);
+		s->tree_fresh = hash.newest_s + KP_RACY_S >= start;
 	}
+}
+
+void kp_key_source(struct kp_ctx *ctx, struct kp_source *s)
+{
+	char hex[KP_HASH_HEX];
+
+	if (!s->tree_looks || s->tree_key)
+		return;
+	if (tree_cache_get(ctx, s->dir, s->tree_looks, hex) ||
+	    kp_key_tree(ctx, s->dir, hex, NULL) == 0)
+		s->tree_key = kp_strdup(hex);
 }
 
 /* ---- a source for a kernel */

@@ -30,9 +30,11 @@ int kp_key_overlay(struct kp_ctx *ctx, const char *module, char ret[KP_HASH_HEX]
 		   struct kp_err *err);
 /* Drop what is remembered of DIR. */
 void kp_key_tree_forget(struct kp_ctx *ctx, const char *dir);
-/* Fill tree_key of all sources that are there, so that kp_key_pair() need not walk a tree
- * once per kernel. One that cannot be read keeps NULL: kp_key_pair() then says why. */
+/* Fill tree_looks of all sources that are there. Reads no file. */
 void kp_key_sources(struct kp_ctx *ctx, struct kp_sources *sources);
+/* After that, and if it is not done: fill tree_key, so that kp_key_pair() need not walk the tree once per
+ * kernel. One that cannot be read keeps NULL: kp_key_pair() then says why. */
+void kp_key_source(struct kp_ctx *ctx, struct kp_source *source);
 /* Key without BUILD_DEPENDS; kernel must have headers_key. */
 int kp_key_pair(struct kp_ctx *ctx, const struct kp_source *source,
 		const struct kp_conf *conf, const struct kp_kernel *kernel,

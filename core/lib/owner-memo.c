@@ -33,9 +33,7 @@ static char *memo_path(const struct kp_ctx *ctx)
 	return kp_path_join(ctx->state_dir, FILE_NAME);
 }
 
-/* How the database looks; NULL: the backend cannot say. *RET_FRESH: it may look the same with another
- * content. */
-static char *make_stamp(const struct kp_ctx *ctx, bool *ret_fresh)
+char *kp_owner_memo_stamp(const struct kp_ctx *ctx, bool *ret_fresh)
 {
 	const struct kp_pkgdb_ops *ops = ctx->backend->ops;
 	int64_t newest_s = 0;
@@ -76,7 +74,7 @@ struct kp_owner_memo *kp_owner_memo_get(const struct kp_ctx *ctx, char **ret_sta
 {
 	struct kp_backend *b = ctx->backend;
 
-	*ret_stamp = make_stamp(ctx, ret_fresh);
+	*ret_stamp = kp_owner_memo_stamp(ctx, ret_fresh);
 	if (!*ret_stamp)
 		return NULL;
 	if (!b->memo)

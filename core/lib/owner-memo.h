@@ -14,6 +14,9 @@ struct kp_owner_memo;
  * recently that nothing may be added. NULL: the backend cannot say how it looks. */
 struct kp_owner_memo *kp_owner_memo_get(const struct kp_ctx *ctx, char **ret_stamp,
 					bool *ret_fresh);
+/* How the database looks, to be freed; NULL: the backend cannot say. *RET_FRESH: it may look the same with another
+ * content. */
+char *kp_owner_memo_stamp(const struct kp_ctx *ctx, bool *ret_fresh);
 /* False: not known. M may be NULL. *ret is to be cleared. */
 bool kp_owner_memo_find(const struct kp_owner_memo *m, const char *path,
 			struct kp_owner *ret);

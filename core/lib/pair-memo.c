@@ -105,7 +105,7 @@ static char *make_head(const struct kp_ctx *ctx, char *const *conf_names)
 	dl_iterate_phdr(find_build_id, &id);
 	if (!id.len || uname(&uts) < 0)
 		return NULL;
-	head = kp_strf("1 %s %s %s %s %s %s %s %d %ld %s", id.s, uts.release, ctx->arch,
+	head = kp_strf("2 %s %s %s %s %s %s %s %d %ld %s", id.s, uts.release, ctx->arch,
 		       ctx->distro_like, ctx->dkms_tree, ctx->source_tree,
 		       ctx->install_tree, ctx->config.jobs, sysconf(_SC_NPROCESSORS_ONLN),
 		       names);
@@ -225,7 +225,7 @@ static const struct stamp *source_stamp(struct kp_pair_memo *m, size_t i)
 		_cleanup_free_ char *conf =
 			look(m, s->dir, "dkms.conf", &stamp->newest_s);
 
-		stamp->text = kp_strf("%s %s %s", s->tree_key, conf, s->dir);
+		stamp->text = kp_strf("%s %s %s", s->tree_looks, conf, s->dir);
 	}
 	return stamp;
 }
@@ -296,7 +296,7 @@ bool kp_pair_memo_find(struct kp_pair_memo *m, struct kp_plan_pair *x,
 	const struct kp_kernel *k = &m->kernels->list[x->kernel];
 	struct line *line;
 
-	if (!s->tree_key)
+	if (!s->tree_looks)
 		return false;
 	line = find_line(m, s, k);
 	if (!line ||
@@ -350,8 +350,8 @@ static bool is_in_order(const struct kp_pair_memo *m, const struct kp_plan_pair 
 	const struct kp_source *s = &m->sources->list[x->source];
 
 	/* What lies in a directory there is laid over the source. */
-	return s->tree_key && wp->conf && !wp->problem && x->conf != KP_PLAN_CONF_BAD &&
-	       !kp_strv_has(m->conf_names, s->module) &&
+	return s->tree_key && !s->tree_fresh && wp->conf && !wp->problem &&
+	       x->conf != KP_PLAN_CONF_BAD && !kp_strv_has(m->conf_names, s->module) &&
 	       (!wp->record || (wp->record->result == KP_BUILD_OK && x->built_key));
 }
 

@@ -3,7 +3,7 @@
  * What the plan has to know of a source and a kernel, remembered: <state_dir>/pairs.
  *
  * Its conf is evaluated, its key made and the record of its build read once, and the outcome holds as
- * long as all of that looks the same: source and headers by their keys, files by their stat, the
+ * long as all of that looks the same: headers by their keys, source and files by their stat, the
  * program itself and its configuration. Only what is in order is remembered; a failed build, a conf
  * with an error, a build whose files are not all there are looked at each time. Lines of text, since
  * to parse as much JSON would take longer than the rest. Root's process writes it, whole or
@@ -18,7 +18,7 @@
 
 struct kp_pair_memo;
 
-/* Both lists are the caller's, with tree_key and headers_key filled, and stay where they are until it is saved.
+/* Both lists are the caller's, with tree_looks and headers_key filled, and stay where they are until it is saved.
  * NULL: nothing can be remembered here. */
 struct kp_pair_memo *kp_pair_memo_open(struct kp_ctx *ctx,
 				       const struct kp_sources *sources,

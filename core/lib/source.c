@@ -24,6 +24,7 @@ static void source_clear(struct kp_source *s)
 	free(s->dir);
 	free(s->problem);
 	free(s->package);
+	free(s->tree_looks);
 	free(s->tree_key);
 }
 

@@ -15,11 +15,14 @@
 
 struct kp_source {
 	char *module, *version;
-	char *dir;	/* where the link points, absolute, as written in the link */
-	bool missing;	/* no directory with a dkms.conf there; `problem` says why */
-	char *problem;	/* unreadable, not a directory, unsafe name...; NULL: none */
-	char *package;	/* who owns <dir>/dkms.conf; NULL: nobody */
-	char *tree_key; /* content of the tree (key.h); NULL until kp_key_sources() */
+	char *dir;     /* where the link points, absolute, as written in the link */
+	bool missing;  /* no directory with a dkms.conf there; `problem` says why */
+	char *problem; /* unreadable, not a directory, unsafe name...; NULL: none */
+	char *package; /* who owns <dir>/dkms.conf; NULL: nobody */
+	/* key.h; NULL until kp_key_sources() and kp_key_source(), and where the tree cannot be read */
+	char *tree_looks; /* its names, sizes and times */
+	bool tree_fresh;  /* it may look the same with another content */
+	char *tree_key;	  /* its content */
 };
 
 struct kp_sources {

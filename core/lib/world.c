@@ -223,14 +223,14 @@ static void load_record(struct loader *l, const struct kp_source *s,
 	}
 }
 
-static void look_at_pair(struct loader *l, const struct kp_source *s,
-			 const struct kp_kernel *k, struct kp_plan_pair *x,
-			 struct kp_world_pair *wp)
+static void look_at_pair(struct loader *l, struct kp_source *s, const struct kp_kernel *k,
+			 struct kp_plan_pair *x, struct kp_world_pair *wp)
 {
 	struct kp_err err = KP_ERR_INIT;
 	char key[KP_HASH_HEX];
 
 	if (!s->missing) {
+		kp_key_source(l->ctx, s);
 		load_conf(l, s, k, x, wp);
 		if (x->conf == KP_PLAN_CONF_OK && k->headers_key) {
 			if (kp_key_pair(l->ctx, s, wp->conf, k, key, &err) == 0) {
@@ -248,7 +248,7 @@ static void look_at_pair(struct loader *l, const struct kp_source *s,
 
 static void load_pair(struct loader *l, size_t source, size_t kernel)
 {
-	const struct kp_source *s = &l->w->sources.list[source];
+	struct kp_source *s = &l->w->sources.list[source];
 	const struct kp_kernel *k = &l->w->kernels.list[kernel];
 	struct kp_plan_pair x = { .source = source, .kernel = kernel };
 	struct kp_world_pair wp = { 0 };

@@ -185,4 +185,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.sync_at_end = kp_dpkg_sync_at_end,
 	.lock_files = lock_files,
 	.stamp = backend_stamp,
+	.stamps_list = true,
 };

@@ -139,4 +139,5 @@ __attribute__((visibility("default"))) const struct kp_pkgdb_ops kp_pkgdb_ops = 
 	.install = kp_rpm_install,
 	.lock_files = lock_files,
 	.stamp = backend_stamp,
+	.stamps_list = true,
 };

@@ -160,6 +160,8 @@ static void trees_of_all_sources_at_once(void **state)
 	list[1].missing = true;
 	list[2].dir = (char *)"/usr/src/none";
 	kp_key_sources(f->ctx, &sources);
+	for (size_t i = 0; i < sources.n; i++)
+		kp_key_source(f->ctx, &list[i]);
 	hash = tree(f);
 	assert_string_equal(list[0].tree_key, hash);
 	assert_null(list[1].tree_key);
@@ -168,6 +170,7 @@ static void trees_of_all_sources_at_once(void **state)
 	p.source.tree_key = list[0].tree_key;
 	with = pair_key(f, &p);
 	assert_string_equal(alone, with);
+	free(list[0].tree_looks);
 	free(list[0].tree_key);
 }
 

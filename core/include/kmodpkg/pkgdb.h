@@ -24,7 +24,7 @@
 #include <kmodpkg/err.h>
 #include <kmodpkg/pkg.h>
 
-#define KP_PKGDB_ABI 6
+#define KP_PKGDB_ABI 7
 #define KP_PKGDB_SYMBOL "kp_pkgdb_ops"
 
 struct kp_pkgdb; /* the backend's own */
@@ -164,4 +164,6 @@ struct kp_pkgdb_ops {
 	 * have another answer, made of their stat only; to be freed. With it, answers are remembered.
 	 * *newest_s: raised to when they last changed, seconds since the epoch. NULL: it cannot be said. */
 	char *(*stamp)(struct kp_pkgdb *db, int64_t *newest_s);
+	/* Is it another one also whenever list() may have another answer? Then that is remembered, too. */
+	bool stamps_list;
 };
