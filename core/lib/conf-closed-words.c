@@ -115,10 +115,10 @@ void kp_closed_put_in(const struct kp_closed *s, const char *p, size_t n,
 		if (!new || strchr(new + 1, '/'))
 			value = NULL;
 		else
-			*new ++ = '\0';
+			*new = '\0';
 		if (value && kp_str_ends(value, old)) {
 			kp_buf_add(&w->value, value, strlen(value) - strlen(old));
-			value = new;
+			value = new + 1;
 		}
 	}
 	w->other |= !value || (w->own && !given);
@@ -188,7 +188,7 @@ bool kp_closed_is_clear(struct kp_closed *s, const struct kp_closed_command *c,
 
 	if (strstr(text, "getline") || strstr(text, "system") || strstr(text, "ARGV"))
 		return false;
-	/* "-f/x" is no path to add_paths(); "-r" goes into directories */
+	/* "-f/x" is no path to add_literal_paths(); "-r" goes into directories */
 	if (c->kind == KP_CLOSED_READER && *text == '-' && strpbrk(text, "/rR"))
 		return false;
 	if (!w->dollar)

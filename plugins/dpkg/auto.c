@@ -131,6 +131,8 @@ int kp_dpkg_settle(struct kp_pkgdb *db, const char *const *names, size_t n,
 {
 	_cleanup_status_ struct kp_dpkg_status st = { 0 };
 	_cleanup_strv_ char **marked = NULL, **to_mark = NULL;
+	/* Kernels: to ask who owns one is to read the lists of all packages. */
+	_cleanup_strv_ char **asked = NULL, **autos = NULL;
 	const struct kp_apt_ops *apt;
 	char error[512] = "";
 	int rc;
@@ -143,15 +145,22 @@ int kp_dpkg_settle(struct kp_pkgdb *db, const char *const *names, size_t n,
 		return rc;
 	for (size_t i = 0; i < n; i++) {
 		const struct kp_dpkg_pkg *pkg = kp_dpkg_status_find(&st, names[i]);
-		bool is_auto;
+		const char *kernel;
+		bool is_auto = false;
 
 		if (!pkg || !kp_dpkg_pkg_is_ours(pkg) || kp_strv_has(marked, names[i]))
 			continue;
-		rc = kernel_is_auto(db->root_fd, &st, marked, pkg->fields[KP_DPKG_KERNEL],
-				    &is_auto, err);
-		if (rc < 0)
-			return rc;
-		if (is_auto)
+		kernel = pkg->fields[KP_DPKG_KERNEL];
+		if (!kp_strv_has(asked, kernel)) {
+			rc = kernel_is_auto(db->root_fd, &st, marked, kernel, &is_auto,
+					    err);
+			if (rc < 0)
+				return rc;
+			kp_strv_add(&asked, kernel);
+			if (is_auto)
+				kp_strv_add(&autos, kernel);
+		}
+		if (kp_strv_has(autos, kernel))
 			kp_strv_add(&to_mark, names[i]);
 	}
 	if (!to_mark)
