@@ -61,19 +61,16 @@ static bool write_output(const char *path, const char *bytes, size_t len)
 	return fd >= 0 && !close(fd) && ok;
 }
 
-/* NULL: not there, or empty. */
-static const char *map_file(int dir, const char *path, size_t *ret_len)
+/* As long as *ret says. NULL: not there, or empty. */
+static const char *map_file(int dir, const char *path, struct stat *ret)
 {
 	int fd = openat(dir, path, O_RDONLY | O_CLOEXEC);
 	void *text = MAP_FAILED;
-	struct stat st;
 
 	if (fd < 0)
 		return NULL;
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_size > 0) {
-		*ret_len = (size_t)st.st_size;
-		text = mmap(NULL, *ret_len, PROT_READ, MAP_PRIVATE, fd, 0);
-	}
+	if (!fstat(fd, ret) && S_ISREG(ret->st_mode) && ret->st_size > 0)
+		text = mmap(NULL, (size_t)ret->st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	close(fd);
 	return text == MAP_FAILED ? NULL : text;
 }
@@ -84,14 +81,16 @@ static void answer(const struct kp_question *q, int dir, const char *key, size_t
 	char path[PATH_MAX];
 	struct kp_answer a;
 	const char *text;
+	struct stat st;
 	size_t len, from;
 
 	snprintf(path, sizeof(path), KP_QUESTION_ANSWERS "/%s",
 		 q->argv[0] + strlen(KP_COMPILERS));
 	/* Another one takes its name when there is more to know; this one stays as it is. */
-	text = map_file(dir, path, &len);
+	text = map_file(dir, path, &st);
 	if (!text)
 		return;
+	len = (size_t)st.st_size;
 	from = kp_answers_begin(text, len, q->argv[0]);
 	if (from && kp_answers_find(text + from, len - from, key, key_len, &a) &&
 	    (a.exit_code || write_output(q->argv[q->out], a.output, a.output_len)))
@@ -222,7 +221,8 @@ static bool write_dep(const struct kp_modc *m, const char *cwd, const char *head
  * nothing was said. */
 static bool translate(const struct kp_modc *m, const char *answers, const char *file)
 {
-	static char *argv[KP_QUESTION_ARGS_MAX + 4], empty[PATH_MAX + 32];
+	/* The last of them may be two. */
+	static char *argv[KP_QUESTION_ARGS_MAX + 5], empty[PATH_MAX + 32];
 	posix_spawn_file_actions_t actions;
 	const char *path;
 	size_t n = 0, skip;
@@ -263,23 +263,33 @@ struct modc {
 	size_t key_len;
 };
 
+static bool same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 /* Try it with what is known in the directory DIR of names. True: it need not be asked for. */
 static bool translate_known(const struct modc *c, const char *dir)
 {
 	static char answers[PATH_MAX + 16], path[PATH_MAX + 48];
 	struct kp_modc_known known;
+	struct stat st, now;
 	const char *file;
 	size_t len;
 
 	snprintf(answers, sizeof(answers), "%s/" KP_QUESTION_ANSWERS, dir);
 	snprintf(path, sizeof(path), "%s/" KP_MODC_NAME, answers,
 		 kp_modc_hash(c->key, c->key_len));
-	file = map_file(AT_FDCWD, path, &len);
+	file = map_file(AT_FDCWD, path, &st);
+	len = file ? (size_t)st.st_size : 0;
 	if (!file ||
 	    !kp_modc_is_true(file, len, c->m.argv[0], c->key, c->key_len, &known))
 		return false;
 	if (kp_modc_fits(c->text, c->len, known.macros, known.macros_len) &&
 	    translate(&c->m, answers, path) &&
+	    /* Another one's headers may have the same hash, and its name since: those that the compiler
+	     * read are these if they still have it. */
+	    !stat(path, &now) && same_file(&st, &now) &&
 	    (!c->m.dep || write_dep(&c->m, c->cwd, known.headers, known.headers_len)))
 		_exit(0);
 	return true;
@@ -289,10 +299,12 @@ static void try_modc(const char *dir, char **argv)
 {
 	static char head[KP_MODC_HEAD_MAX];
 	static struct modc c;
+	struct stat st;
 
 	if (!kp_modc_parse(argv, &c.m) || !getcwd(c.cwd, sizeof(c.cwd)) || !env_ok(dir))
 		return;
-	c.text = map_file(AT_FDCWD, c.m.source, &c.len);
+	c.text = map_file(AT_FDCWD, c.m.source, &st);
+	c.len = c.text ? (size_t)st.st_size : 0;
 	if (!c.text || c.len > KP_MODC_INPUT_MAX || !kp_modc_head(c.text, c.len, head))
 		return;
 	c.key_len = kp_modc_key(&c.m, c.cwd, head, c.key);
@@ -344,11 +356,6 @@ static void remove_dir(char **argv)
 }
 
 /* ---- */
-
-static bool same_file(const struct stat *a, const struct stat *b)
-{
-	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
 
 /* The first program NAME in PATH that is not this one. */
 static bool find_real(const char *name, const char *self, char *ret, size_t size)

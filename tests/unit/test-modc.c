@@ -2,6 +2,7 @@
 /* Files of kbuild's around a module: which they are, and that they come out the same. */
 #include "test.h"
 
+#include <signal.h>
 #include <time.h>
 
 #include <kmodpkg/proc.h>
@@ -437,6 +438,88 @@ static void test_same(void **state)
 	assert_null(strstr(file.s, "salt64"));
 }
 
+/* ---- with the front that was built beside this program ---- */
+
+static pid_t start_front(struct fixture *f)
+{
+	_cleanup_free_ char *self = realpath("/proc/self/exe", NULL);
+	_cleanup_free_ char *dir = kp_path_dir(self), *up = kp_path_dir(dir),
+			    *top = kp_path_dir(up);
+	_cleanup_free_ char *program = kp_path_join(top, "probe-front");
+	_cleanup_free_ char *gcc = kp_strf("%s/fronts/gcc", f->dir);
+	_cleanup_free_ char *link = kp_strf("%s/fronts/" KP_QUESTION_ANSWERS, f->dir);
+	_cleanup_free_ char *path =
+		kp_strf("PATH=%s/fronts:" KP_LIBEXEC_DIR ":" KP_STANDARD_PATH, f->dir);
+	_cleanup_strv_ char **argv = words(f->line);
+	const char *const env[] = { path, "LANG=C", NULL };
+	const struct kp_proc proc = { .argv = (const char *const *)argv, .env = env };
+	pid_t pid;
+
+	free(argv[0]);
+	argv[0] = kp_strdup(gcc);
+	*strrchr(gcc, '/') = '\0';
+	if (!mkdir(gcc, 0755)) {
+		assert_int_equal(symlink(program, argv[0]), 0);
+		assert_int_equal(symlink(f->answers, link), 0);
+	}
+	assert_int_equal(kp_proc_spawn(&proc, &pid, NULL), 0);
+	return pid;
+}
+
+/* Does what came of the front have SYMBOL? */
+static bool front_made(struct fixture *f, pid_t pid, const char *symbol)
+{
+	_cleanup_free_ char *path = kp_path_join(f->dir, "build/x.mod.o"), *bytes = NULL;
+	struct kp_proc_end end;
+	size_t len;
+
+	assert_int_equal(kp_proc_wait(pid, &end, NULL), 0);
+	assert_int_equal(end.exit_code, 0);
+	assert_int_equal(kp_read_in(f->ctx.root_fd, path, 0, &bytes, &len), 0);
+	return memmem(bytes, len, symbol, strlen(symbol));
+}
+
+static void add_symbol(struct kp_buf *file, const char *name)
+{
+	kp_buf_addf(file, "asm(\".globl %s\\n.set %s, 7\");\n", name, name);
+}
+
+/* Headers of another key with the same hash may take the name between the front's look and the
+ * compiler's. Whoever has a lease on a file is asked before another may open it. */
+static void test_replaced(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_buf_ struct kp_buf known = KP_BUF_INIT, other = KP_BUF_INIT;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_close_ int fd = -1;
+	const struct timespec limit = { .tv_sec = 60 };
+	sigset_t set;
+	pid_t pid;
+
+	assert_int_equal(kp_mkdir_in(f->ctx.root_fd, f->answers, 0755, NULL), 0);
+	assert_true(make(f, time(NULL) + 9, &known));
+	kp_buf_add(&other, known.s, known.len);
+	add_symbol(&known, "of_known");
+	add_symbol(&other, "of_other");
+	assert_int_equal(kp_modc_save(&f->ctx, f->answers, f->key, f->key_len, &known),
+			 0);
+	assert_true(front_made(f, start_front(f), "of_known"));
+
+	path = kp_strf("%s/" KP_MODC_NAME, f->answers, kp_modc_hash(f->key, f->key_len));
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
+	assert_int_equal(sigprocmask(SIG_BLOCK, &set, NULL), 0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+	pid = start_front(f);
+	assert_int_equal(sigtimedwait(&set, NULL, &limit), SIGIO);
+	assert_int_equal(
+		kp_write_in(f->ctx.root_fd, path, other.s, other.len, 0644, NULL), 0);
+	assert_int_equal(fcntl(fd, F_SETLEASE, F_UNLCK), 0);
+	assert_false(front_made(f, pid, "of_other"));
+	assert_true(front_made(f, start_front(f), "of_other"));
+}
+
 /* It counts as long as compiler and headers are what they were. */
 static void test_headers_change(void **state)
 {
@@ -538,6 +621,7 @@ int main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_key),
 		TEST(test_same),
+		TEST(test_replaced),
 		TEST(test_headers_change),
 		TEST(test_forged),
 		TEST(test_many),
