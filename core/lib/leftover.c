@@ -110,8 +110,9 @@ void kp_leftovers_sweep(struct kp_ctx *ctx)
 {
 	sweep(ctx, ctx->run_dir, 0);
 	sweep(ctx, ctx->state_dir, 0);
-	for (size_t i = 0; i < 3; i++) {
-		static const char *const names[] = { "builds", "registered", "trees" };
+	for (size_t i = 0; i < 4; i++) {
+		static const char *const names[] = { "builds", "probes", "registered",
+						     "trees" };
 		_cleanup_free_ char *dir = kp_path_join(ctx->state_dir, names[i]);
 
 		sweep(ctx, dir, 2);

@@ -62,15 +62,10 @@ static bool there(struct left *l, const char *path)
 static void temporary_files(void **state)
 {
 	static const char *const dirs[] = {
-		"/state",
-		"/state/builds/m/1",
-		"/state/registered/m",
-		"/state/trees",
-		"/run",
-		"/log/m/1",
-		"/dkms/m",
-		"/dkms/m/1",
-		"/dkms/m/1/k",
+		"/state",	"/state/builds/m/1", "/state/registered/m",
+		"/state/trees", "/state/probes",     "/state/probes/empty/linux",
+		"/run",		"/log/m/1",	     "/dkms/m",
+		"/dkms/m/1",	"/dkms/m/1/k",
 	};
 	struct left *l = *state;
 
