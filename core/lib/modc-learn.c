@@ -61,8 +61,9 @@ static bool parse(const char *key, size_t len, struct question *q)
 	return q->head < end && q->head + strlen(q->head) == end;
 }
 
-/* Is PATH in a tree of kernel headers? There no build sees another file than we do. *TREES: those that were
- * found to be ones. */
+/* Is PATH in a tree of kernel headers? A source can bring one of its own, and its build may see other
+ * files there than we do; that is between the two, since the paths are in the key. *TREES: those that
+ * were found to be ones. */
 static bool is_in_headers(const struct kp_ctx *ctx, const char *path, char ***trees)
 {
 	static const char *const marks[] = { "include/linux/kconfig.h",

@@ -99,6 +99,7 @@ struct kp_learner {
 	size_t asked;	 /* how many were */
 	int64_t left_ms; /* for all that come */
 	int64_t until;	 /* monotonic ms: when the present one has to be answered */
+	bool no_modc;	 /* reduced headers are not to be had */
 	bool over;	 /* no more are asked */
 };
 
@@ -442,9 +443,11 @@ static void learn_modc(struct kp_learner *l, const char *key, size_t len, struct
 	struct kp_modc_read read = { .key = key, .key_len = len, .since = time(NULL) };
 	struct kp_proc_end end;
 
-	if (!t->begin || kp_modc_is_known(l->ctx, answers, key, len))
+	if (!t->begin || l->no_modc || kp_modc_is_known(l->ctx, answers, key, len))
 		return;
 	l->asked++;
+	/* Each module of a source would ask again. */
+	l->no_modc = true;
 	if (make_room(l) < 0 || run(l, argv, &a, &end, &said) < 0 || end.exit_code ||
 	    read_scratch(l, "tmp", HEADERS_MAX, &text, &read.len) < 0 ||
 	    read_scratch(l, "deps", MESSAGES_MAX * 4, &deps, NULL) < 0)
@@ -454,7 +457,7 @@ static void learn_modc(struct kp_learner *l, const char *key, size_t len, struct
 	read.text = text;
 	read.deps = deps;
 	if (kp_modc_make(l->ctx, &read, &file))
-		kp_modc_save(l->ctx, answers, key, len, &file);
+		l->no_modc = kp_modc_save(l->ctx, answers, key, len, &file) < 0;
 }
 
 static void learn_one(struct kp_learner *l, const struct asked *a, struct tool *t)

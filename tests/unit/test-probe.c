@@ -5,6 +5,9 @@
  */
 #include "test.h"
 
+#include <kmodpkg/log.h>
+
+#include "lib/modc-learn.h"
 #include "probe-fixture.h"
 
 /* What the compiler itself writes for ARGS; to be freed. */
@@ -187,18 +190,54 @@ static void test_scratch(void **state)
 	assert_int_equal(kp_proc_run(&proc, NULL, NULL), 0);
 }
 
+static void note_line(enum kp_log_level level, const char *line, void *data)
+{
+	(void)level;
+	kp_buf_adds(data, line);
+}
+
+/* Headers that cannot be reduced are not read again for each module of a source. */
+static void test_no_headers(void **state)
+{
+	struct fixture *f = *state;
+	_cleanup_free_ char *mark = kp_strf("%s/include/linux/kconfig.h", f->dir);
+	_cleanup_free_ char *dir = kp_path_dir(mark);
+	_cleanup_buf_ struct kp_buf log = KP_BUF_INIT;
+	struct kp_learner *l = kp_learner_new(&f->ctx, f->room);
+	enum kp_log_level level = kp_log_get_level();
+
+	assert_int_equal(kp_mkdir_in(f->ctx.root_fd, dir, 0755, NULL), 0);
+	put(f, mark, "", 0);
+	for (int i = 0; i < 3; i++) {
+		_cleanup_buf_ struct kp_buf key = KP_BUF_INIT;
+		_cleanup_free_ char *args = kp_strf(GCC " -O2 -DX=%d -I%s -c", i, dir);
+		_cleanup_strv_ char **argv = kp_strv_split(args, " ");
+
+		kp_strv_foreach(a, argv)
+			kp_buf_add(&key, *a, strlen(*a) + 1);
+		kp_buf_addc(&key, '\0');
+		kp_buf_adds(&key, "\n#include <linux/no-such-header.h>\n");
+		kp_buf_addc(&key, '\0');
+		assert_true(kp_modc_key_ok(&f->ctx, key.s, key.len - 1));
+		assert_true(kp_learner_answer(l, key.s, key.len - 1));
+	}
+	kp_log_set_level(KP_LOG_DEBUG);
+	kp_log_set_sink(note_line, &log);
+	kp_learner_free(l);
+	kp_log_set_sink(NULL, NULL);
+	kp_log_set_level(level);
+	kp_buf_addc(&log, '\0');
+	assert_string_equal(log.s, "asked compilers 1 questions");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_remembered),
-		TEST(test_refused),
-		TEST(test_input),
-		TEST(test_passed_on),
-		TEST(test_output_is_read),
-		TEST(test_other_compiler),
-		TEST(test_cc1),
-		TEST(test_added),
-		TEST(test_torn),
+		TEST(test_remembered),	   TEST(test_refused),
+		TEST(test_no_headers),	   TEST(test_input),
+		TEST(test_passed_on),	   TEST(test_output_is_read),
+		TEST(test_other_compiler), TEST(test_cc1),
+		TEST(test_added),	   TEST(test_torn),
 		TEST(test_scratch),
 	};
 

@@ -10,13 +10,14 @@ unpack_sources()
 		dir=$(mktemp -d)
 		[ -e "$package" ] || package=$(find /var/cache/apt/archives -name "${package}_*.deb")
 		dpkg-deb -x "$package" "$dir"
+		# Whoever reads the names goes there at once.
+		cp -r "$dir/usr/src/." /usr/src/
 		for source in "$dir"/usr/src/*/dkms.conf; do
 			source=$(basename "$(dirname "$source")")
 			# A version begins with a digit and may have hyphens.
 			name=${source%%-[0-9]*}
 			echo "$name/${source#"$name"-}"
 		done
-		cp -r "$dir/usr/src/." /usr/src/
 		rm -r "$dir"
 	done
 }
