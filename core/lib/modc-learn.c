@@ -144,6 +144,7 @@ char **kp_modc_call(const char *key, size_t len, const char *out, const char *de
 					    "-dD",
 					    "-P",
 					    "-MMD",
+					    "-ftrack-macro-expansion=0",
 					    "-MTx" };
 	_cleanup_strv_ char **argv = NULL;
 	_cleanup_buf_ struct kp_buf input = KP_BUF_INIT;

@@ -19,13 +19,14 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <spawn.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/file.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -217,18 +218,36 @@ static bool write_dep(const struct kp_modc *m, const char *cwd, const char *head
 	return !ferror(f) & !fclose(f) && headers >= end;
 }
 
+/* Run the compiler ARGV, what it says goes to MESSAGES. Does it succeed? */
+static bool run(char **argv, int messages)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		/* It is not to write what nobody waits for any more. */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (dup2(messages, STDOUT_FILENO) >= 0 &&
+		    dup2(messages, STDERR_FILENO) >= 0)
+			execv(argv[0], argv);
+		_exit(127);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return false;
+	return pid > 0 && !status;
+}
+
 /* Translate it with the reduced headers FILE, a path. False: something is not as it should be; then
  * nothing was said. */
 static bool translate(const struct kp_modc *m, const char *answers, const char *file)
 {
 	/* The last of them may be two. */
 	static char *argv[KP_QUESTION_ARGS_MAX + 5], empty[PATH_MAX + 32];
-	posix_spawn_file_actions_t actions;
 	const char *path;
 	size_t n = 0, skip;
-	int messages = memfd_create("messages", MFD_CLOEXEC), status;
+	int messages = memfd_create("messages", MFD_CLOEXEC);
 	struct stat st;
-	pid_t pid;
 
 	snprintf(empty, sizeof(empty), "-I%s/" KP_MODC_EMPTY, answers);
 	argv[n++] = m->argv[0];
@@ -243,15 +262,8 @@ static bool translate(const struct kp_modc *m, const char *answers, const char *
 			argv[n++] = m->argv[i + j];
 	}
 	argv[n] = NULL;
-	if (messages < 0 || posix_spawn_file_actions_init(&actions) ||
-	    posix_spawn_file_actions_adddup2(&actions, messages, STDOUT_FILENO) ||
-	    posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO) ||
-	    posix_spawn(&pid, argv[0], &actions, NULL, argv, environ))
-		return false;
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return false;
-	return !status && !fstat(messages, &st) && !st.st_size;
+	return messages >= 0 && run(argv, messages) && !fstat(messages, &st) &&
+	       !st.st_size;
 }
 
 /* A file of kbuild's that is to be translated, and what is known for it. */
@@ -312,6 +324,70 @@ static void try_modc(const char *dir, char **argv)
 		return;
 	if (ask(open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC), c.key, c.key_len))
 		translate_known(&c, dir);
+}
+
+/* ---- a file of the source ---- */
+
+#define UNTRACKED "-ftrack-macro-expansion=0"
+
+/* To standard error, from *AT on. */
+static bool copy_some(int fd, off_t *at)
+{
+	char text[4096];
+	ssize_t n = pread(fd, text, sizeof(text), *at);
+
+	if (n > 0)
+		n = write(STDERR_FILENO, text, (size_t)n);
+	*at += n > 0 ? n : 0;
+	return n > 0;
+}
+
+/* Does ARGV translate a C file, and is nothing made of where in a macro something stands but messages? Debug
+ * information is, and what sanitizers report. */
+static bool translates(char **argv, size_t *ret_len)
+{
+	bool compiles = false, source = false, debug = true;
+	const char *path;
+	size_t n, skip;
+
+	for (n = 1; argv[n] && n < KP_QUESTION_ARGS_MAX; n += skip) {
+		const char *w = argv[n];
+		size_t len = strlen(w);
+
+		if ((kp_modc_arg(argv + n, &skip, &path) == KP_MODC_NO &&
+		     strncmp(w, "-D", 2) != 0 && strncmp(w, "-U", 2) != 0) ||
+		    !strncmp(w, "-fsanitize", 10) || !strncmp(w, UNTRACKED, 23))
+			return false;
+		compiles |= !strcmp(w, "-c");
+		source |= *w != '-' && len > 2 && !strcmp(w + len - 2, ".c");
+		if (!strncmp(w, "-g", 2))
+			debug = strcmp(w, "-g0") != 0;
+	}
+	*ret_len = n;
+	return !argv[n] && compiles && source && !debug;
+}
+
+/* An eighth of what the compiler does for a file of a kernel's headers is to remember for each token
+ * which macros it came by, for messages. So it is first told not to; where there is an error, it is
+ * called once more, and says what it would have said. A warning lacks the note of the macro it is in. */
+static void try_untracked(char **argv)
+{
+	static char *all[KP_QUESTION_ARGS_MAX + 2];
+	int messages;
+	struct stat st;
+	off_t at = 0;
+	size_t n;
+
+	if (!translates(argv, &n))
+		return;
+	memcpy(all, argv, n * sizeof(*argv));
+	all[n] = (char *)UNTRACKED;
+	messages = memfd_create("messages", MFD_CLOEXEC);
+	if (messages < 0 || !run(all, messages) || fstat(messages, &st))
+		return;
+	while (at < st.st_size && copy_some(messages, &at))
+		;
+	_exit(0);
 }
 
 /* ---- mkdir -p DIR, rm -rf DIR for the directory of one question ---- */
@@ -399,6 +475,7 @@ int main(int argc, char **argv)
 		if (!strncmp(real, KP_COMPILERS, strlen(KP_COMPILERS))) {
 			try_answer(dir, argv);
 			try_modc(dir, argv);
+			try_untracked(argv);
 		}
 	}
 	execv(real, argv);

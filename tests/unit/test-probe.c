@@ -190,6 +190,32 @@ static void test_scratch(void **state)
 	assert_int_equal(kp_proc_run(&proc, NULL, NULL), 0);
 }
 
+/* Files of a source come out the same; an error is told as ever, a warning without its macro. */
+static void test_untracked(void **state)
+{
+	struct fixture *f = *state;
+	const char *argv[] = { "/bin/sh", "-e", "-c", NULL, NULL };
+	struct kp_proc proc = { .argv = argv };
+	_cleanup_free_ char *line = kp_strf(
+		"cd %s; PATH=$PWD/fronts:/usr/bin\n"
+		"note='in expansion of macro'\n"
+		"echo '#define M(x) int f(void) { int y = x; }' >w.c; echo 'M(1)' >>w.c\n"
+		"echo '#define M(x) int f(void) { return x; }' >e.c; echo 'M(y)' >>e.c\n"
+		"gcc -g0 -O2 -Wall -D'X(a)=a' -c -o w.o w.c 2>said\n"
+		"mv w.o x.o; /usr/bin/gcc -g0 -O2 -Wall -D'X(a)=a' -c -o w.o w.c 2>real\n"
+		"cmp w.o x.o; grep -q 'unused variable' said; grep -q \"$note\" real\n"
+		"! grep -q \"$note\" said\n"
+		"if gcc -g0 -O2 -Wall -c -o e.o e.c 2>said; then exit 1; fi\n"
+		"if /usr/bin/gcc -g0 -O2 -Wall -c -o e.o e.c 2>real; then exit 1; fi\n"
+		"cmp said real; grep -q \"$note\" said\n"
+		"for o in -g -fsanitize=undefined -ftrack-macro-expansion=2 -S\n"
+		"do gcc -g0 -O2 -Wall $o -c -o w.o w.c 2>said; grep -q \"$note\" said; done\n",
+		f->dir);
+
+	argv[3] = line;
+	assert_int_equal(kp_proc_run(&proc, NULL, NULL), 0);
+}
+
 static void note_line(enum kp_log_level level, const char *line, void *data)
 {
 	(void)level;
@@ -233,11 +259,17 @@ static void test_no_headers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_remembered),	   TEST(test_refused),
-		TEST(test_no_headers),	   TEST(test_input),
-		TEST(test_passed_on),	   TEST(test_output_is_read),
-		TEST(test_other_compiler), TEST(test_cc1),
-		TEST(test_added),	   TEST(test_torn),
+		TEST(test_remembered),
+		TEST(test_refused),
+		TEST(test_no_headers),
+		TEST(test_untracked),
+		TEST(test_input),
+		TEST(test_passed_on),
+		TEST(test_output_is_read),
+		TEST(test_other_compiler),
+		TEST(test_cc1),
+		TEST(test_added),
+		TEST(test_torn),
 		TEST(test_scratch),
 	};
 
