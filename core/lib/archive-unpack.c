@@ -283,18 +283,13 @@ static int explain(int r, const struct kp_proc_end *end, int said_fd, struct kp_
 static int read_in_sandbox(struct kp_ctx *ctx, int archive_fd, int out,
 			   struct kp_err *err)
 {
-	static const char *const env[] = { "LANG=C.UTF-8",
-#ifdef __SANITIZE_ADDRESS__ /* looks for leaks by ptrace(2), which is refused inside */
-					   "ASAN_OPTIONS=detect_leaks=0",
-#endif
-					   NULL };
 	_cleanup_close_ int program = kp_tool_own(ctx, "unpack", err), said = -1;
 	_cleanup_free_ char *path = kp_strf("/proc/self/fd/%d", program);
 	const char *const argv[] = { path, KP_UNPACK_PROTOCOL, NULL };
 	struct kp_sandbox sb = { .slot = SLOT,
 				 .timeout_s = ctx->config.timeout_minutes * 60 };
 	struct kp_proc proc = { .argv = argv,
-				.env = env,
+				.env = kp_tool_own_env,
 				.in_fd = archive_fd,
 				.out_fd = out,
 				.keep_fds = &program,

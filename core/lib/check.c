@@ -135,13 +135,8 @@ static int run_check(struct kp_ctx *ctx, const struct kp_sandbox *sb, int progra
 		     struct kp_proc_end *ret_end, struct kp_artifact_facts *ret,
 		     struct kp_err *err)
 {
-	static const char *const env[] = { "LANG=C.UTF-8",
-#ifdef __SANITIZE_ADDRESS__ /* looks for leaks by ptrace(2), which is refused inside */
-					   "ASAN_OPTIONS=detect_leaks=0",
-#endif
-					   NULL };
 	struct kp_sandbox own = { .slot = sb->slot, .timeout_s = sb->timeout_s };
-	struct kp_proc proc = { .argv = argv, .env = env, .in_fd = ko };
+	struct kp_proc proc = { .argv = argv, .env = kp_tool_own_env, .in_fd = ko };
 	_cleanup_close_ int out = memfd_create("verdict", MFD_CLOEXEC);
 	/* What a failed assertion prints is for nobody. */
 	_cleanup_close_ int null = open("/dev/null", O_WRONLY | O_CLOEXEC);

@@ -393,6 +393,17 @@ static bool is_valid(struct kp_learner *l, const struct asked *a)
 	       !memcmp(key, a->key, a->key_len);
 }
 
+/* A file that the compiler wrote into the scratch directory. */
+static int read_scratch(struct kp_learner *l, const char *name, size_t max, char **ret,
+			size_t *ret_len)
+{
+	_cleanup_close_ int dir =
+		kp_open_in(l->ctx->root_fd, l->scratch, O_RDONLY | O_DIRECTORY, 0);
+	_cleanup_close_ int fd = dir < 0 ? -1 : kp_collect_open(dir, name, NULL);
+
+	return fd < 0 ? -ENOENT : kp_read_fd(fd, max, ret, ret_len);
+}
+
 /* Ask it. The answer is added to TEXT. False: it is none to rely on. */
 static bool ask(struct kp_learner *l, const struct asked *a, struct kp_buf *text)
 {
@@ -403,11 +414,7 @@ static bool ask(struct kp_learner *l, const struct asked *a, struct kp_buf *text
 	if (make_room(l) < 0 || run(l, a->argv, a, &end, &said) < 0)
 		return false;
 	if (end.exit_code == 0) {
-		_cleanup_close_ int dir = kp_open_in(l->ctx->root_fd, l->scratch,
-						     O_RDONLY | O_DIRECTORY, 0);
-		_cleanup_close_ int fd = dir < 0 ? -1 : kp_collect_open(dir, "tmp", NULL);
-
-		if (fd < 0 || kp_read_fd(fd, KP_QUESTION_OUTPUT_MAX, &output, &len) < 0)
+		if (read_scratch(l, "tmp", KP_QUESTION_OUTPUT_MAX, &output, &len) < 0)
 			return false;
 	} else if (end.exit_code != 1 || !strstr(said, "rror: ") ||
 		   kp_recipe_machine_fault(said)) {
@@ -418,17 +425,6 @@ static bool ask(struct kp_learner *l, const struct asked *a, struct kp_buf *text
 	if (len)
 		kp_buf_add(text, output, len);
 	return true;
-}
-
-/* A file that the compiler wrote into the scratch directory. */
-static int read_scratch(struct kp_learner *l, const char *name, size_t max, char **ret,
-			size_t *ret_len)
-{
-	_cleanup_close_ int dir =
-		kp_open_in(l->ctx->root_fd, l->scratch, O_RDONLY | O_DIRECTORY, 0);
-	_cleanup_close_ int fd = dir < 0 ? -1 : kp_collect_open(dir, name, NULL);
-
-	return fd < 0 ? -ENOENT : kp_read_fd(fd, max, ret, ret_len);
 }
 
 /* Not a question but a file of kbuild's: its headers, reduced, are kept for the front. */

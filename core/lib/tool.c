@@ -59,6 +59,12 @@ void kp_tool_open_own(struct kp_ctx *ctx)
 		ctx->programs_fd = open(own_dir(), O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+const char *const kp_tool_own_env[] = { "LANG=C.UTF-8",
+#ifdef __SANITIZE_ADDRESS__ /* looks for leaks by ptrace(2), which is refused inside */
+					"ASAN_OPTIONS=detect_leaks=0",
+#endif
+					NULL };
+
 int kp_tool_own(struct kp_ctx *ctx, const char *name, struct kp_err *err)
 {
 	int fd;

@@ -24,6 +24,8 @@ void kp_tool_open_own(struct kp_ctx *ctx);
 /* A descriptor of our own program NAME, in KP_LIBEXEC_DIR or where KMODPKG_LIBEXEC_DIR of the environment says,
  * to be started as "/proc/self/fd/N". -ENOPKG: it is not there. */
 int kp_tool_own(struct kp_ctx *ctx, const char *name, struct kp_err *err);
+/* The environment that such a program gets in the sandbox; ends with NULL. */
+extern const char *const kp_tool_own_env[];
 
 /* Run ARGV in the sandbox with FROM as standard input and a new file as standard output,
  * which then replaces TO (mode 0644, ours). Nothing is left on failure. Errors of the

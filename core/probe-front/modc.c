@@ -160,10 +160,10 @@ bool kp_modc_parse(char *const *argv, struct kp_modc *ret)
 
 #define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789"
 
-static bool is_known(const char *s, size_t n)
+static bool is_one_of(const char *const *words, const char *s, size_t n)
 {
-	for (const char *const *p = kp_modc_names; *p; p++)
-		if (strlen(*p) == n && !memcmp(*p, s, n))
+	for (; *words; words++)
+		if (strlen(*words) == n && !memcmp(*words, s, n))
 			return true;
 	return false;
 }
@@ -187,7 +187,7 @@ static int directive(const char *line, size_t n)
 				       : 0;
 		}
 		if (n > k && !memcmp(line, ifs[i], k))
-			return is_known(line + k, n - k) ? '+' : 0;
+			return is_one_of(kp_modc_names, line + k, n - k) ? '+' : 0;
 	}
 	if (n == 24 && !memcmp(line, "#define INCLUDE_VERMAGIC", n))
 		return 'd';
@@ -233,16 +233,8 @@ static bool skip_opaque(const char **p, const char *end)
 }
 
 /* What an exported symbol is an argument of, behind "(". Such macros make a string of it. */
-static bool takes_symbol(const char *s, size_t n)
-{
-	static const char *const words[] = { "KSYMTAB_DATA", "KSYMTAB_FUNC", "SYMBOL_CRC",
-					     "SYMBOL_FLAGS" };
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (strlen(words[i]) == n && !memcmp(words[i], s, n))
-			return true;
-	return false;
-}
+static const char *const takes_symbol[] = { "KSYMTAB_DATA", "KSYMTAB_FUNC", "SYMBOL_CRC",
+					    "SYMBOL_FLAGS", NULL };
 
 /* Is the name S among MACROS, LEN bytes of hashes? */
 static bool is_macro(const char *s, size_t n, const char *macros, size_t len)
@@ -303,12 +295,13 @@ static bool read_name(struct reading *r)
 
 	while (r->p + n < r->end && strchr(LETTERS, r->p[n]))
 		n++;
-	if (!is_known(r->p, n) &&
+	if (!is_one_of(kp_modc_names, r->p, n) &&
 	    (!r->wants_symbol ||
 	     (r->macros && is_macro(r->p, n, r->macros, r->macros_len))))
 		return false;
 	/* "NAME(": no white space in between, as modpost writes it. */
-	r->wants_symbol = takes_symbol(r->p, n) && r->p + n < r->end && r->p[n] == '(';
+	r->wants_symbol =
+		is_one_of(takes_symbol, r->p, n) && r->p + n < r->end && r->p[n] == '(';
 	r->p += n + r->wants_symbol;
 	r->at_start = false;
 	r->has_code = true;
