@@ -346,6 +346,24 @@ static void test_carriage_returns(void **state KP_UNUSED)
 	assert_true(warns(conf, "carriage returns"));
 }
 
+static void test_remake_initrd(void **state KP_UNUSED)
+{
+	static const struct {
+		const char *text;
+		bool remake;
+	} cases[] = { { ONE, false },
+		      { ONE "REMAKE_INITRD=no\n", false },
+		      { ONE "REMAKE_INITRD=yes\n", true },
+		      { ONE "REMAKE_INITRD=\"Y\"\n", true },
+		      { ONE "REMAKE_INITRD=maybe\n", false } };
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(cases); i++) {
+		_cleanup_(kp_conf_freep) struct kp_conf *conf = load(cases[i].text);
+
+		assert_int_equal(conf->remake_initrd, cases[i].remake);
+	}
+}
+
 /* WORDS: what the reason has; NULL: not excluded. */
 static void assert_excluded(const char *text, const char *words)
 {
@@ -531,7 +549,7 @@ static void test_lint(void **state KP_UNUSED)
 		"PACKAGE_VERSION is '2'");
 	assert_warns(ONE "CLEAN=/bin/true\n", NULL);
 	assert_warns(ONE "CLEAN='make clean'\n", "CLEAN is deprecated");
-	assert_warns(ONE "REMAKE_INITRD=yes\n", "REMAKE_INITRD is deprecated");
+	assert_warns(ONE "REMAKE_INITRD=yes\n", NULL);
 	assert_warns(ONE "MODULES_CONF[0]=x\n", "MODULES_CONF is deprecated");
 	assert_warns(ONE "OBSOLETE_BY=9\n", "OBSOLETE_BY is deprecated");
 	assert_warns(ONE "MAKE='make KVER=`uname -r`'\n", "MAKE[0] asks for the running");
@@ -574,6 +592,7 @@ int main(void)
 		cmocka_unit_test(test_destination_spelling),
 		cmocka_unit_test(test_regex_bombs),
 		cmocka_unit_test(test_carriage_returns),
+		cmocka_unit_test(test_remake_initrd),
 		cmocka_unit_test(test_exclusive_kernel),
 		cmocka_unit_test(test_exclusive_range),
 		cmocka_unit_test(test_exclusive_config),
