@@ -99,6 +99,7 @@ static void test_defaults(void **state KP_UNUSED)
 	assert_true(conf->modules[0].strip);
 	assert_false(conf->autoinstall);
 	assert_false(conf->no_weak_modules);
+	assert_false(conf->remake_initrd);
 	assert_null(conf->make);
 	assert_null(conf->patches);
 	assert_null(conf->excluded);
@@ -111,15 +112,16 @@ static void test_defaults(void **state KP_UNUSED)
 
 static void test_records(void **state KP_UNUSED)
 {
-	_cleanup_(kp_conf_freep) struct kp_conf *conf =
-		load(HEAD "BUILT_MODULE_NAME=(a b c)\n"
-			  "BUILT_MODULE_LOCATION=(./src//x . /y/)\n"
-			  "DEST_MODULE_NAME[1]=bb\n"
-			  "DEST_MODULE_LOCATION=(/kernel/a /updates /extra/)\n"
-			  "STRIP=(no YES)\nAUTOINSTALL=Yes NO_WEAK_MODULES=yEs "
-			  "BUILD_DEPENDS_REBUILD=NO\n"
-			  "BUILD_DEPENDS=(dep 'one two' dep)\n"
-			  "PRE_BUILD='prepare $kernelver' POST_INSTALL=done\n");
+	_cleanup_(kp_conf_freep) struct kp_conf *conf = load(
+		HEAD
+		"BUILT_MODULE_NAME=(a b c)\n"
+		"BUILT_MODULE_LOCATION=(./src//x . /y/)\n"
+		"DEST_MODULE_NAME[1]=bb\n"
+		"DEST_MODULE_LOCATION=(/kernel/a /updates /extra/)\n"
+		"STRIP=(no YES)\nAUTOINSTALL=Yes NO_WEAK_MODULES=yEs REMAKE_INITRD=Y "
+		"BUILD_DEPENDS_REBUILD=NO\n"
+		"BUILD_DEPENDS=(dep 'one two' dep)\n"
+		"PRE_BUILD='prepare $kernelver' POST_INSTALL=done\n");
 
 	assert_int_equal(conf->n_modules, 3);
 	assert_string_equal(conf->modules[0].built_location, "src/x/");
@@ -133,6 +135,7 @@ static void test_records(void **state KP_UNUSED)
 	assert_false(conf->modules[2].strip); /* as STRIP[0] */
 	assert_true(conf->autoinstall);
 	assert_true(conf->no_weak_modules);
+	assert_true(conf->remake_initrd);
 	assert_false(conf->build_depends_rebuild);
 	assert_int_equal(kp_strv_len(conf->build_depends), 3);
 	assert_string_equal(conf->build_depends[2], "two");
@@ -344,24 +347,6 @@ static void test_carriage_returns(void **state KP_UNUSED)
 	assert_string_equal(conf->modules[0].dest_location, "/extra");
 	assert_true(conf->autoinstall);
 	assert_true(warns(conf, "carriage returns"));
-}
-
-static void test_remake_initrd(void **state KP_UNUSED)
-{
-	static const struct {
-		const char *text;
-		bool remake;
-	} cases[] = { { ONE, false },
-		      { ONE "REMAKE_INITRD=no\n", false },
-		      { ONE "REMAKE_INITRD=yes\n", true },
-		      { ONE "REMAKE_INITRD=\"Y\"\n", true },
-		      { ONE "REMAKE_INITRD=maybe\n", false } };
-
-	for (size_t i = 0; i < KP_ARRAY_SIZE(cases); i++) {
-		_cleanup_(kp_conf_freep) struct kp_conf *conf = load(cases[i].text);
-
-		assert_int_equal(conf->remake_initrd, cases[i].remake);
-	}
 }
 
 /* WORDS: what the reason has; NULL: not excluded. */
@@ -592,7 +577,6 @@ int main(void)
 		cmocka_unit_test(test_destination_spelling),
 		cmocka_unit_test(test_regex_bombs),
 		cmocka_unit_test(test_carriage_returns),
-		cmocka_unit_test(test_remake_initrd),
 		cmocka_unit_test(test_exclusive_kernel),
 		cmocka_unit_test(test_exclusive_range),
 		cmocka_unit_test(test_exclusive_config),
