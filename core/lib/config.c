@@ -218,8 +218,12 @@ static int set_value(const struct place *at, const char *value, struct kp_config
 		return parse_path(at, value, false, &config->sign_tool, err);
 	if (!strcmp(key, "sign_pin_file"))
 		return parse_path(at, value, false, &config->sign_pin_file, err);
-	if (!strcmp(key, "initramfs"))
-		return parse_bool(at, value, &config->initramfs, err);
+	if (!strcmp(key, "initramfs")) {
+		r = parse_word(at, value, modes, "auto, yes or no", &i, err);
+		if (!r)
+			config->initramfs = (enum kp_refresh_mode)i;
+		return r;
+	}
 	if (!strcmp(key, "install_scripts"))
 		return parse_scripts(at, value, config, err);
 	if (!strcmp(key, "probe_answers"))
@@ -269,7 +273,6 @@ static int parse_line(struct place *at, char *line, struct kp_config *config,
 void kp_config_init(struct kp_config *config)
 {
 	*config = (struct kp_config){
-		.initramfs = true,
 		.install_scripts = true,
 		.probe_answers = true,
 		.timeout_minutes = TIMEOUT_MINUTES,
