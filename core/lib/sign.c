@@ -174,6 +174,8 @@ static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 			err, -EOPNOTSUPP,
 			"kernel %s does not verify signatures (CONFIG_MODULE_SIG)",
 			kernel->release);
+	if (ctx->config.sign_wrong)
+		return kp_err_set(err, -EINVAL, "%s", ctx->config.sign_wrong);
 	r = find_tool(ctx, kernel, &s->tool, err);
 	if (r < 0)
 		return r;

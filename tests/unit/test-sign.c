@@ -207,6 +207,23 @@ static void configured(void **state)
 	assert_fails(a, -ENOENT, "/nonexistent/tool");
 }
 
+/* A line of the configuration that is wrong: in no other way than was asked for. */
+static void wrong_setting(void **state)
+{
+	struct art *a = *state;
+
+	put_tool(a, "headers/scripts/sign-file", STAND_IN);
+	assert_int_equal(make_key(a), 0);
+	a->ctx.config.sign_wrong = (char *)"c:1: sign_key = \"k\": expected a path";
+	assert_fails(a, -EINVAL, "not signed: c:1: sign_key = \"k\"");
+	a->ctx.config.sign = KP_SIGN_AUTO;
+	assert_fails(a, -EINVAL, "not signed: c:1: sign_key = \"k\"");
+	assert_false(kp_artifact_is_signed(&a->ctx, a->ko));
+	/* Where nothing is to be signed it does not matter. */
+	a->ctx.config.sign = KP_SIGN_NO;
+	assert_why(a, "switched off in the configuration");
+}
+
 static void no_way_to_sign(void **state)
 {
 	struct art *a = *state;
@@ -412,6 +429,7 @@ int main(void)
 		TEST(key_without_certificate),
 		TEST(automatic_key_only_where_booted),
 		TEST(configured),
+		TEST(wrong_setting),
 		TEST(no_way_to_sign),
 		TEST(tool_fails),
 		TEST(marker),
