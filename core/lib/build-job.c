@@ -408,7 +408,9 @@ static int build_anew(struct kp_build_work *w, struct kp_err *err)
 	pid_t asker;
 	int rc;
 
-	rc = copy_source(w, err);
+	rc = kp_build_stage(w, KP_BUILD_STAGE_ANEW, err);
+	if (!rc)
+		rc = copy_source(w, err);
 	asker = start_asker(w);
 	if (!rc)
 		rc = kp_recipe_patch(w, err);
