@@ -312,6 +312,10 @@ static void plan_wanted(struct planner *p, size_t index)
 		   !was_built_anew(x, pkg)) {
 		row->state = installed_state(pkg);
 		note_installed(row, x);
+		/* It was to be built anew all the same, and the machine kept it from that. */
+		if (x->failed_otherwise && kp_str_eq(x->failed_key, row->key) &&
+		    !p->in->no_autoinstall)
+			row->action = KP_ACTION_BUILD;
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
 		row->action = KP_ACTION_INSTALL;

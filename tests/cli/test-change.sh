@@ -590,6 +590,38 @@ test_forced_build_that_failed()
 	[ -e "$root/var/lib/dkms/hello/1.0/$K1" ] || fail "it was not built: $(cat "$T"/err)"
 }
 
+# The machine's fault is no answer to who wants it built anew: the next sync gives it.
+test_forced_build_that_met_a_full_disk()
+{
+	local ko=/var/lib/dkms/hello/1.0/$K1/$A/module/hello.ko before
+
+	new_system
+	new_module hello 1.0
+	printf '%s\n' '#if __has_include("/etc/full")' '#error No space left on device' '#endif' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 0
+	before=$(ls -i "$root$ko")
+	touch "$root"/etc/full
+	kmodpkg build -f hello -k "$K1"
+	expect_status 10
+	kmodpkg doctor
+	expect_line out "modules: hello/1.0 for $K1 is installed: building it anew failed: make failed with exit code 2"
+	kmodpkg sync
+	expect_status 11
+	rm "$root"/etc/full
+	kmodpkg sync -n
+	grep -q "^build  *hello  *1.0  *$K1  *installed  *building it anew failed" "$T"/out ||
+		fail "it is not to be built: $(cat "$T"/out)"
+	kmodpkg sync
+	expect_status 0
+	expect_line err "kmodpkg: building hello/1.0 for $K1"
+	[ "$(ls -i "$root$ko")" != "$before" ] || fail 'it was not built'
+	kmodpkg sync
+	expect err <<<'kmodpkg: nothing to do'
+}
+
 # Without the capabilities to give files to another user and to become it, builds run as root
 # without any.
 test_builds_without_capabilities()
