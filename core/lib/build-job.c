@@ -22,6 +22,7 @@
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
+#include "lib/artifact.h"
 #include "lib/asker.h"
 #include "lib/build-job.h"
 #include "lib/forget.h"
@@ -384,6 +385,14 @@ static int check_headers(struct kp_build_work *w, struct kp_err *err)
 		dir);
 }
 
+/* What is built in vain may take minutes. */
+static int check_signing(struct kp_build_work *w, struct kp_err *err)
+{
+	int rc = kp_sign_check(w->ctx, w->job->kernel, &w->kb, err);
+
+	return rc < 0 ? kp_err_prefix(err, "not signed") : 0;
+}
+
 /* ---- the whole ---- */
 
 static bool all_excluded(const struct kp_conf *conf)
@@ -443,6 +452,8 @@ static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *
 		rc = kp_kernel_build_load(w->ctx, w->job->kernel, &w->kb, err);
 	if (!rc)
 		rc = check_headers(w, err);
+	if (!rc)
+		rc = check_signing(w, err);
 	if (!rc)
 		rc = make_dirs(w, err);
 	if (!rc)

@@ -622,6 +622,32 @@ test_forced_build_that_met_a_full_disk()
 	expect err <<<'kmodpkg: nothing to do'
 }
 
+# It is not built in vain first.
+test_sign_key_that_is_not_there()
+{
+	local line="the configured sign_key '/etc/keys/mok.key' is not there"
+
+	new_system
+	new_module hello 1.0
+	printf '%s\n' CONFIG_64BIT=y CONFIG_MODULE_SIG=y 'CONFIG_MODULE_SIG_HASH="sha256"' |
+		tee "$root/usr/src/linux-headers-$K1/.config" >"$root/usr/src/linux-headers-$K2/.config"
+	printf '%s\n' 'backend = fake' 'sign_key = /etc/keys/mok.key' 'sign_cert = /etc/keys/mok.pub' \
+		'sign_tool = /bin/true' >"$root"/etc/kmodpkg/kmodpkg.conf
+	rm "$root"/etc/dkms/framework.conf
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 11
+	expect_line err "kmodpkg: error: building hello/1.0 for $K1 failed: not signed: $line; see /var/log/kmodpkg/hello/1.0/$K1-$A.log"
+	! grep -q '^kmodpkg: building' "$T"/err || fail "it was built: $(cat "$T"/err)"
+	kmodpkg doctor
+	expect_line out "signing: $line"
+	# It is the machine's, not the module's fault.
+	echo 'sign = no' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	kmodpkg sync
+	expect_status 0
+	installed hello "$K1"
+}
+
 # Without the capabilities to give files to another user and to become it, builds run as root
 # without any.
 test_builds_without_capabilities()

@@ -330,8 +330,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_transactions_terminal_gets_plain_lines,
 						setup, teardown),
-		cmocka_unit_test_setup_teardown(what_the_cache_has_is_only_taken,
-						setup, teardown),
+		cmocka_unit_test_setup_teardown(what_the_cache_has_is_only_taken, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_optional_module_is_only_noted, setup,
 						teardown),
 	};
