@@ -115,7 +115,7 @@ MAKE_FRONT := $(call objects,$(wildcard core/make-front/*.c))
 PROBE_FRONT := $(call objects,$(wildcard core/probe-front/*.c))
 UNAME_FRONT := $(call objects,$(wildcard core/uname-front/*.c))
 # What runs in the sandbox: a program each, and what is below them.
-INSIDE_PROGRAMS := check unpack
+INSIDE_PROGRAMS := check initramfs unpack
 INSIDE := $(filter-out $(INSIDE_PROGRAMS:%=$(O)/core/inside/%.o),$(call objects,$(wildcard core/inside/*.c)))
 APT := $(patsubst %.cc,$(O)/%.o,$(wildcard plugins/dpkg/apt/*.cc))
 TRANSACTION := $(call objects,plugins/rpm/transaction.c)

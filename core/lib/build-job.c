@@ -218,6 +218,20 @@ static int remove_stale_stages(struct kp_build_work *w, const char *dir,
 	return rc == -ENOENT ? 0 : rc;
 }
 
+/* What lies in it is closed where nobody has to go through. It may be so itself: made by a run that
+ * had a view, or for an archive. */
+static int open_work_dir(struct kp_ctx *ctx, struct kp_err *err)
+{
+	int rc = kp_mkdir_in(ctx->root_fd, ctx->work_dir, 0711, err);
+	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, ctx->work_dir,
+					    O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0);
+
+	if (!rc && (fd < 0 || fchmod(fd, 0711)))
+		rc = kp_err_sys(err, fd < 0 ? fd : -errno, "open '%s' to builds",
+				ctx->work_dir);
+	return rc;
+}
+
 static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 {
 	_cleanup_free_ char *kernel_dir = kp_path_dir(w->seen_out);
@@ -232,7 +246,7 @@ static int make_dirs(struct kp_build_work *w, struct kp_err *err)
 		rc = remove_stale_stages(w, kernel_dir, err);
 	if (!rc && !kp_sandbox_has_mounts())
 		rc = put_aside(w, err);
-	rc = rc ?: kp_mkdir_in(root, w->ctx->work_dir, mode, err);
+	rc = rc ?: open_work_dir(w->ctx, err);
 	rc = rc ?: kp_rm_rf_in(root, w->private, err);
 	rc = rc ?: kp_mkdir_in(root, w->private, mode, err);
 	for (size_t i = 0; !rc && i < KP_ARRAY_SIZE(dirs); i++)

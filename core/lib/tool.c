@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -85,8 +86,12 @@ static int filter_into(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 	_cleanup_close_ int out = -1;
 	/* XZ_DEFAULTS, GZIP, ZSTD_CLEVEL and the like would change what comes out. */
 	static const char *const env[] = { "PATH=/usr/bin:/bin", "LANG=C.UTF-8", NULL };
-	struct kp_sandbox own = { .slot = sb->slot, .timeout_s = sb->timeout_s };
+	unsigned int met = 0;
+	struct kp_sandbox own = { .slot = sb->slot,
+				  .timeout_s = sb->timeout_s,
+				  .met = &met };
 	struct kp_proc proc = { .argv = argv, .env = env, .in_fd = in, .err_fd = log_fd };
+	struct kp_proc_end end;
 	uid_t uid = kp_sandbox_uid(sb->slot);
 	bool root = geteuid() == 0;
 	int r;
@@ -98,7 +103,11 @@ static int filter_into(struct kp_ctx *ctx, const struct kp_sandbox *sb,
 	if (root && fchown(out, uid, uid) < 0)
 		return kp_err_sys(err, -errno, "give '%s' to uid %u", temp, uid);
 	proc.out_fd = out;
-	r = kp_sandbox_run(ctx, &own, &proc, NULL, err);
+	r = kp_sandbox_run(ctx, &own, &proc, &end, err);
+	if (r == -ECHILD && end.signal == SIGXFSZ && met & 1U << KP_LIMIT_DISK) {
+		r = kp_limit_met(&ctx->config.limits, KP_LIMIT_DISK, err);
+		kp_err_prefix(err, "%s", argv[0]);
+	}
 	if (r < 0)
 		return r;
 	if ((root && fchown(out, geteuid(), getegid()) < 0) || fchmod(out, 0644) < 0)

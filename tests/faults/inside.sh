@@ -116,7 +116,7 @@ state()
 	# They do no harm.
 	find /var/lib/dkms /var/lib/kmodpkg /var/log/kmodpkg /run/kmodpkg -mindepth 1 -type d -empty -delete 2>/dev/null
 	kmodpkg status --json | sed -E '/"(build_time|build_ms)"/d'
-	rm -rf /var/lib/kmodpkg/{trees,confs,pairs,packages,owners.json}
+	rm -rf /var/lib/kmodpkg/{trees,confs,pairs,packages,images,owners.json}
 	package_list
 	{
 		find /lib/modules/ /usr/src /boot /tmp /var/tmp /etc/kmodpkg /etc/dkms -printf '%M %U:%G %p -> %l\n'

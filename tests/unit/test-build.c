@@ -53,6 +53,25 @@ static void test_publish(void **state)
 	assert_int_equal(st.st_mode & 07777, 0644);
 }
 
+/* Who has no view goes through the directories that are outside of it, whoever made them. */
+static void test_work_dir_was_closed(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_build_job *job = add(f, "hello", 0);
+	_cleanup_free_ char *line = NULL;
+
+	assert_int_equal(kp_mkdir_in(f->ctx.root_fd, f->ctx.work_dir, 0700, NULL), 0);
+	if (!kp_sandbox_has_mounts()) {
+		line = kp_strf(
+			"[ -d %s/hello-1-6.6.1-kp-x86_64/. ] && "
+			"make -C $kernel_source_dir KERNELRELEASE=$kernelver M=$PWD",
+			f->ctx.work_dir);
+		f->confs[0].make = line;
+	}
+	build(f);
+	assert_built(f, job);
+}
+
 /* Removed since it was looked at: that is no failure of the build. */
 static void test_removed_before(void **state)
 {
@@ -418,12 +437,19 @@ static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
-		TEST(test_publish),	 TEST(test_removed_before),
-		TEST(test_join),	 TEST(test_users_are_the_machines),
-		TEST(test_join_running), TEST(test_depends),
-		TEST(test_order),	 TEST(test_blocked),
-		TEST(test_keeps_old),	 TEST(test_interrupt),
-		TEST(test_removed),	 TEST(test_forges_tokens),
+		TEST(test_publish),
+		TEST(test_removed_before),
+		TEST(test_join),
+		TEST(test_users_are_the_machines),
+		TEST(test_join_running),
+		TEST(test_depends),
+		TEST(test_order),
+		TEST(test_blocked),
+		TEST(test_keeps_old),
+		TEST(test_interrupt),
+		TEST(test_removed),
+		TEST(test_forges_tokens),
+		TEST(test_work_dir_was_closed),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);

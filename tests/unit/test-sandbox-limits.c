@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "lib/sandbox-watch.h"
+#include "lib/tool.h"
 
 #include "sandbox-fixture.h"
 #include "sandbox-systems.h"
@@ -239,6 +240,27 @@ static void test_keep_free_of_output(void **state)
 	assert_int_equal(umount(f->out), 0);
 }
 
+/* Nor do they write more than a build, and it is said what keeps them. */
+static void test_disk_of_output(void **state)
+{
+	const char *const argv[] = { "/usr/bin/head", "-c", "20000000", "/dev/zero",
+				     NULL };
+	struct fixture *f = *state;
+	const struct kp_sandbox sb = { .slot = SLOT, .timeout_s = 60 };
+	_cleanup_close_ int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	_cleanup_free_ char *to = kp_path_join(f->out, "module");
+	struct kp_err err = KP_ERR_INIT;
+
+	f->ctx.config.limits.disk = 8 << 20;
+	assert_int_equal(kp_tool_filter(&f->ctx, &sb, argv, "/etc/passwd", to, null,
+					&err),
+			 -EDQUOT);
+	assert_words(&err, "head: met limit_disk (8 MiB); raise limit_disk in /etc/");
+	f->ctx.config.limits.disk = 20 << 20;
+	assert_int_equal(
+		kp_tool_filter(&f->ctx, &sb, argv, "/etc/passwd", to, null, &err), 0);
+}
+
 static int test_system(const struct system *system)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +273,7 @@ static int test_system(const struct system *system)
 		TEST(test_disk_deep),
 		TEST(test_keep_free),
 		TEST(test_keep_free_of_output),
+		TEST(test_disk_of_output),
 	};
 
 	return cmocka_run_group_tests_name(system->name, tests, NULL, NULL);

@@ -31,7 +31,7 @@ assert_dkms_forgotten()
 	[ -z "$(dkms status)" ] || fail "dkms status lists: $(dkms status)"
 	fail_on "left in DKMS's tree" "$(find /var/lib/dkms -mindepth 1 ! -name 'mok.*')"
 	fail_on "left in our state" \
-		"$(find /var/lib/kmodpkg -type f ! -name intent.json ! -name backend ! -name owners.json ! -name packages ! -name pairs ! -path '*/probes/*')"
+		"$(find /var/lib/kmodpkg -type f ! -name intent.json ! -name backend ! -name owners.json ! -name packages ! -name pairs ! -name images ! -path '*/probes/*')"
 	[ ! -e /var/log/kmodpkg ] || fail_on "logs are left" "$(find /var/log/kmodpkg -type f)"
 	fail_on "left in /usr/src" "$(find /usr/src -mindepth 1 -maxdepth 1 ! -name 'linux-*')"
 }

@@ -20,7 +20,7 @@ hostile_fails()
 	local rc=0
 	hostile "$1" || rc=$?
 	[ $rc -ne 0 ] || fail "$1: the build did not fail"
-	[ $rc -eq "${3:-$rc}" ] || fail "$1: exit status $rc and not $3"
+	[ $rc -eq "${3:-$rc}" ] || fail "$1: exit status $rc and not $3: $(cat /tmp/out)"
 	grep -q ' failed: ' /tmp/out || fail "$1: not said to have failed: $(cat /tmp/out)"
 	grep -qE "$2" /tmp/out || fail "$1: no '$2' in: $(cat /tmp/out)"
 	assert_nothing_left "$1"
@@ -107,6 +107,7 @@ hostile_takes_all()
 	END
 	hostile_fails disk ' failed: met limit_disk .50 MiB.; raise limit_disk in /etc/kmodpkg/kmodpkg.conf' 10
 	hostile_fails file 'make failed with exit code 2: met limit_disk .50 MiB.' 10
+	hostile_fails swells ' failed: /usr/bin/strip: met limit_disk .50 MiB.; raise limit_disk' 10
 	hostile_fails forks 'make failed with exit code 2: met limit_processes .64.' 10
 	hostile_fails memory 'met limit_memory .300 MiB.' 10
 	hostile_fails memories ' failed: met limit_memory .300 MiB.' 10
@@ -155,6 +156,23 @@ hostile_prints()
 	[ "$(stat -c %s "$log")" -lt $((257 << 20)) ] || fail "the log has $(stat -c %s "$log") bytes"
 	run kmodpkg install kmodpkg-hostile/prints -k "$K1"
 	assert_modules "$K1" kmodpkg_hostile
+	rm /var/lib/dkms/mok.key
+}
+
+# By what we run after the build, on a disk with room for it: that is the machine's fault, though.
+scenario hostile_swells kernel long
+hostile_swells()
+{
+	bait
+	printf '%s\n' 'limit_disk = no' 'keep_free = 100G' >/etc/kmodpkg/kmodpkg.conf.d/limits.conf
+	mount -t tmpfs -o mode=755,size=4g tmpfs /var/lib/dkms
+	hostile_fails swells "failed: only [0-9]* MiB and [0-9]* files are left on the disk of 'its output'; make room there" 10
+	assert_status kmodpkg-hostile "$K1" failed 'keep_free'
+	fail_on "left of it" "$(find /var/lib/dkms -size +1M)"
+	run kmodpkg sync --dry-run
+	assert_output 'build.*kmodpkg-hostile'
+	kmodpkg remove kmodpkg-hostile/swells
+	umount /var/lib/dkms
 	rm /var/lib/dkms/mok.key
 }
 

@@ -18,15 +18,22 @@ as_dkms_left_it()
 	depmod "$K1"
 }
 
+# As no module changes, there is nothing to be made of them anew.
 scenario adopted hello
 adopted()
 {
-	local before
+	local before index
 	as_dkms_left_it
+	run dracut -q --force "/boot/initramfs-$K1.img" "$K1"
+	index=$(stat -c '%i %y' "$(kernel_dir "$K1")/modules.dep")
+	initramfs_reset
 	before=$(sha256sum "$(module_file "$K1" kmodpkg_hello)")
 	run rpm -i "${KMODPKG_RPMS[@]}"
 	assert_output "adopting the build of kmodpkg-hello/1.0 for $K1_RE"
 	assert_no_output 'not adopted|built kmodpkg-hello'
+	assert_initramfs_made
+	[ "$(stat -c '%i %y' "$(kernel_dir "$K1")/modules.dep")" = "$index" ] ||
+		fail "depmod has run, though no module has changed"
 	assert_modules "$K1" kmodpkg_hello
 	[ "$(sha256sum "$(module_file "$K1" kmodpkg_hello)")" = "$before" ] ||
 		fail "the module is not the one that was there"
