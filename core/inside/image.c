@@ -176,6 +176,7 @@ static int read_packed(const struct part *part, uint64_t *at, struct kp_members 
 {
 	_cleanup_(packed_freep) struct packed *packed = kp_calloc(1, sizeof(*packed));
 	const struct method *method;
+	la_int64_t used;
 	char magic[4];
 	ssize_t n;
 	int r;
@@ -201,7 +202,10 @@ static int read_packed(const struct part *part, uint64_t *at, struct kp_members 
 				  "there is something else behind a cpio archive");
 	if (r < 0)
 		return r;
-	*at += (uint64_t)archive_filter_bytes(packed->a, -1);
+	used = archive_filter_bytes(packed->a, -1);
+	if (used <= 0)
+		return fail(err);
+	*at += (uint64_t)used;
 	return 0;
 }
 

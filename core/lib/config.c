@@ -24,14 +24,15 @@ enum kind {
 	NUMBER,
 	BOOL,
 	SIZE,
-	SHARE,
+	SHARE, /* a size, or a part of the memory */
 	NAMES,
 	BACKEND,
 	SANDBOX,
 	SCRIPTS,
+	INITRAMFS,
 	SIGN,
 	KEY,
-	PATH
+	PATH,
 };
 
 static const struct setting {
@@ -54,7 +55,7 @@ static const struct setting {
 	{ "sign_cert", PATH, AT(sign_cert), 0, 0 },
 	{ "sign_tool", PATH, AT(sign_tool), 0, 0 },
 	{ "sign_pin_file", PATH, AT(sign_pin_file), 0, 0 },
-	{ "initramfs", BOOL, AT(initramfs), 0, 0 },
+	{ "initramfs", INITRAMFS, 0, 0, 0 },
 	{ "install_scripts", SCRIPTS, 0, 0, 0 },
 	{ "probe_answers", BOOL, AT(probe_answers), 0, 0 },
 	{ "debug_info", BOOL, AT(debug_info), 0, 0 },
@@ -245,6 +246,11 @@ static int set_value(const struct setting *s, const struct place *at, const char
 		if (!r)
 			config->sandbox_required = i;
 		return r;
+	case INITRAMFS:
+		r = parse_word(at, value, modes, "auto, yes or no", &i, err);
+		if (!r)
+			config->initramfs = (enum kp_refresh_mode)i;
+		return r;
 	case SCRIPTS:
 		return parse_scripts(at, value, config, err);
 	case SIGN:
@@ -275,7 +281,7 @@ static bool is_near(const char *a, const char *b, int slips)
 		return false;
 	return (*a && is_near(a + 1, b, slips)) || (*b && is_near(a, b + 1, slips)) ||
 	       (*a && *b && is_near(a + 1, b + 1, slips)) ||
-	       (*a && a[0] == b[1] && a[1] == b[0] && is_near(a + 2, b + 2, slips));
+	       (*a && *b && a[0] == b[1] && a[1] == b[0] && is_near(a + 2, b + 2, slips));
 }
 
 static const struct setting *find_setting(const char *key, bool exactly)
@@ -422,7 +428,6 @@ static void parse_line(struct place *at, char *line, struct kp_config *config)
 void kp_config_init(struct kp_config *config)
 {
 	*config = (struct kp_config){
-		.initramfs = true,
 		.install_scripts = true,
 		.probe_answers = true,
 		.timeout_minutes = TIMEOUT_MINUTES,

@@ -23,6 +23,13 @@ enum kp_sign_mode {
 	KP_SIGN_NO,
 };
 
+/* Which initramfs is made again after the modules of its kernel changed. */
+enum kp_refresh_mode {
+	KP_REFRESH_AUTO, /* one that holds such a module, or is to: initramfs.h */
+	KP_REFRESH_YES,
+	KP_REFRESH_NO,
+};
+
 /* What one build may use; 0: no limit. Sizes in bytes. */
 struct kp_limits {
 	int processes;
@@ -53,7 +60,7 @@ struct kp_config {
 	char *sign_tool;
 	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
 	char *sign_wrong;    /* why it cannot be told how to sign; NULL: it can */
-	bool initramfs;	     /* refresh initramfs of touched kernels; default true */
+	enum kp_refresh_mode initramfs;
 	/* Allow PRE_INSTALL, POST_INSTALL, POST_ADD and POST_REMOVE: of the modules in script_modules,
 	 * of all where that is NULL. */
 	bool install_scripts;

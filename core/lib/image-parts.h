@@ -24,6 +24,8 @@ enum {
 #define KP_IMAGE_MODULES 20000
 /* Of what is compressed in it, unpacked. */
 #define KP_IMAGE_BYTES (4LL << 30)
+/* That reading it takes. */
+#define KP_IMAGE_MEMORY (512 << 20)
 /* Of the answer. */
 #define KP_IMAGE_ANSWER (1024 * 1024)
 

@@ -12,7 +12,7 @@ static void assert_defaults(const struct kp_config *c)
 	assert_null(c->sign_cert);
 	assert_null(c->sign_tool);
 	assert_null(c->sign_pin_file);
-	assert_true(c->initramfs);
+	assert_int_equal(c->initramfs, KP_REFRESH_AUTO);
 	assert_true(c->install_scripts);
 	assert_null(c->script_modules);
 	assert_true(c->probe_answers);
@@ -92,7 +92,7 @@ static void every_key(void **state)
 	assert_string_equal(c.sign_cert, "/etc/keys/a b.der");
 	assert_string_equal(c.sign_tool, "/usr/bin/kmodsign");
 	assert_string_equal(c.sign_pin_file, "/etc/keys/pin");
-	assert_false(c.initramfs);
+	assert_int_equal(c.initramfs, KP_REFRESH_NO);
 	assert_false(c.install_scripts);
 	assert_false(c.probe_answers);
 	assert_true(c.debug_info);
@@ -175,7 +175,7 @@ static void errors_name_line_and_what_is_expected(void **state)
 		  "/c:1: timeout = \"0\": expected a number from 1 to 10080" },
 		{ "# ok\nsign = maybe",
 		  "/c:2: sign = \"maybe\": expected auto, yes or no" },
-		{ "initramfs = 1", "/c:1: initramfs = \"1\": expected yes or no" },
+		{ "initramfs = 1", "/c:1: initramfs = \"1\": expected auto, yes or no" },
 		{ "install_scripts =",
 		  "/c:1: install_scripts = \"\": expected yes, no or module names" },
 		{ "install_scripts = hello no",

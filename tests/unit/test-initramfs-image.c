@@ -127,6 +127,20 @@ static void answers(void **state)
 	assert_has(s, s->other, "");
 }
 
+/* Memory that a stream says it needs. */
+static void dictionary(void **state)
+{
+	struct images *s = *state;
+
+	sh(&s->root, "cd boot && xz --format=lzma <initrd.img-6.1 >initrd.img-6.2");
+	assert_has(s, s->other, "hello_world other");
+	sh(&s->root, "cd boot && printf '\\xf0' | dd of=initrd.img-6.2 bs=1 seek=4 "
+		     "conv=notrunc status=none");
+#ifndef __SANITIZE_ADDRESS__ /* has no limit, see inside/initramfs.c */
+	assert_fails(s, s->other, -EINVAL, "what is compressed in it cannot be read");
+#endif
+}
+
 static void remembered(void **state)
 {
 	struct images *s = *state;
@@ -279,6 +293,7 @@ int main(void)
 		/* The first: see ask_as(). */
 		cmocka_unit_test_setup_teardown(another_user, setup, teardown),
 		cmocka_unit_test_setup_teardown(answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(dictionary, setup, teardown),
 		cmocka_unit_test_setup_teardown(remembered, setup, teardown),
 		cmocka_unit_test_setup_teardown(no_state, setup, teardown),
 		cmocka_unit_test(what_is_said),
