@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -35,7 +34,8 @@ void kp_members_clear(struct kp_members *m)
 	*m = (struct kp_members){ 0 };
 }
 
-int kp_stream_fill(struct kp_stream *s, struct kp_err *err)
+/* Put at least one byte at hand, as more() has it. */
+static int fill(struct kp_stream *s, struct kp_err *err)
 {
 	return s->left ? 1 : s->more(s, err);
 }
@@ -60,7 +60,7 @@ static int damaged(struct kp_err *err)
 static int take(struct kp_stream *s, char *buf, size_t len, struct kp_err *err)
 {
 	while (len) {
-		int r = kp_stream_fill(s, err);
+		int r = fill(s, err);
 		size_t n;
 
 		if (r <= 0)
@@ -84,7 +84,7 @@ static int skip(struct kp_stream *s, uint64_t len, struct kp_err *err)
 		len -= n;
 		if (len && s->jump)
 			len -= s->jump(s, len);
-		r = len ? kp_stream_fill(s, err) : 1;
+		r = len ? fill(s, err) : 1;
 		if (r <= 0)
 			return r < 0 ? r : cut_off(err);
 	}
@@ -230,7 +230,7 @@ int kp_cpio_read(struct kp_stream *s, struct kp_members *m, struct kp_err *err)
 {
 	int r;
 
-	while ((r = kp_stream_fill(s, err)) > 0) {
+	while ((r = fill(s, err)) > 0) {
 		if (!*s->p) {
 			advance(s, 1);
 			continue;

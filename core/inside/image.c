@@ -104,17 +104,14 @@ struct packed {
 	char piece[65536];
 };
 
-static la_ssize_t feed(struct archive *a, void *data, const void **ret)
+static la_ssize_t feed(struct archive *a KP_UNUSED, void *data, const void **ret)
 {
 	struct packed *packed = data;
-	struct kp_err err = KP_ERR_INIT;
 	ssize_t n = read_part(packed->part, packed->piece, sizeof(packed->piece),
-			      packed->at, &err);
+			      packed->at, NULL);
 
-	if (n < 0) {
-		archive_set_error(a, -(int)n, "%s", err.text);
+	if (n < 0)
 		return -1;
-	}
 	packed->at += (uint64_t)n;
 	*ret = packed->piece;
 	return n;

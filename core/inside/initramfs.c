@@ -36,7 +36,7 @@ static int answer(struct kp_members *m)
 	return fflush(stdout) ? fail(KP_IMAGE_NONE, "cannot write") : KP_IMAGE_GOOD;
 }
 
-/* A dictionary of xz can have 4 GiB, those of images have 1 MiB. */
+/* A stream can ask for a dictionary of 4 GiB; that of xz -9 has 64 MiB. */
 static void limit_memory(void)
 {
 #ifndef __SANITIZE_ADDRESS__ /* reserves more than any limit, of which it uses little */

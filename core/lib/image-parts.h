@@ -22,9 +22,9 @@ enum {
 
 /* Kernels have up to 7000 modules. */
 #define KP_IMAGE_MODULES 20000
-/* Of what is compressed in it, unpacked. */
+/* Of a compressed stream in it, unpacked. */
 #define KP_IMAGE_BYTES (4LL << 30)
-/* That reading it takes. */
+/* That reading one takes. */
 #define KP_IMAGE_MEMORY (512 << 20)
 /* Of the answer. */
 #define KP_IMAGE_ANSWER (1024 * 1024)
