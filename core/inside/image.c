@@ -168,8 +168,8 @@ static const struct method *find_method(const char *magic, size_t len)
 }
 
 /* The compressed stream at *at of the part; that becomes where it ends. */
-static int read_packed(const struct part *part, uint64_t *at, struct kp_members *m,
-		       struct kp_err *err)
+static int unpack(const struct part *part, uint64_t *at, struct kp_members *m,
+		  struct kp_err *err)
 {
 	_cleanup_(packed_freep) struct packed *packed = kp_calloc(1, sizeof(*packed));
 	const struct method *method;
@@ -204,6 +204,33 @@ static int read_packed(const struct part *part, uint64_t *at, struct kp_members 
 		return fail(err);
 	*at += (uint64_t)used;
 	return 0;
+}
+
+/* Of the zero bytes that the part ends in, as many as are looked at. */
+static size_t count_padding(const struct part *part)
+{
+	char end[512];
+	uint64_t at = part->size > sizeof(end) ? part->size - sizeof(end) : 0;
+	ssize_t n = read_part(part, end, sizeof(end), at, NULL);
+	size_t zeros = 0;
+
+	while (n > 0 && !end[--n])
+		zeros++;
+	return zeros;
+}
+
+/* Some filters take for another stream what is behind theirs. Zero bytes are behind the last one in images that were joined, each
+ * to a multiple of four, in a unified kernel image. */
+static int read_packed(const struct part *part, uint64_t *at, struct kp_members *m,
+		       struct kp_err *err)
+{
+	struct part less = *part;
+	int r = unpack(part, at, m, err);
+
+	if (r != -EINVAL)
+		return r;
+	less.size -= count_padding(part);
+	return less.size < part->size ? unpack(&less, at, m, err) : r;
 }
 
 /* ---- all of it */

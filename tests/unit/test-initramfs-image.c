@@ -190,6 +190,10 @@ static void remembered(void **state)
 	assert_null(strstr(text, OTHER));
 	assert_null(strstr(text, "hello"));
 	assert_non_null(strstr(text, "/boot/none"));
+	/* Nothing is made where nothing of ours is. */
+	assert_int_equal(kp_rm_rf_in(s->root.fd, "/state", NULL), 0);
+	assert_has(s, s->image, "changed other");
+	assert_false(kp_exists_in(s->root.fd, "/state"));
 }
 
 /* In a child, since what a process may is found out once. */
@@ -231,17 +235,6 @@ static void another_user(void **state)
 	free(s->other);
 	s->other = kp_path_join(s->root.path, "/boot/initrd.img-6.3");
 	ask_as(s, 65534, s->other, -EACCES);
-}
-
-/* Nothing is made where nothing of ours is. */
-static void no_state(void **state)
-{
-	struct images *s = *state;
-
-	assert_int_equal(kp_rm_rf_in(s->root.fd, "/state", NULL), 0);
-	test_let_age();
-	assert_has(s, s->image, "hello_world other");
-	assert_false(kp_exists_in(s->root.fd, "/state"));
 }
 
 /* What was parsed there is not trusted. */
@@ -295,7 +288,6 @@ int main(void)
 		cmocka_unit_test_setup_teardown(answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(dictionary, setup, teardown),
 		cmocka_unit_test_setup_teardown(remembered, setup, teardown),
-		cmocka_unit_test_setup_teardown(no_state, setup, teardown),
 		cmocka_unit_test(what_is_said),
 		cmocka_unit_test(nowhere_else),
 	};
