@@ -151,31 +151,36 @@ static void keep_warning(enum kp_log_level level, const char *line, void *data)
 	kp_log_set_sink(keep_warning, data);
 }
 
-/* What is wrong with the configuration is said by the commands of a person and of scripts, not by
- * each of the several processes that see to one transaction. *WARNINGS: what is to be said. */
-static int open_ctx(struct cli *cli, unsigned int flags, char ***warnings)
+static int open_ctx(struct cli *cli)
 {
-	enum kp_log_level level = kp_log_get_level();
 	int rc;
 
-	if (cli->nested || (flags & CLI_HIDDEN))
-		kp_log_set_level(KP_LOG_ERR);
-	kp_log_set_sink(keep_warning, warnings);
+	kp_log_set_sink(keep_warning, &cli->warnings);
 	rc = kp_ctx_open(cli->root, &cli->ctx, &cli->err);
 	kp_log_set_sink(NULL, NULL);
-	kp_log_set_level(level);
 	return rc;
+}
+
+/* Also where the database is none of the command's business. */
+static bool is_in_transaction(struct cli *cli)
+{
+	bool ours = !cli->ctx->backend && kp_backend_open(cli->ctx, false, NULL) == 0;
+	bool inside = cli_in_transaction(cli);
+
+	if (ours)
+		kp_backend_close(cli->ctx);
+	return inside;
 }
 
 /* A transaction runs us for each kernel, and for what triggers ask for: they say it once, until
  * it is something else or the system boots. */
-static bool told_before(struct cli *cli, char *const *warnings)
+static bool told_before(struct cli *cli, char *const *lines)
 {
 	_cleanup_free_ char *path = kp_path_join(cli->ctx->run_dir, "warned");
-	_cleanup_free_ char *text = kp_strv_join(warnings, "\n"), *before = NULL;
+	_cleanup_free_ char *text = kp_strv_join(lines, "\n"), *before = NULL;
 	size_t len;
 
-	if (!cli_in_transaction(cli) || geteuid() != 0)
+	if (!is_in_transaction(cli) || geteuid() != 0)
 		return false;
 	if (kp_read_in(cli->ctx->root_fd, path, 0, &before, &len) == 0 &&
 	    !strcmp(before, text))
@@ -186,12 +191,31 @@ static bool told_before(struct cli *cli, char *const *warnings)
 	return false;
 }
 
-static void tell_configuration(struct cli *cli, char *const *warnings)
+static void tell_configuration(struct cli *cli, unsigned int flags)
 {
-	if (!warnings || (cli->ctx && told_before(cli, warnings)))
+	_cleanup_strv_ char **lines = kp_strv_dup(cli->warnings);
+
+	/* Of what ends a transaction, the commands before it have said it. */
+	if (flags & CLI_HIDDEN)
 		return;
-	kp_strv_foreach(line, warnings)
-		kp_warn_once("%s", *line);
+	kp_strv_foreach(line, flags & CLI_REPORTS ? NULL : cli->ctx->config.problems)
+		kp_strv_add(&lines, *line);
+	if (lines && !told_before(cli, lines))
+		kp_strv_foreach(line, lines)
+			kp_warn_once("%s", *line);
+}
+
+int cli_check_configuration(struct cli *cli, unsigned int flags)
+{
+	const struct kp_err *wrong = &cli->ctx->config.wrong;
+
+	if (wrong->code && (flags & CLI_MUTATES) && !(flags & CLI_HIDDEN) &&
+	    !cli->nested && !cli->unattended && !is_in_transaction(cli)) {
+		cli->err = *wrong;
+		return wrong->code;
+	}
+	tell_configuration(cli, flags);
+	return 0;
 }
 
 static int open_root(struct cli *cli, unsigned int flags)
@@ -208,23 +232,26 @@ static int open_root(struct cli *cli, unsigned int flags)
 
 int cli_open(struct cli *cli, unsigned int flags)
 {
-	_cleanup_strv_ char **warnings = NULL;
 	int rc;
 
 	if (cli->quiet)
 		kp_log_set_level(KP_LOG_WARNING);
-	else if (cli->verbose)
+	else if (cli->verbose && !(flags & CLI_REPORTS))
 		kp_log_set_level(KP_LOG_DEBUG);
 	if ((flags & CLI_MUTATES) && geteuid() != 0)
 		return kp_err_set(&cli->err, -EPERM, "only root can do this");
 	/* A reader of our output that went away must not end us between two commits. */
 	if (flags & CLI_MUTATES)
 		signal(SIGPIPE, SIG_IGN);
-	rc = open_ctx(cli, flags, &warnings);
-	if (rc == 0)
-		rc = open_root(cli, flags);
-	tell_configuration(cli, warnings);
-	return rc;
+	rc = open_ctx(cli);
+	if (rc < 0)
+		return rc;
+	rc = open_root(cli, flags);
+	if (rc < 0)
+		tell_configuration(cli, flags);
+	if (rc < 0 || (flags & CLI_CHECKS_LATER))
+		return rc;
+	return cli_check_configuration(cli, flags);
 }
 
 int cli_conclude(struct cli *cli, int rc)

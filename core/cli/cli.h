@@ -44,6 +44,8 @@ enum cli_flags {
 	CLI_ENTERS_ROOT = 1 << 2,   /* chroot: builds, commits, or runs programs */
 	CLI_MUTATES = 1 << 3,	    /* needs to be root (uid 0) */
 	CLI_HIDDEN = 1 << 4,	    /* not in the help: for hooks and for ourselves */
+	CLI_REPORTS = 1 << 5,	    /* says itself what is wrong; with -v more of that */
+	CLI_CHECKS_LATER = 1 << 6,  /* calls cli_check_configuration() itself */
 };
 
 struct cli_cmd;
@@ -53,9 +55,11 @@ struct cli {
 	const struct cli_cmd *cmd;
 	const char *root; /* --root, NULL: "/" */
 	bool quiet, verbose;
-	bool nested;	/* --nested: a hook that may commit inside of its transaction */
-	bool elsewhere; /* the transaction around us works on another root */
+	bool nested;	 /* --nested: a hook that may commit inside of its transaction */
+	bool unattended; /* a hook or the boot service, in no transaction maybe */
+	bool elsewhere;	 /* the transaction around us works on another root */
 	struct kp_ctx *ctx; /* NULL until cli_open() */
+	char **warnings;    /* of opening it */
 	struct kp_err err;
 };
 
@@ -83,6 +87,9 @@ int cli_getopt(struct cli *cli, int argc, char **argv, const char *shortopts,
 int cli_open(struct cli *cli, unsigned int flags);
 /* The part of it that CLI_NEEDS_BACKEND asks for, for a verb that may find nothing to do first. */
 int cli_open_backend(struct cli *cli, unsigned int flags);
+/* Say what is wrong with the configuration. An error where a person can mend it before something
+ * is changed. */
+int cli_check_configuration(struct cli *cli, unsigned int flags);
 
 /* Print what went wrong, once, and make the exit status of what a verb returned. */
 int cli_conclude(struct cli *cli, int rc);

@@ -137,6 +137,7 @@ static int run(struct cli *cli, int argc, char **argv)
 			cli->nested = true;
 		else
 			if_backend = optarg;
+		cli->unattended = if_backend;
 	}
 	if (c == CLI_OPT_END)
 		return rc;

@@ -113,6 +113,8 @@ static int find_problems(struct cli *cli, const struct kp_world *w, char ***ret)
 	refusals = kp_script_refusals(cli->ctx, w);
 	kp_strv_foreach(line, refusals)
 		kp_strv_add(&problems, *line);
+	kp_strv_foreach(line, cli->ctx->config.problems)
+		kp_strv_add(&problems, *line);
 	*ret = kp_steal(&problems);
 	return 0;
 }
@@ -319,5 +321,5 @@ const struct cli_cmd cmd_status = {
 	.options = "  -k, --kernel K  only this kernel (may be repeated)\n"
 		   "      --json      for programs: JSON; kmodpkg(8) describes it\n",
 	.run = run,
-	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND,
+	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_REPORTS,
 };

@@ -212,6 +212,7 @@ static int run_request(struct cli *cli, struct request *r)
 	unsigned int flags = cli->cmd->flags;
 	int rc;
 
+	cli->unattended = opts->boot || r->if_backend;
 	if (opts->boot) {
 		/* In a container or a chroot no kernel of this root runs. */
 		if (!kp_kernel_running())

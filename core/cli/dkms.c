@@ -170,13 +170,16 @@ static int open_database(struct dkms *d)
 
 static int open_system(struct dkms *d)
 {
-	int rc = cli_open(d->cli, open_flags(d));
+	unsigned int flags = open_flags(d);
+	int rc = cli_open(d->cli, flags | CLI_CHECKS_LATER);
 
 	if (rc < 0)
 		return rc;
 	set_trees(d);
 	rc = check_user(d);
-	return rc ? rc : open_database(d);
+	if (!rc)
+		rc = open_database(d);
+	return rc ? rc : cli_check_configuration(d->cli, flags);
 }
 
 /* ---- kernels ---- */

@@ -79,6 +79,7 @@ static int finish(struct cli *cli, int rc)
 	if (cli->ctx)
 		kp_backend_close(cli->ctx);
 	kp_ctx_close(cli->ctx);
+	kp_strv_free(cli->warnings);
 	return status;
 }
 

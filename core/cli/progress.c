@@ -177,7 +177,18 @@ static void started(struct cli_progress *p, const struct kp_build_job *job)
 {
 	KP_GROW(p->jobs, p->n_jobs, p->alloc);
 	p->jobs[p->n_jobs++] = (struct running){ .job = job, .since = kp_now_ms() };
-	if (!p->live)
+}
+
+static void enter_stage(struct cli_progress *p, const struct kp_build_job *job,
+			const char *stage)
+{
+	struct running *r = find_running(p, job);
+
+	if (r) {
+		free(r->stage);
+		r->stage = kp_strdup(stage);
+	}
+	if (!p->live && kp_str_eq(stage, KP_BUILD_STAGE_ANEW))
 		kp_info("building %s/%s for %s", job->source->module,
 			job->source->version, job->kernel->release);
 }
@@ -258,7 +269,6 @@ void cli_progress_event(enum kp_build_event event, const struct kp_build_job *jo
 			const char *stage, void *data)
 {
 	struct cli_progress *p = data;
-	struct running *r;
 
 	switch (event) {
 	case KP_BUILD_QUEUED:
@@ -268,11 +278,7 @@ void cli_progress_event(enum kp_build_event event, const struct kp_build_job *jo
 		started(p, job);
 		break;
 	case KP_BUILD_STAGE:
-		r = find_running(p, job);
-		if (r) {
-			free(r->stage);
-			r->stage = kp_strdup(stage);
-		}
+		enter_stage(p, job, stage);
 		break;
 	case KP_BUILD_DONE:
 		done(p, job);

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-#include <endian.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
@@ -35,7 +34,8 @@ void kp_members_clear(struct kp_members *m)
 	*m = (struct kp_members){ 0 };
 }
 
-int kp_stream_fill(struct kp_stream *s, struct kp_err *err)
+/* Put at least one byte at hand, as more() has it. */
+static int fill(struct kp_stream *s, struct kp_err *err)
 {
 	return s->left ? 1 : s->more(s, err);
 }
@@ -60,7 +60,7 @@ static int damaged(struct kp_err *err)
 static int take(struct kp_stream *s, char *buf, size_t len, struct kp_err *err)
 {
 	while (len) {
-		int r = kp_stream_fill(s, err);
+		int r = fill(s, err);
 		size_t n;
 
 		if (r <= 0)
@@ -84,7 +84,7 @@ static int skip(struct kp_stream *s, uint64_t len, struct kp_err *err)
 		len -= n;
 		if (len && s->jump)
 			len -= s->jump(s, len);
-		r = len ? kp_stream_fill(s, err) : 1;
+		r = len ? fill(s, err) : 1;
 		if (r <= 0)
 			return r < 0 ? r : cut_off(err);
 	}
@@ -114,15 +114,6 @@ static int parse_field(const char *head, size_t which, uint32_t *ret)
 	return 0;
 }
 
-/* The end of what is a module's name: ".ko", and behind that nothing or how it is compressed. */
-static const char *find_ko(const char *base)
-{
-	for (const char *p = base; (p = strstr(p, ".ko")); p++)
-		if (p > base && (p[3] == '\0' || p[3] == '.'))
-			return p;
-	return NULL;
-}
-
 /* Does the directory part of PATH, up to BASE, have a component of that name? */
 static bool is_below(const char *path, const char *base, const char *name)
 {
@@ -142,7 +133,7 @@ char *kp_cpio_module(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	const char *base = slash ? slash + 1 : path;
-	const char *ko = find_ko(base);
+	const char *ko = kp_image_ko(base);
 	char *name;
 
 	if (!ko || !is_below(path, base, "modules"))
@@ -230,7 +221,7 @@ int kp_cpio_read(struct kp_stream *s, struct kp_members *m, struct kp_err *err)
 {
 	int r;
 
-	while ((r = kp_stream_fill(s, err)) > 0) {
+	while ((r = fill(s, err)) > 0) {
 		if (!*s->p) {
 			advance(s, 1);
 			continue;

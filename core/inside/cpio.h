@@ -31,9 +31,6 @@ struct kp_members {
 
 void kp_members_clear(struct kp_members *m);
 
-/* Put at least one byte at hand, as more() has it. */
-int kp_stream_fill(struct kp_stream *s, struct kp_err *err);
-
 /* Read the archives that are there, and the zero bytes around them. 0: that was all; 1: what begins at the place that is
  * reached is something else. -EINVAL: damaged, cut off, or modules may be where this does not look; -EFBIG: too
  * many. Both with words. Pure; fuzzed. */

@@ -104,17 +104,14 @@ struct packed {
 	char piece[65536];
 };
 
-static la_ssize_t feed(struct archive *a, void *data, const void **ret)
+static la_ssize_t feed(struct archive *a KP_UNUSED, void *data, const void **ret)
 {
 	struct packed *packed = data;
-	struct kp_err err = KP_ERR_INIT;
 	ssize_t n = read_part(packed->part, packed->piece, sizeof(packed->piece),
-			      packed->at, &err);
+			      packed->at, NULL);
 
-	if (n < 0) {
-		archive_set_error(a, -(int)n, "%s", err.text);
+	if (n < 0)
 		return -1;
-	}
 	packed->at += (uint64_t)n;
 	*ret = packed->piece;
 	return n;
@@ -171,11 +168,12 @@ static const struct method *find_method(const char *magic, size_t len)
 }
 
 /* The compressed stream at *at of the part; that becomes where it ends. */
-static int read_packed(const struct part *part, uint64_t *at, struct kp_members *m,
-		       struct kp_err *err)
+static int unpack(const struct part *part, uint64_t *at, struct kp_members *m,
+		  struct kp_err *err)
 {
 	_cleanup_(packed_freep) struct packed *packed = kp_calloc(1, sizeof(*packed));
 	const struct method *method;
+	la_int64_t used;
 	char magic[4];
 	ssize_t n;
 	int r;
@@ -201,8 +199,38 @@ static int read_packed(const struct part *part, uint64_t *at, struct kp_members 
 				  "there is something else behind a cpio archive");
 	if (r < 0)
 		return r;
-	*at += (uint64_t)archive_filter_bytes(packed->a, -1);
+	used = archive_filter_bytes(packed->a, -1);
+	if (used <= 0)
+		return fail(err);
+	*at += (uint64_t)used;
 	return 0;
+}
+
+/* Of the zero bytes that the part ends in, as many as are looked at. */
+static size_t count_padding(const struct part *part)
+{
+	char end[512];
+	uint64_t at = part->size > sizeof(end) ? part->size - sizeof(end) : 0;
+	ssize_t n = read_part(part, end, sizeof(end), at, NULL);
+	size_t zeros = 0;
+
+	while (n > 0 && !end[--n])
+		zeros++;
+	return zeros;
+}
+
+/* Some filters take for another stream what is behind theirs. Zero bytes are behind the last one in images that were joined, each
+ * to a multiple of four, in a unified kernel image. */
+static int read_packed(const struct part *part, uint64_t *at, struct kp_members *m,
+		       struct kp_err *err)
+{
+	struct part less = *part;
+	int r = unpack(part, at, m, err);
+
+	if (r != -EINVAL)
+		return r;
+	less.size -= count_padding(part);
+	return less.size < part->size ? unpack(&less, at, m, err) : r;
 }
 
 /* ---- all of it */

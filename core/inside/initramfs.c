@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/str.h"
@@ -35,6 +36,15 @@ static int answer(struct kp_members *m)
 	return fflush(stdout) ? fail(KP_IMAGE_NONE, "cannot write") : KP_IMAGE_GOOD;
 }
 
+/* A stream can ask for a dictionary of 4 GiB; that of xz -9 has 64 MiB. */
+static void limit_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__ /* reserves more than any limit, of which it uses little */
+	(void)setrlimit(RLIMIT_DATA,
+			&(struct rlimit){ KP_IMAGE_MEMORY, KP_IMAGE_MEMORY });
+#endif
+}
+
 /* PROTOCOL */
 int main(int argc, char **argv)
 {
@@ -48,6 +58,7 @@ int main(int argc, char **argv)
 	if (strcmp(argv[1], KP_IMAGE_PROTOCOL) != 0)
 		return fail(KP_IMAGE_NONE,
 			    "kmodpkg was upgraded meanwhile: run it again");
+	limit_memory();
 	rc = kp_image_read(STDIN_FILENO, &m, &err) < 0 ? fail(KP_IMAGE_BAD, err.text)
 						       : answer(&m);
 	kp_members_clear(&m);

@@ -139,9 +139,10 @@ static int put_back(struct kp_ctx *ctx, const struct kp_adopt_item *x, struct kp
 {
 	_cleanup_free_ char *dir = kp_path_dir(x->path),
 			    *tmp = kp_strf("%s.kmodpkg-new", x->path);
+	char *const paths[] = { x->path, NULL };
 	int r;
 
-	r = kp_unsettled_mark(ctx, x->kernel, err);
+	r = kp_unsettled_mark(ctx, x->kernel, paths, err);
 	if (r == 0)
 		r = kp_mkdir_in(ctx->root_fd, dir, 0755, err);
 	if (r == 0)
@@ -164,7 +165,7 @@ static int put_back(struct kp_ctx *ctx, const struct kp_adopt_item *x, struct kp
 static int remove_dead(struct kp_ctx *ctx, const struct kp_adopt_item *x,
 		       struct kp_err *err)
 {
-	int r = kp_unsettled_mark(ctx, x->kernel, err);
+	int r = kp_unsettled_mark(ctx, x->kernel, x->files, err);
 
 	kp_strv_foreach(file, x->files) {
 		if (r == 0)

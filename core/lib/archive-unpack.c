@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,11 +19,9 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/archive-parts.h"
-#include "lib/sandbox.h"
 #include "lib/tool.h"
 #include "lib/unpack-parts.h"
 
-#define SLOT 0 /* that of short helpers */
 #define LINE_MAX_LEN 128
 #define DEPTH_MAX 100
 
@@ -254,56 +251,28 @@ int kp_archive_take(FILE *members, int to_fd, struct kp_err *err)
 	}
 }
 
-/* Why there is nothing to take. */
-static int explain(int r, const struct kp_proc_end *end, int said_fd, struct kp_err *err)
-{
-	_cleanup_free_ char *said = NULL;
-	size_t len = 0;
-
-	if (r != -ECHILD)
-		return kp_err_prefix(err, "unpack");
-	if (end->signal == SIGXFSZ)
-		return kp_err_set(err, -EFBIG, "archive: too large");
-	if (end->signal)
-		return kp_err_set(err, -EINVAL,
-				  "archive: damaged: reading it ends in signal %d",
-				  end->signal);
-	if (lseek(said_fd, 0, SEEK_SET) < 0 || kp_read_fd(said_fd, 512, &said, &len) < 0)
-		said = kp_strdup("");
-	said[strcspn(said, "\n")] = '\0';
-	kp_str_printable(said);
-	return kp_err_set(err,
-			  end->exit_code == KP_UNPACK_BAD     ? -EINVAL
-			  : end->exit_code == KP_UNPACK_LARGE ? -EFBIG
-							      : -EIO,
-			  "archive: %s", said);
-}
-
 /* Run the program; what it says of the archive goes to OUT. */
 static int read_in_sandbox(struct kp_ctx *ctx, int archive_fd, int out,
 			   struct kp_err *err)
 {
-	_cleanup_close_ int program = kp_tool_own(ctx, "unpack", err), said = -1;
-	_cleanup_free_ char *path = kp_strf("/proc/self/fd/%d", program);
-	const char *const argv[] = { path, KP_UNPACK_PROTOCOL, NULL };
-	struct kp_sandbox sb = { .slot = SLOT,
-				 .timeout_s = ctx->config.timeout_minutes * 60 };
-	struct kp_proc proc = { .argv = argv,
-				.env = kp_tool_own_env,
-				.in_fd = archive_fd,
-				.out_fd = out,
-				.keep_fds = &program,
-				.n_keep_fds = 1 };
 	struct kp_proc_end end = { 0 };
-	int r;
+	_cleanup_free_ char *said = NULL;
+	int r = kp_tool_run_own(ctx, "unpack", KP_UNPACK_PROTOCOL, archive_fd, out,
+				ctx->config.timeout_minutes * 60, &end, &said, err);
 
-	if (program < 0)
-		return program;
-	proc.err_fd = said = memfd_create("said", MFD_CLOEXEC);
-	if (said < 0)
-		return kp_err_sys(err, -errno, "memfd_create");
-	r = kp_sandbox_run(ctx, &sb, &proc, &end, err);
-	return r < 0 ? explain(r, &end, said, err) : 0;
+	if (r != -ECHILD)
+		return r < 0 ? kp_err_prefix(err, "unpack") : 0;
+	if (end.signal == SIGXFSZ)
+		return kp_err_set(err, -EFBIG, "archive: too large");
+	if (end.signal)
+		return kp_err_set(err, -EINVAL,
+				  "archive: damaged: reading it ends in signal %d",
+				  end.signal);
+	return kp_err_set(err,
+			  end.exit_code == KP_UNPACK_BAD     ? -EINVAL
+			  : end.exit_code == KP_UNPACK_LARGE ? -EFBIG
+							     : -EIO,
+			  "archive: %s", said);
 }
 
 int kp_archive_unpack(struct kp_ctx *ctx, int archive_fd, int to_fd, struct kp_err *err)

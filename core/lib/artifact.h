@@ -78,6 +78,10 @@ int kp_artifact_strip(struct kp_ctx *ctx, const struct kp_sandbox *sb, const cha
 int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel *kernel,
 		     const struct kp_kernel_build *kb, int log_fd, bool *ret_signed,
 		     char **ret_why, struct kp_err *err);
+/* Would that fail, as far as can be told without doing it? What the configuration names is there, and
+ * the kernel's headers bring what it does not. */
+int kp_sign_check(struct kp_ctx *ctx, const struct kp_kernel *kernel,
+		  const struct kp_kernel_build *kb, struct kp_err *err);
 /* Key and certificate that modules for this kernel are signed with, to be freed. -ENOKEY: none
  * was made yet. */
 int kp_sign_key(struct kp_ctx *ctx, const char *release, char **ret_key, char **ret_cert,

@@ -177,26 +177,38 @@ static int choose(struct kp_ctx *ctx, struct kp_backend **ret, struct kp_err *er
 	return 0;
 }
 
+/* The recorded one, or the one that is chosen. */
+static int load_default(struct kp_ctx *ctx, struct kp_backend **b, bool *ret_recorded,
+			struct kp_err *err)
+{
+	_cleanup_free_ char *name = NULL;
+	int rc = read_record(ctx, &name, err);
+
+	*ret_recorded = name;
+	if (!rc)
+		rc = name ? load(name, b, err) : choose(ctx, b, err);
+	/* Not a system without a package manager, but half of one. */
+	return rc == -ENOENT && name ? -ELIBACC : rc;
+}
+
 int kp_backend_open(struct kp_ctx *ctx, bool record, struct kp_err *err)
 {
 	_cleanup_backend_ struct kp_backend *b = NULL;
-	_cleanup_free_ char *recorded = NULL;
-	const char *name = ctx->config.backend;
-	int rc = 0;
+	struct kp_err missing = KP_ERR_INIT;
+	bool named = ctx->config.backend;
+	int rc = named ? load(ctx->config.backend, &b, &missing) : 0;
 
-	if (!name) {
-		rc = read_record(ctx, &recorded, err);
-		name = recorded;
-	}
-	if (!rc)
-		rc = name ? load(name, &b, err) : choose(ctx, &b, err);
-	/* Not a system without a package manager, but half of one. */
-	if (rc == -ENOENT && name)
-		rc = -ELIBACC;
+	if (rc == -ENOENT)
+		kp_config_no_backend(&ctx->config, missing.text);
+	else if (rc < 0)
+		return kp_err_set(err, rc, "%s", missing.text);
+	rc = b ? 0 : load_default(ctx, &b, &named, err);
+	if (rc == -ENOENT && missing.code)
+		rc = kp_err_set(err, -ELIBACC, "%s", missing.text);
 	if (!rc)
 		rc = b->ops->open(ctx->root_fd, ctx->nested ? KP_OPEN_NESTED : 0, &b->db,
 				  err);
-	if (!rc && record && !name) {
+	if (!rc && record && !named) {
 		rc = write_record(ctx, b->ops->name, err);
 		/* Then the choice is made again, as long as it stays so. */
 		if (rc == -EROFS)

@@ -22,6 +22,7 @@
 #include "base/fs.h"
 #include "base/lock.h"
 #include "base/str.h"
+#include "lib/artifact.h"
 #include "lib/asker.h"
 #include "lib/build-job.h"
 #include "lib/forget.h"
@@ -319,64 +320,7 @@ static void clean_up(struct kp_build_work *w, bool published)
 	kp_rmdir_in(root, kernel_dir);
 }
 
-/* ---- source ---- */
-
-static int count_visible(struct kp_ctx *ctx, const char *dir)
-{
-	_cleanup_strv_ char **names = NULL;
-	int n = 0, rc = kp_list_in(ctx->root_fd, dir, &names);
-
-	kp_strv_foreach(name, names)
-		n += **name != '.';
-	return rc < 0 ? rc : n;
-}
-
-static int copy_for_recipe(struct kp_build_work *w, uid_t uid, struct kp_err *err)
-{
-	_cleanup_close_ int fd =
-		kp_open_in(w->ctx->root_fd, w->source, O_RDONLY | O_DIRECTORY, 0);
-
-	if (fd < 0)
-		return kp_err_sys(err, fd, "open '%s'", w->source);
-	return kp_copy_tree(w->ctx->root_fd, w->job->source->dir, fd, uid, uid, err);
-}
-
-/* The source, and what the administrator has put over its patches. */
-static int copy_source(struct kp_build_work *w, struct kp_err *err)
-{
-	const struct kp_source *s = w->job->source;
-	int root = w->ctx->root_fd, n = count_visible(w->ctx, s->dir), rc;
-	_cleanup_free_ char *over = kp_strf("/etc/dkms/%s/patches", s->module);
-	_cleanup_free_ char *patches = kp_path_join(w->build, "patches");
-	_cleanup_close_ int fd = -1, patches_fd = -1;
-	uid_t uid = kp_sandbox_uid(w->slot);
-
-	if (uid == geteuid())
-		uid = (uid_t)-1;
-	if (n < 2) {
-		w->exit_code = KP_EXIT_NO_SOURCE;
-		w->recipe = n >= 0;
-		return n < 0 ? kp_err_sys(err, n, "read '%s'", s->dir)
-			     : kp_err_set(err, -ENOENT, "'%s' holds no module source",
-					  s->dir);
-	}
-	fd = kp_open_in(root, w->build, O_RDONLY | O_DIRECTORY, 0);
-	if (fd < 0)
-		return kp_err_sys(err, fd, "open '%s'", w->build);
-	rc = kp_copy_tree(root, s->dir, fd, uid, uid, err);
-	if (rc == 0 && w->source)
-		rc = copy_for_recipe(w, uid, err);
-	if (rc < 0 || !kp_is_dir_in(root, over))
-		return rc;
-	if (mkdirat(fd, "patches", 0755) && errno != EEXIST)
-		return kp_err_sys(err, -errno, "create '%s'", patches);
-	/* By name below the copy: a source may have a link there. */
-	patches_fd =
-		openat(fd, "patches", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (patches_fd < 0)
-		return kp_err_sys(err, -errno, "open '%s'", patches);
-	return kp_copy_tree(root, over, patches_fd, uid, uid, err);
-}
+/* ---- the whole ---- */
 
 /* A kernel tree that root made with a tight umask: better said here than by make. */
 static int check_headers(struct kp_build_work *w, struct kp_err *err)
@@ -398,7 +342,13 @@ static int check_headers(struct kp_build_work *w, struct kp_err *err)
 		dir);
 }
 
-/* ---- the whole ---- */
+/* What is built in vain may take minutes. */
+static int check_signing(struct kp_build_work *w, struct kp_err *err)
+{
+	int rc = kp_sign_check(w->ctx, w->job->kernel, &w->kb, err);
+
+	return rc < 0 ? kp_err_prefix(err, "not signed") : 0;
+}
 
 static bool all_excluded(const struct kp_conf *conf)
 {
@@ -422,7 +372,9 @@ static int build_anew(struct kp_build_work *w, struct kp_err *err)
 	pid_t asker;
 	int rc;
 
-	rc = copy_source(w, err);
+	rc = kp_build_stage(w, KP_BUILD_STAGE_ANEW, err);
+	if (!rc)
+		rc = kp_build_copy_source(w, err);
 	asker = start_asker(w);
 	if (!rc)
 		rc = kp_recipe_patch(w, err);
@@ -455,6 +407,8 @@ static int build(struct kp_build_work *w, struct kp_record *rec, struct kp_err *
 		rc = kp_kernel_build_load(w->ctx, w->job->kernel, &w->kb, err);
 	if (!rc)
 		rc = check_headers(w, err);
+	if (!rc)
+		rc = check_signing(w, err);
 	if (!rc)
 		rc = make_dirs(w, err);
 	if (!rc)

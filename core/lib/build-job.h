@@ -2,10 +2,10 @@
 /*
  * One build, in a process of its own: plain sequential code. Only for build.c, build-*.c.
  *
- * build-job.c is the sequence, build-recipe.c runs what the recipe brings (patches, scripts,
- * make), build-collect.c takes files out of the build directory, build-publish.c turns them
- * into what is published and recorded, build-cache.c knows what was built before, by what build-reads.c
- * finds that it read.
+ * build-job.c is the sequence, build-source.c copies the source, build-recipe.c runs what the
+ * recipe brings (patches, scripts, make), build-collect.c takes files out of the build directory,
+ * build-publish.c turns them into what is published and recorded, build-cache.c knows what was
+ * built before, by what build-reads.c finds that it read.
  */
 #pragma once
 
@@ -103,6 +103,9 @@ void kp_build_send(struct kp_build_work *w, enum kp_build_msg_kind kind, int cod
 /* How much work each of N jobs is, with that of those that wait for it: only good for an order. To be
  * freed. */
 uint64_t *kp_build_weigh(struct kp_ctx *ctx, const struct kp_build_job *jobs, size_t n);
+
+/* build-source.c: the source, and what the administrator has put over its patches. */
+int kp_build_copy_source(struct kp_build_work *w, struct kp_err *err);
 
 /* build-recipe.c */
 int kp_recipe_patch(struct kp_build_work *w, struct kp_err *err);

@@ -46,6 +46,9 @@ enum kp_build_event {
 	KP_BUILD_TICK,
 };
 
+/* The stage that begins what the cache does not have. */
+#define KP_BUILD_STAGE_ANEW "copy"
+
 /* Called in this process. STAGE: "patch", "make", "sign"... (KP_BUILD_STAGE). TICK comes with
  * no job, about ten times a second while jobs run, so that a display can show that time
  * passes. */

@@ -14,7 +14,6 @@
 static void lint_deprecated(struct kp_conf *conf)
 {
 	static const char *const ignored[] = {
-		"REMAKE_INITRD",
 		"MODULES_CONF",
 		"MODULES_CONF_OBSOLETES",
 		"MODULES_CONF_ALIAS_TYPE",

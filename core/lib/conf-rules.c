@@ -362,6 +362,9 @@ int kp_conf_rules(struct kp_conf *conf, const struct kp_conf_env *env, const cha
 
 		conf->scripts[s] = *value ? kp_strdup(value) : NULL;
 	}
+	/* As DKMS had it while it heeded it. */
+	conf->remake_initrd =
+		tolower((unsigned char)*kp_conf_value(conf, "REMAKE_INITRD", 0)) == 'y';
 	load_make(conf, env->kernelver);
 	load_patches(conf, env->kernelver);
 	return 0;

@@ -80,7 +80,8 @@ struct kp_conf {
 	char **build_depends;
 	bool build_depends_rebuild;
 	bool autoinstall, no_weak_modules;
-	char *excluded; /* why nothing is for this kernel (exit 77); NULL: not so */
+	bool remake_initrd; /* the initramfs is to be made again, whatever it holds */
+	char *excluded;	    /* why nothing is for this kernel (exit 77); NULL: not so */
 	const char *evaluator; /* "plain" or "shell" */
 	char *why_shell; /* "<file>: line <n>: <construct>" that was not plain; NULL */
 	/* By bash: what it may have looked at is nothing but the files, what the keys of source and kernel cover,

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+#include <ctype.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
-
-#include <kmodpkg/log.h>
 
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -19,6 +19,52 @@
 #define PROCESSES_MAX 1000000
 #define CACHE_MIB 1024
 #define CACHE_MIB_MAX (16 * 1024 * 1024)
+
+enum kind {
+	NUMBER,
+	BOOL,
+	SIZE,
+	SHARE, /* a size, or a part of the memory */
+	NAMES,
+	BACKEND,
+	SANDBOX,
+	SCRIPTS,
+	INITRAMFS,
+	SIGN,
+	KEY,
+	PATH,
+};
+
+static const struct setting {
+	const char *key;
+	enum kind kind;
+	size_t at; /* of its member in struct kp_config, 0 where the kind says it */
+	int min, max;
+} settings[] = {
+#define AT(member) offsetof(struct kp_config, member)
+	{ "jobs", NUMBER, AT(jobs), 0, JOBS_MAX },
+	{ "timeout", NUMBER, AT(timeout_minutes), 1, TIMEOUT_MINUTES_MAX },
+	{ "limit_processes", NUMBER, AT(limits.processes), PROCESSES_MIN, PROCESSES_MAX },
+	{ "limit_memory", SHARE, AT(limits.memory), 0, 0 },
+	{ "limit_disk", SIZE, AT(limits.disk), 0, 0 },
+	{ "keep_free", SIZE, AT(limits.keep_free), 0, 0 },
+	{ "cache_size", NUMBER, AT(cache_mib), 0, CACHE_MIB_MAX },
+	{ "backend", BACKEND, 0, 0, 0 },
+	{ "sign", SIGN, 0, 0, 0 },
+	{ "sign_key", KEY, AT(sign_key), 0, 0 },
+	{ "sign_cert", PATH, AT(sign_cert), 0, 0 },
+	{ "sign_tool", PATH, AT(sign_tool), 0, 0 },
+	{ "sign_pin_file", PATH, AT(sign_pin_file), 0, 0 },
+	{ "initramfs", INITRAMFS, 0, 0, 0 },
+	{ "install_scripts", SCRIPTS, 0, 0, 0 },
+	{ "probe_answers", BOOL, AT(probe_answers), 0, 0 },
+	{ "debug_info", BOOL, AT(debug_info), 0, 0 },
+	{ "depend_on_kernel", BOOL, AT(depend_on_kernel), 0, 0 },
+	{ "sandbox", SANDBOX, 0, 0, 0 },
+	{ "optional", NAMES, AT(optional), 0, 0 },
+	{ "required", NAMES, AT(required), 0, 0 },
+#undef AT
+};
 
 /* Where a value stands, for messages. */
 struct place {
@@ -161,79 +207,172 @@ static uint64_t all_memory(void)
 	return ((uint64_t)info.totalram + info.totalswap) * info.mem_unit;
 }
 
-static int parse_backend(const struct place *at, const char *value, char **ret,
-			 struct kp_err *err)
+static int parse_backend(const struct place *at, const char *value,
+			 struct kp_config *config, struct kp_err *err)
 {
 	/* It becomes part of a file name in the plugin directory. */
 	if (*value && !kp_name_ok(value))
 		return bad_value(at, value, "the name of a backend", err);
-	free(*ret);
-	*ret = *value ? kp_strdup(value) : NULL;
+	free(config->backend);
+	free(config->backend_at);
+	config->backend = *value ? kp_strdup(value) : NULL;
+	config->backend_at = kp_strf("%s:%u", at->file, at->line);
 	return 0;
 }
 
-static int set_value(const struct place *at, const char *value, struct kp_config *config,
-		     struct kp_err *err)
+static int set_value(const struct setting *s, const struct place *at, const char *value,
+		     struct kp_config *config, struct kp_err *err)
 {
 	static const char *const modes[] = { "auto", "yes", "no", NULL };
 	static const char *const sandbox[] = { "available", "required", NULL };
-	const char *key = at->key;
-	int i = 0, r;
+	void *member = (char *)config + s->at;
+	int i = 0, r = 0;
 
-	if (!strcmp(key, "jobs"))
-		return parse_number(at, value, 0, JOBS_MAX, &config->jobs, err);
-	if (!strcmp(key, "timeout"))
-		return parse_number(at, value, 1, TIMEOUT_MINUTES_MAX,
-				    &config->timeout_minutes, err);
-	if (!strcmp(key, "limit_processes"))
-		return parse_number(at, value, PROCESSES_MIN, PROCESSES_MAX,
-				    &config->limits.processes, err);
-	if (!strcmp(key, "limit_memory"))
-		return parse_size(at, value, all_memory(), &config->limits.memory, err);
-	if (!strcmp(key, "limit_disk"))
-		return parse_size(at, value, 0, &config->limits.disk, err);
-	if (!strcmp(key, "keep_free"))
-		return parse_size(at, value, 0, &config->limits.keep_free, err);
-	if (!strcmp(key, "cache_size"))
-		return parse_number(at, value, 0, CACHE_MIB_MAX, &config->cache_mib, err);
-	if (!strcmp(key, "backend"))
-		return parse_backend(at, value, &config->backend, err);
-	if (!strcmp(key, "sign")) {
-		r = parse_word(at, value, modes, "auto, yes or no", &i, err);
-		if (!r)
-			config->sign = (enum kp_sign_mode)i;
-		return r;
-	}
-	if (!strcmp(key, "sandbox")) {
+	switch (s->kind) {
+	case NUMBER:
+		return parse_number(at, value, s->min, s->max, member, err);
+	case BOOL:
+		return parse_bool(at, value, member, err);
+	case SIZE:
+		return parse_size(at, value, 0, member, err);
+	case SHARE:
+		return parse_size(at, value, all_memory(), member, err);
+	case NAMES:
+		return parse_names(at, value, member, err);
+	case BACKEND:
+		return parse_backend(at, value, config, err);
+	case SANDBOX:
 		r = parse_word(at, value, sandbox, "required or available", &i, err);
 		if (!r)
 			config->sandbox_required = i;
 		return r;
-	}
-	if (!strcmp(key, "sign_key"))
-		return parse_path(at, value, true, &config->sign_key, err);
-	if (!strcmp(key, "sign_cert"))
-		return parse_path(at, value, false, &config->sign_cert, err);
-	if (!strcmp(key, "sign_tool"))
-		return parse_path(at, value, false, &config->sign_tool, err);
-	if (!strcmp(key, "sign_pin_file"))
-		return parse_path(at, value, false, &config->sign_pin_file, err);
-	if (!strcmp(key, "initramfs"))
-		return parse_bool(at, value, &config->initramfs, err);
-	if (!strcmp(key, "install_scripts"))
+	case INITRAMFS:
+		r = parse_word(at, value, modes, "auto, yes or no", &i, err);
+		if (!r)
+			config->initramfs = (enum kp_refresh_mode)i;
+		return r;
+	case SCRIPTS:
 		return parse_scripts(at, value, config, err);
-	if (!strcmp(key, "probe_answers"))
-		return parse_bool(at, value, &config->probe_answers, err);
-	if (!strcmp(key, "debug_info"))
-		return parse_bool(at, value, &config->debug_info, err);
-	if (!strcmp(key, "depend_on_kernel"))
-		return parse_bool(at, value, &config->depend_on_kernel, err);
-	if (!strcmp(key, "optional"))
-		return parse_names(at, value, &config->optional, err);
-	if (!strcmp(key, "required"))
-		return parse_names(at, value, &config->required, err);
-	kp_warn("%s:%u: unknown key \"%.100s\", ignoring", at->file, at->line, key);
-	return 0;
+	case SIGN:
+		r = parse_word(at, value, modes, "auto, yes or no", &i, err);
+		if (!r)
+			config->sign = (enum kp_sign_mode)i;
+		return r;
+	case KEY:
+	case PATH:
+		return parse_path(at, value, s->kind == KEY, member, err);
+	}
+	return r;
+}
+
+/* ---- what is wrong */
+
+/* Are A and B the same but for SLIPS letters: one too many, missing, wrong, or two in the wrong
+ * order? */
+static bool is_near(const char *a, const char *b, int slips)
+{
+	while (*a && tolower((unsigned char)*a) == *b) {
+		a++;
+		b++;
+	}
+	if (!*a && !*b)
+		return true;
+	if (!slips--)
+		return false;
+	return (*a && is_near(a + 1, b, slips)) || (*b && is_near(a, b + 1, slips)) ||
+	       (*a && *b && is_near(a + 1, b + 1, slips)) ||
+	       (*a && *b && a[0] == b[1] && a[1] == b[0] && is_near(a + 2, b + 2, slips));
+}
+
+static const struct setting *find_setting(const char *key, bool exactly)
+{
+	for (size_t i = 0; i < KP_ARRAY_SIZE(settings); i++) {
+		const char *k = settings[i].key;
+
+		if (exactly ? !strcmp(k, key) : is_near(key, k, strlen(k) < 6 ? 1 : 2))
+			return &settings[i];
+	}
+	return NULL;
+}
+
+/* What TEXT is about, as far as that can be told: a key that is misspelt, or stands among other words
+ * ("export sandbox", "sandbox required"). */
+static const struct setting *guess_setting(const char *text)
+{
+	_cleanup_strv_ char **words = kp_strv_split(text, " \t\"':.[]");
+	const struct setting *s = find_setting(text, false);
+
+	for (char **w = words; !s && w && *w; w++)
+		s = find_setting(*w, false);
+	return s;
+}
+
+static void add_problem(struct kp_config *config, const struct kp_err *why,
+			const char *consequence)
+{
+	if (why->code && !config->wrong.code)
+		config->wrong = *why;
+	kp_strv_addf(&config->problems, "%s, %s", why->text, consequence);
+}
+
+static void distrust_signing(struct kp_config *config, const struct kp_err *why)
+{
+	config->sign = KP_SIGN_YES;
+	if (!config->sign_wrong)
+		config->sign_wrong = kp_strdup(why->text);
+}
+
+static void distrust_scripts(struct kp_config *config)
+{
+	config->install_scripts = false;
+	kp_strv_free(kp_steal(&config->script_modules));
+}
+
+/* A line about S (NULL: nothing that is known) was not understood. A run goes on with what was
+ * said before, unless it could be less safe than was asked for. */
+static void take_as_wrong(const struct setting *s, struct kp_config *config,
+			  const struct kp_err *why)
+{
+	const char *consequence = "ignoring";
+
+	switch (s ? s->kind : NUMBER) {
+	case SANDBOX:
+		config->sandbox_required = true;
+		consequence = "taking it for required";
+		break;
+	case SCRIPTS:
+		distrust_scripts(config);
+		consequence = "taking it for no";
+		break;
+	case SIGN:
+	case KEY:
+	case PATH:
+		distrust_signing(config, why);
+		consequence = "signing nothing";
+		break;
+	default:
+		break;
+	}
+	add_problem(config, why, consequence);
+}
+
+void kp_config_distrust(struct kp_config *config, const struct kp_err *why)
+{
+	config->sandbox_required = true;
+	distrust_scripts(config);
+	distrust_signing(config, why);
+	add_problem(config, why,
+		    "taking sandbox for required and install_scripts for no, signing "
+		    "nothing");
+}
+
+void kp_config_no_backend(struct kp_config *config, const char *why)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	kp_err_set(&err, -EINVAL, "%s: %s", config->backend_at, why);
+	add_problem(config, &err, "ignoring");
+	free(kp_steal(&config->backend));
 }
 
 /* Cut a comment off: a '#' that begins the line or follows white space. */
@@ -247,29 +386,48 @@ static void cut_comment(char *line)
 	}
 }
 
-static int parse_line(struct place *at, char *line, struct kp_config *config,
-		      struct kp_err *err)
+/* Of a key that is none. What resembles one is a mistake; what does not may be of another version,
+ * which is no error. */
+static void parse_unknown(const struct place *at, struct kp_config *config)
 {
+	const struct setting *s = guess_setting(at->key);
+	struct kp_err why = KP_ERR_INIT;
+
+	kp_err_set(&why, s ? -EINVAL : 0, "%s:%u: unknown key \"%.100s\"%s%s%s", at->file,
+		   at->line, at->key, s ? " (" : "", s ? s->key : "", s ? "?)" : "");
+	take_as_wrong(s, config, &why);
+}
+
+static void parse_line(struct place *at, char *line, struct kp_config *config)
+{
+	struct kp_err err = KP_ERR_INIT;
+	const struct setting *s;
 	char *equals;
 
 	cut_comment(line);
 	line = kp_str_strip(line);
 	if (!*line)
-		return 0;
+		return;
 	equals = strchr(line, '=');
-	if (!equals || equals == line)
-		return kp_err_set(err, -EINVAL,
-				  "%s:%u: expected \"key = value\", found \"%.100s\"",
-				  at->file, at->line, line);
+	if (!equals || equals == line) {
+		kp_err_set(&err, -EINVAL,
+			   "%s:%u: expected \"key = value\", found \"%.100s\"", at->file,
+			   at->line, line);
+		take_as_wrong(guess_setting(line), config, &err);
+		return;
+	}
 	*equals = '\0';
 	at->key = kp_str_strip(line);
-	return set_value(at, kp_str_strip(equals + 1), config, err);
+	s = find_setting(at->key, true);
+	if (!s)
+		parse_unknown(at, config);
+	else if (set_value(s, at, kp_str_strip(equals + 1), config, &err) < 0)
+		take_as_wrong(s, config, &err);
 }
 
 void kp_config_init(struct kp_config *config)
 {
 	*config = (struct kp_config){
-		.initramfs = true,
 		.install_scripts = true,
 		.probe_answers = true,
 		.timeout_minutes = TIMEOUT_MINUTES,
@@ -309,36 +467,34 @@ int kp_timeout_met(int minutes, struct kp_err *err)
 			 minutes == 1 ? " minute" : " minutes");
 }
 
-int kp_config_parse(const char *text, const char *file, struct kp_config *config,
-		    struct kp_err *err)
+void kp_config_parse(const char *text, const char *file, struct kp_config *config)
 {
 	struct place at = { .file = file };
 
 	while (*text) {
 		size_t n = strcspn(text, "\n");
 		_cleanup_free_ char *line = kp_strndup(text, n);
-		int r;
 
 		at.line++;
-		r = parse_line(&at, line, config, err);
-		if (r)
-			return r;
+		parse_line(&at, line, config);
 		text += n;
 		text += *text == '\n';
 	}
-	return 0;
 }
 
 void kp_config_clear(struct kp_config *config)
 {
 	free(config->backend);
+	free(config->backend_at);
 	free(config->sign_key);
 	free(config->sign_cert);
 	free(config->sign_tool);
 	free(config->sign_pin_file);
+	free(config->sign_wrong);
 	free(config->install_tree);
 	kp_strv_free(config->script_modules);
 	kp_strv_free(config->optional);
 	kp_strv_free(config->required);
+	kp_strv_free(config->problems);
 	*config = (struct kp_config){ 0 };
 }

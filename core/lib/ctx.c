@@ -18,47 +18,53 @@
 #define CONFIG_MAX (256 * 1024)
 #define OS_RELEASE_MAX (64 * 1024)
 
-static int load_config_file(struct kp_ctx *ctx, const char *file, struct kp_err *err)
+static int read_config_file(struct kp_ctx *ctx, const char *file, char **ret,
+			    struct kp_err *err)
 {
-	_cleanup_free_ char *text = NULL;
 	size_t len;
-	int r;
+	int r = kp_read_in(ctx->root_fd, file, CONFIG_MAX, ret, &len);
 
-	r = kp_read_in(ctx->root_fd, file, CONFIG_MAX, &text, &len);
-	if (r == -ENOENT)
-		return 0;
 	if (r < 0)
 		return kp_err_sys(err, r, "reading %s", file);
-	if (strlen(text) != len)
+	if (strlen(*ret) != len)
 		return kp_err_set(err, -EINVAL, "%s: expected text, found a NUL byte",
 				  file);
-	return kp_config_parse(text, file, &ctx->config, err);
+	return 0;
 }
 
-static int load_config(struct kp_ctx *ctx, struct kp_err *err)
+static void load_config_file(struct kp_ctx *ctx, const char *file)
+{
+	_cleanup_free_ char *text = NULL;
+	struct kp_err err = KP_ERR_INIT;
+	int r = read_config_file(ctx, file, &text, &err);
+
+	if (r == 0)
+		kp_config_parse(text, file, &ctx->config);
+	else if (r != -ENOENT)
+		kp_config_distrust(&ctx->config, &err);
+}
+
+static void load_config(struct kp_ctx *ctx)
 {
 	_cleanup_strv_ char **names = NULL;
+	struct kp_err err = KP_ERR_INIT;
 	int r;
 
 	kp_config_init(&ctx->config);
 	kp_framework_load(ctx);
-	r = load_config_file(ctx, CONFIG_FILE, err);
-	if (r < 0)
-		return r;
+	load_config_file(ctx, CONFIG_FILE);
 	r = kp_list_in(ctx->root_fd, CONFIG_DIR, &names);
-	if (r < 0 && r != -ENOENT)
-		return kp_err_sys(err, r, "reading %s", CONFIG_DIR);
+	if (r < 0 && r != -ENOENT) {
+		kp_err_sys(&err, r, "reading %s", CONFIG_DIR);
+		kp_config_distrust(&ctx->config, &err);
+	}
 	kp_strv_foreach(p, names) {
 		_cleanup_free_ char *file = kp_path_join(CONFIG_DIR, *p);
 
 		/* Not what editors and package managers leave beside them. */
-		if (**p == '.' || !kp_str_ends(*p, ".conf"))
-			continue;
-		r = load_config_file(ctx, file, err);
-		if (r < 0)
-			return r;
+		if (**p != '.' && kp_str_ends(*p, ".conf"))
+			load_config_file(ctx, file);
 	}
-	return 0;
 }
 
 /* The value as a shell would have it, of the forms that os-release(5) allows: bare,
@@ -147,9 +153,7 @@ int kp_ctx_open(const char *root, struct kp_ctx **ret, struct kp_err *err)
 		return kp_err_sys(err, -errno, "uname");
 	ctx->arch = kp_strdup(uts.machine);
 	load_os_release(ctx);
-	r = load_config(ctx, err);
-	if (r < 0)
-		return r;
+	load_config(ctx);
 	*ret = kp_steal(&ctx);
 	return 0;
 }

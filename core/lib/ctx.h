@@ -23,6 +23,13 @@ enum kp_sign_mode {
 	KP_SIGN_NO,
 };
 
+/* Which initramfs is made again after the modules of its kernel changed. */
+enum kp_refresh_mode {
+	KP_REFRESH_AUTO, /* one that holds such a module, or is to: initramfs.h */
+	KP_REFRESH_YES,
+	KP_REFRESH_NO,
+};
+
 /* What one build may use; 0: no limit. Sizes in bytes. */
 struct kp_limits {
 	int processes;
@@ -35,10 +42,16 @@ struct kp_limits {
 enum kp_limit { KP_LIMIT_PROCESSES, KP_LIMIT_MEMORY, KP_LIMIT_DISK };
 
 /* /etc/kmodpkg/kmodpkg.conf, then kmodpkg.conf.d/NAME.conf beside it in the order of their
- * names: "key = value" lines, '#' comments; an unknown key is a warning. */
+ * names: "key = value" lines, '#' comments.
+ *
+ * A line that is wrong stops a person's command before it changes anything, and nothing else
+ * (cli.c): it is said, and the rest goes on with what the setting was before. What would be less
+ * safe by that is taken at its strictest: no install scripts, no build with less than all
+ * protections, and nothing that is signed in another way than was asked for. */
 struct kp_config {
-	int jobs;      /* 0: one per online processor */
-	char *backend; /* NULL: probe; recorded by the first run */
+	int jobs;	  /* 0: one per online processor */
+	char *backend;	  /* NULL: probe; recorded by the first run */
+	char *backend_at; /* where that is set, for messages */
 	enum kp_sign_mode sign;
 	/* NULL: as facts of the distribution say, see artifact.h; kp_framework_path() makes paths
 	 * of these. */
@@ -46,7 +59,8 @@ struct kp_config {
 	char *sign_cert;
 	char *sign_tool;
 	char *sign_pin_file; /* NULL: KBUILD_SIGN_PIN of the environment */
-	bool initramfs;	     /* refresh initramfs of touched kernels; default true */
+	char *sign_wrong;    /* why it cannot be told how to sign; NULL: it can */
+	enum kp_refresh_mode initramfs;
 	/* Allow PRE_INSTALL, POST_INSTALL, POST_ADD and POST_REMOVE: of the modules in script_modules,
 	 * of all where that is NULL. */
 	bool install_scripts;
@@ -63,6 +77,9 @@ struct kp_config {
 	/* Of DKMS's configuration, for its command. */
 	bool probe_devices; /* modprobe_on_install */
 	char *install_tree; /* one that is not the system's, NULL */
+	char **problems; /* the lines that were not taken as they are, and what is done about it */
+	/* The first of them but for keys that resemble none; code 0: there is none. */
+	struct kp_err wrong;
 };
 
 #define KP_RUN_DIR "/run/kmodpkg"
@@ -88,7 +105,7 @@ struct kp_ctx {
 	int programs_fd; /* our directory of programs (kp_tool_own()); 0: not opened yet */
 };
 
-/* ROOT NULL means "/". A configuration that cannot be read or parsed is an error. */
+/* ROOT NULL means "/". What is wrong with the configuration is in config.problems. */
 int kp_ctx_open(const char *root, struct kp_ctx **ret, struct kp_err *err);
 /* Does not close the backend: that comes before. */
 void kp_ctx_close(struct kp_ctx *ctx);
@@ -102,10 +119,12 @@ bool kp_ctx_distro_is(const struct kp_ctx *ctx, const char *words);
 /* The defaults; to be cleared. */
 void kp_config_init(struct kp_config *config);
 /* Read configuration text over what *config holds. The last of several lines with one key
- * counts, an empty path or list stands for the default. Fuzzed. Problems with a line name file
- * and line. */
-int kp_config_parse(const char *text, const char *file, struct kp_config *config,
-		    struct kp_err *err);
+ * counts, an empty path or list stands for the default. Fuzzed. */
+void kp_config_parse(const char *text, const char *file, struct kp_config *config);
+/* WHY a file could not be read, and may have said anything. */
+void kp_config_distrust(struct kp_config *config, const struct kp_err *why);
+/* WHY config->backend cannot be had: the default takes its place. */
+void kp_config_no_backend(struct kp_config *config, const char *why);
 void kp_config_clear(struct kp_config *config);
 /* -EDQUOT, with words: which limit was met, and where to raise it. */
 int kp_limit_met(const struct kp_limits *limits, enum kp_limit which, struct kp_err *err);

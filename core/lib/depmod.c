@@ -61,6 +61,6 @@ int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 	if (r < 0)
 		kp_err_prefix(err, "kernel %s", kernel);
 	else if (too_early)
-		r = kp_unsettled_mark(ctx, kernel, err);
+		r = kp_unsettled_mark(ctx, kernel, NULL, err);
 	return r;
 }

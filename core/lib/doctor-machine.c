@@ -210,6 +210,31 @@ static void look_at_key(struct kp_ctx *ctx, struct kp_doctor *d)
 		      kp_strf("chmod 600 %s", key));
 }
 
+/* Once, whatever the number of kernels. */
+static void add_unsignable(struct kp_doctor *d, const char *why)
+{
+	for (size_t i = 0; i < d->n; i++)
+		if (kp_str_eq(d->list[i].what, why))
+			return;
+	kp_doctor_add(d, "signing", kp_strdup(why), NULL);
+}
+
+/* For what a build would end before it begins. Only root can tell what it would sign with. */
+static void look_at_signers(struct kp_ctx *ctx, const struct kp_world *w,
+			    struct kp_doctor *d)
+{
+	for (size_t i = 0; geteuid() == 0 && i < w->kernels.n; i++) {
+		const struct kp_kernel *k = &w->kernels.list[i];
+		_cleanup_(kp_kernel_build_clear) struct kp_kernel_build kb = { 0 };
+		struct kp_err err = KP_ERR_INIT;
+
+		if (k->present && k->headers && is_built_for(w, k) &&
+		    kp_kernel_build_load(ctx, k, &kb, NULL) == 0 &&
+		    kp_sign_check(ctx, k, &kb, &err) < 0)
+			add_unsignable(d, err.text);
+	}
+}
+
 static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
 {
@@ -225,8 +250,8 @@ static void look_at_signing(struct kp_ctx *ctx, const struct kp_world *w,
 		r = kp_sign_key(ctx, kernel_of(w), &s->key, &s->certificate, &err);
 		/* One that is not there is made when it is needed. */
 		if (r < 0 && r != -ENOKEY)
-			kp_doctor_add(d, "signing", kp_strdup(kp_err_text(&err, r)),
-				      NULL);
+			add_unsignable(d, kp_err_text(&err, r));
+		look_at_signers(ctx, w, d);
 	} else if (s->enforced) {
 		kp_doctor_add(d, "signing",
 			      kp_strdup("Secure Boot is on, and the configuration says "

@@ -63,6 +63,12 @@ static char *headers_words(const struct kp_world *w, const char *kernel, size_t 
 	return kp_buf_steal(&b);
 }
 
+static void look_at_configuration(struct kp_ctx *ctx, struct kp_doctor *d)
+{
+	kp_strv_foreach(line, ctx->config.problems)
+		kp_doctor_add(d, "configuration", kp_strdup(*line), NULL);
+}
+
 /* One finding for a kernel, whatever the number of its modules. */
 static void look_at_headers(struct kp_ctx *ctx, const struct kp_world *w,
 			    struct kp_doctor *d)
@@ -236,6 +242,7 @@ int kp_doctor_look(struct kp_ctx *ctx, struct kp_doctor *ret, struct kp_err *err
 	r = kp_world_load(ctx, &opts, &w, err);
 	if (r < 0)
 		return r;
+	look_at_configuration(ctx, &d);
 	look_at_headers(ctx, &w, &d);
 	look_at_modules(ctx, &w, &d);
 	look_at_sources(&w, &d);

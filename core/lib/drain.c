@@ -181,8 +181,8 @@ static int refused(struct drain *d, const struct kp_queue_entry *e, const char *
 	if (e->kind != KP_CHANGE_ADD)
 		return 0;
 	/* The package would have changed nothing, its removal does. */
-	if (kp_unsettled_get(d->ctx, e->id.kernel) == KP_MARK_NONE) {
-		int r = kp_unsettled_mark(d->ctx, e->id.kernel, err);
+	if (!kp_unsettled_names(d->ctx, e->id.kernel, e->paths)) {
+		int r = kp_unsettled_mark(d->ctx, e->id.kernel, e->paths, err);
 
 		if (r < 0)
 			return r;
@@ -240,16 +240,19 @@ static void finish(struct drain *d, const struct kp_queue *q, struct kp_change *
 	tell_native(d->ctx, names);
 }
 
-/* Will E's commit change a file? */
-static int changes_files(struct kp_ctx *ctx, const struct kp_queue_entry *e,
-			 struct kp_err *err)
+/* Mark the kernel for what E's commit changes; one that is not MARKED only if that is anything. */
+static int mark_changes(struct kp_ctx *ctx, const struct kp_queue_entry *e, bool marked,
+			struct kp_err *err)
 {
+	_cleanup_strv_ char **paths = NULL;
 	struct kp_pkg_installed *list = NULL;
 	size_t n = 0;
 	int r = kp_backend_list(ctx, &list, &n, err);
 
-	if (r == 0)
-		r = !kp_place_is_as_it_was(ctx, list, n, e);
+	if (r == 0 && (marked || !kp_place_is_as_it_was(ctx, list, n, e))) {
+		paths = kp_place_changes(list, n, e);
+		r = kp_unsettled_mark(ctx, e->id.kernel, paths, err);
+	}
 	kp_pkg_list_free(list, n);
 	return r;
 }
@@ -261,14 +264,11 @@ static int mark_again(struct kp_ctx *ctx, const struct kp_queue_entry *e,
 		      struct kp_err *err)
 {
 	enum kp_mark mark = kp_unsettled_get(ctx, e->id.kernel);
-	int r = 1;
 
-	if (mark == KP_MARK_NONE)
-		r = changes_files(ctx, e, err);
-	else if (mark == KP_MARK_DUE)
-		r = kp_unsettled_is_overtaken(ctx, e->id.kernel) &&
-		    !kp_place_is_done(ctx, e);
-	return r > 0 ? kp_unsettled_mark(ctx, e->id.kernel, err) : r;
+	if (mark == KP_MARK_DUE && kp_unsettled_names(ctx, e->id.kernel, e->paths) &&
+	    (!kp_unsettled_is_overtaken(ctx, e->id.kernel) || kp_place_is_done(ctx, e)))
+		return 0;
+	return mark_changes(ctx, e, mark != KP_MARK_NONE, err);
 }
 
 /* With a source's last package goes what is remembered of its removal. */

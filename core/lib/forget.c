@@ -163,7 +163,7 @@ static int mark_litter(struct kp_ctx *ctx, const struct kp_world *w, struct kp_e
 
 	for (size_t i = 0; r == 0 && i < w->kernels.n; i++)
 		if (has_litter(ctx, &w->kernels.list[i]))
-			r = kp_unsettled_mark(ctx, w->kernels.list[i].release, err);
+			r = kp_unsettled_mark(ctx, w->kernels.list[i].release, NULL, err);
 	return r;
 }
 
@@ -176,7 +176,7 @@ int kp_forget_dead(struct kp_ctx *ctx, const struct kp_world *w, struct kp_err *
 		_cleanup_strv_ char **dead = dead_of(ctx, w, s);
 
 		kp_strv_foreach(kernel, dead) {
-			r = kp_unsettled_mark(ctx, *kernel, err);
+			r = kp_unsettled_mark(ctx, *kernel, NULL, err);
 			if (r == 0 && !has_package(w, s->module, NULL, *kernel))
 				r = kp_view_set(ctx, s->module, *kernel, NULL, err);
 			if (r < 0)

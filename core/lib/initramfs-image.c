@@ -16,13 +16,10 @@
 #include "base/str.h"
 #include "lib/image-parts.h"
 #include "lib/initramfs-image.h"
-#include "lib/sandbox.h"
 #include "lib/tool.h"
 
-#define SLOT 0 /* that of short helpers */
 /* xz takes seconds for the largest ones, on a slow machine. */
 #define TIMEOUT_S 120
-#define REASON_MAX 512
 
 #define MEMO_NAME "images"
 #define MEMO_MAX (16 * 1024 * 1024)
@@ -55,26 +52,6 @@ int kp_image_parse(const char *text, size_t len, char ***ret)
 	return 0;
 }
 
-/* Why there is no answer. */
-static int explain(int r, const struct kp_proc_end *end, int said_fd, struct kp_err *err)
-{
-	_cleanup_free_ char *said = NULL;
-
-	if (r != -ECHILD)
-		return r;
-	if (end->signal)
-		return kp_err_set(err, -EINVAL,
-				  "it is damaged: reading it ends in signal %d",
-				  end->signal);
-	if (lseek(said_fd, 0, SEEK_SET) < 0 ||
-	    kp_read_fd(said_fd, REASON_MAX, &said, NULL) < 0)
-		said = kp_strdup("");
-	said[strcspn(said, "\n")] = '\0';
-	kp_str_printable(said);
-	return kp_err_set(err, end->exit_code == KP_IMAGE_BAD ? -EINVAL : -EIO, "%s",
-			  *said ? said : "it cannot be read here");
-}
-
 static int read_answer(int fd, char ***ret, struct kp_err *err)
 {
 	_cleanup_free_ char *text = NULL;
@@ -91,28 +68,25 @@ static int read_answer(int fd, char ***ret, struct kp_err *err)
 
 static int read_in_sandbox(struct kp_ctx *ctx, int image, char ***ret, struct kp_err *err)
 {
-	_cleanup_close_ int program = kp_tool_own(ctx, "initramfs", err);
 	_cleanup_close_ int out = memfd_create("modules", MFD_CLOEXEC);
-	_cleanup_close_ int said = memfd_create("said", MFD_CLOEXEC);
-	_cleanup_free_ char *path = kp_strf("/proc/self/fd/%d", program);
-	const char *const argv[] = { path, KP_IMAGE_PROTOCOL, NULL };
-	struct kp_sandbox sb = { .slot = SLOT, .timeout_s = TIMEOUT_S };
-	struct kp_proc proc = { .argv = argv,
-				.env = kp_tool_own_env,
-				.in_fd = image,
-				.out_fd = out,
-				.err_fd = said,
-				.keep_fds = &program,
-				.n_keep_fds = 1 };
 	struct kp_proc_end end = { 0 };
+	_cleanup_free_ char *said = NULL;
 	int r;
 
-	if (program < 0)
-		return program;
-	if (out < 0 || said < 0)
+	if (out < 0)
 		return kp_err_sys(err, -errno, "memfd_create");
-	r = kp_sandbox_run(ctx, &sb, &proc, &end, err);
-	return r < 0 ? explain(r, &end, said, err) : read_answer(out, ret, err);
+	r = kp_tool_run_own(ctx, "initramfs", KP_IMAGE_PROTOCOL, image, out, TIMEOUT_S,
+			    &end, &said, err);
+	if (r == -ETIME)
+		return kp_err_set(err, r, "it takes more than %d s to read", TIMEOUT_S);
+	if (r != -ECHILD)
+		return r < 0 ? r : read_answer(out, ret, err);
+	if (end.signal)
+		return kp_err_set(err, -EINVAL,
+				  "it is damaged: reading it ends in signal %d",
+				  end.signal);
+	return kp_err_set(err, end.exit_code == KP_IMAGE_BAD ? -EINVAL : -EIO, "%s",
+			  said);
 }
 
 /* ---- what is remembered: a line "IMAGE<tab>LOOKS", and behind it the modules, a tab before each */

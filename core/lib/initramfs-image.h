@@ -11,7 +11,7 @@
 /*
  * IMAGE: absolute path of an initramfs or unified kernel image. *ret: a string vector to be freed, NULL: it holds none, of the
  * names of its modules, sorted, each once, without ".ko" and what follows, '-' written as '_'. Negative errno with
- * words: it cannot be told, and it may hold any. -ENOENT: it is not there.
+ * words: it cannot be told, and it may hold any. -ENOENT: it is not there; -EINTR: as kp_sandbox_run() has it.
  */
 int kp_initramfs_modules(struct kp_ctx *ctx, const char *image, char ***ret,
 			 struct kp_err *err);

@@ -127,6 +127,23 @@ static char **name_images(struct kp_ctx *ctx, const struct job *job, const char 
 	return images;
 }
 
+static bool is_image(struct kp_ctx *ctx, const char *path, struct stat *st)
+{
+	return kp_stat_in(ctx->root_fd, path, st) == 0 && S_ISREG(st->st_mode);
+}
+
+static char **list_images(struct kp_ctx *ctx, const struct job *job, const char *kernel)
+{
+	_cleanup_strv_ char **images = name_images(ctx, job, kernel);
+	char **there = NULL;
+	struct stat st;
+
+	kp_strv_foreach(image, images)
+		if (is_image(ctx, *image, &st))
+			kp_strv_add(&there, *image);
+	return there;
+}
+
 /* The oldest image of the row; one call of the tool makes all of them. */
 static bool find_image(struct kp_ctx *ctx, struct job *job, const char *kernel)
 {
@@ -135,7 +152,7 @@ static bool find_image(struct kp_ctx *ctx, struct job *job, const char *kernel)
 	kp_strv_foreach(image, images) {
 		struct stat st;
 
-		if (kp_stat_in(ctx->root_fd, *image, &st) < 0 || !S_ISREG(st.st_mode) ||
+		if (!is_image(ctx, *image, &st) ||
 		    (job->image && !older(&st.st_mtim, &job->time)))
 			continue;
 		free(job->image);
@@ -190,7 +207,8 @@ bool kp_initramfs_is_due(struct kp_ctx *ctx, const char *kernel,
 {
 	_cleanup_(job_clear) struct job job = { 0 };
 
-	return find_job(ctx, kernel, &job) && !is_newer(&job, since);
+	return ctx->config.initramfs != KP_REFRESH_NO && find_job(ctx, kernel, &job) &&
+	       !is_newer(&job, since);
 }
 
 bool kp_initramfs_is_newer(struct kp_ctx *ctx, const char *kernel,
@@ -201,19 +219,29 @@ bool kp_initramfs_is_newer(struct kp_ctx *ctx, const char *kernel,
 	return find_job(ctx, kernel, &job) && is_newer(&job, since);
 }
 
-int kp_initramfs_refresh(struct kp_ctx *ctx, const char *kernel,
-			 const struct timespec *since, struct kp_err *err)
+char **kp_initramfs_images(struct kp_ctx *ctx, const char *kernel)
 {
 	_cleanup_(job_clear) struct job job = { 0 };
+
+	return find_job(ctx, kernel, &job) ? list_images(ctx, &job, kernel) : NULL;
+}
+
+int kp_initramfs_refresh(struct kp_ctx *ctx, const char *kernel, char *const *modules,
+			 struct kp_err *err)
+{
+	_cleanup_(job_clear) struct job job = { 0 };
+	_cleanup_free_ char *why = NULL;
 
 	if (!find_job(ctx, kernel, &job)) {
 		kp_debug("kernel %s: no initramfs to refresh", kernel);
 		return 0;
 	}
-	if (is_newer(&job, since)) {
-		kp_debug("'%s' is newer than the modules", job.image);
+	why = kp_initramfs_why(ctx, kernel, modules);
+	if (!why) {
+		kp_debug("'%s' has nothing to do with the modules that changed",
+			 job.image);
 		return 0;
 	}
-	kp_info("kernel %s: refreshing %s", kernel, job.image);
+	kp_info("kernel %s: refreshing %s, %s", kernel, job.image, why);
 	return run(&job, kernel, err);
 }

@@ -164,6 +164,18 @@ bool kp_place_is_as_it_was(struct kp_ctx *ctx, const struct kp_pkg_installed *li
 	       kp_place_is_done(ctx, e);
 }
 
+char **kp_place_changes(const struct kp_pkg_installed *list, size_t n,
+			const struct kp_queue_entry *e)
+{
+	char **paths = kp_strv_dup(e->paths);
+
+	for (size_t i = 0; i < n; i++)
+		if (kp_str_eq(list[i].name, e->name))
+			kp_strv_foreach(file, list[i].files)
+				kp_strv_add(&paths, *file);
+	return paths;
+}
+
 static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 		       const struct kp_queue_entry *e, struct kp_err *err)
 {
@@ -189,7 +201,7 @@ static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 			r = kp_place_check(ctx, w, id->module, e->paths, err);
 		/* Who began with it may have been killed, and an initramfs made since. */
 		if (r == 0 && !checked)
-			r = kp_unsettled_keep(ctx, id->kernel, err);
+			r = kp_unsettled_keep(ctx, id->kernel, e->paths, err);
 		checked = true;
 		if (r == 0)
 			r = kp_place_file(ctx, from, e->paths[i], err);

@@ -12,6 +12,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "lib/backend.h"
+#include "lib/initramfs.h"
 #include "lib/install.h"
 #include "lib/settle.h"
 
@@ -150,12 +151,23 @@ static int remove_replaced(struct kp_ctx *ctx, const struct kp_world *w,
 				kp_strv_add(&paths, *path);
 		if (!paths)
 			continue;
-		r = kp_unsettled_keep(ctx, old->id.kernel, err);
+		r = kp_unsettled_keep(ctx, old->id.kernel, paths, err);
 		if (r < 0)
 			return r;
 		kp_place_remove(ctx, &old->id, paths);
 	}
 	return 0;
+}
+
+static int mark_added(struct kp_ctx *ctx, const struct kp_world *w,
+		      const struct kp_plan_row *row, const struct kp_queue_entry *e,
+		      struct kp_err *err)
+{
+	_cleanup_strv_ char **paths = kp_place_changes(w->packages, w->n_packages, e);
+
+	if (w->pairs[row->pair].conf->remake_initrd)
+		kp_strv_add(&paths, KP_ANY_MODULE);
+	return kp_unsettled_mark(ctx, row->kernel, paths, err);
 }
 
 int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_row *row,
@@ -184,7 +196,7 @@ int kp_install_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_
 		e.file = kp_path_join(e.dir, file);
 		kp_pkg_id_copy(&e.id, &pkg.id);
 		if (!kp_place_is_as_it_was(ctx, w->packages, w->n_packages, &e))
-			r = kp_unsettled_mark(ctx, row->kernel, err);
+			r = mark_added(ctx, w, row, &e, err);
 		if (r == 0)
 			r = remove_replaced(ctx, w, &e, err);
 		if (r == 0)
@@ -234,7 +246,7 @@ int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_ro
 	int r;
 
 	find_package(w, row, &e);
-	r = kp_unsettled_mark(ctx, row->kernel, err);
+	r = kp_unsettled_mark(ctx, row->kernel, e.paths, err);
 	if (r == 0)
 		r = kp_queue_begin(ctx, &e.dir, &dir_fd, err);
 	if (r < 0)

@@ -264,9 +264,8 @@ static void note_installed(struct kp_plan_row *row, const struct kp_plan_pair *x
 	const char *pinned = x->intent == KP_INTENT_PIN ? "pinned" : NULL;
 
 	if (kp_str_eq(x->failed_key, row->key))
-		set_note(row,
-			 kp_strf("%s%sbuilding it anew failed: %s", pinned ? pinned : "",
-				 pinned ? "; " : "", x->failed_reason));
+		set_note(row, kp_strf("%sbuilding it anew failed: %s",
+				      pinned ? "pinned; " : "", x->failed_reason));
 	else
 		set_note(row, kp_strdup(pinned));
 }
@@ -301,10 +300,9 @@ static void plan_wanted(struct planner *p, size_t index)
 				       : "kernel headers are not installed"));
 	} else if (!x->key) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_FAILED;
-		set_note(row,
-			 kp_strdup(x->failed_reason
-					   ? x->failed_reason
-					   : "its source or the headers cannot be read"));
+		set_note(row, kp_strdup(x->failed_reason
+						?: "its source or the headers "
+						   "cannot be read"));
 	} else if (!resolve_depends(p, index)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BLOCKED;
 	} else if (pkg && !is_asked_for(p, row) && !row->outdated &&
@@ -312,6 +310,10 @@ static void plan_wanted(struct planner *p, size_t index)
 		   !was_built_anew(x, pkg)) {
 		row->state = installed_state(pkg);
 		note_installed(row, x);
+		/* It was to be built anew all the same, and the machine kept it from that. */
+		if (x->failed_otherwise && kp_str_eq(x->failed_key, row->key) &&
+		    !p->in->no_autoinstall)
+			row->action = KP_ACTION_BUILD;
 	} else if (!force && kp_str_eq(x->built_key, row->key)) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_BUILT;
 		row->action = KP_ACTION_INSTALL;
@@ -378,8 +380,7 @@ static void plan_other(struct planner *p, size_t index, size_t chosen)
 	p->extra[index].visit = VISIT_DONE;
 	if (s->missing) {
 		row->state = KP_STATE_FAILED;
-		set_note(row,
-			 kp_strdup(s->problem ? s->problem : "its source is missing"));
+		set_note(row, kp_strdup(s->problem ?: "its source is missing"));
 	} else if (x->conf == KP_PLAN_CONF_BAD) {
 		row->state = KP_STATE_FAILED;
 		set_note(row, kp_strdup(x->conf_reason));
@@ -525,7 +526,6 @@ void kp_plan_make(const struct kp_plan_input *in, struct kp_plan *ret)
 
 	*ret = (struct kp_plan){ 0 };
 	p.package_used = kp_calloc(in->n_packages, sizeof(*p.package_used));
-
 	for (size_t i = 0; i < in->n_sources; i++) {
 		bool any = false;
 

@@ -14,7 +14,7 @@
  *   a person (tombstone) or gone together with the package that owned it; excluded by its
  *   conf; held. Whatever cannot be read keeps its package, as stale.
  * - A failed build is tried again when its key changed, on request, or when the machine was
- *   at fault.
+ *   at fault; also one of what is installed, and was to be built anew.
  */
 #pragma once
 

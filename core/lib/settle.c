@@ -15,6 +15,10 @@
 #include "lib/kernel.h"
 #include "lib/settle.h"
 
+/* The lines behind it are names of modules. */
+#define HEAD "depmod and initramfs are to be done, after changes of:\n"
+#define MARK_MAX (4 * 1024 * 1024)
+
 /* Modes of a mark. A change of mode needs no room on a disk that is full, and leaves its time. */
 #define MODE_DUE 0644
 #define MODE_INITRAMFS 0640 /* depmod is done */
@@ -32,21 +36,66 @@ static char *mark_path(const struct kp_ctx *ctx, const char *kernel)
 	return kp_path_join(dir, kernel);
 }
 
-int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
+/* What a mark names; nothing where there is none. One that another version wrote, or that is not whole,
+ * stands for any module. */
+static char **read_modules(struct kp_ctx *ctx, const char *kernel)
 {
-	static const char text[] = "depmod and initramfs are to be done\n";
+	_cleanup_free_ char *path = mark_path(ctx, kernel), *text = NULL;
+	char **modules = NULL;
+	size_t len;
+	int r = kp_read_in(ctx->root_fd, path, MARK_MAX, &text, &len);
+
+	if (r == -ENOENT)
+		return NULL;
+	if (!r && strlen(text) == len && kp_str_starts(text, HEAD))
+		return kp_strv_split(text + strlen(HEAD), "\n");
+	kp_strv_add(&modules, KP_ANY_MODULE);
+	return modules;
+}
+
+static void add_modules(char ***modules, char *const *paths)
+{
+	kp_strv_foreach(path, paths) {
+		_cleanup_free_ char *name = kp_initramfs_module(*path);
+
+		if (!kp_strv_has(*modules, name))
+			kp_strv_take(modules, kp_steal(&name));
+	}
+}
+
+int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, char *const *paths,
+		      struct kp_err *err)
+{
 	_cleanup_free_ char *dir = marks_dir(ctx), *path = NULL;
+	_cleanup_buf_ struct kp_buf text = KP_BUF_INIT;
+	_cleanup_strv_ char **modules = NULL;
 	int r;
 
 	if (!kp_name_ok(kernel))
 		return kp_err_set(err, -EINVAL, "'%s' is not the name of a kernel",
 				  kernel);
+	modules = read_modules(ctx, kernel);
+	add_modules(&modules, paths);
+	kp_buf_adds(&text, HEAD);
+	kp_strv_foreach(module, modules)
+		kp_buf_addf(&text, "%s\n", *module);
 	path = mark_path(ctx, kernel);
 	r = kp_mkdir_durably_in(ctx->root_fd, dir, err);
 	if (r < 0)
 		return r;
 	/* A new file each time: its time is that of the last mark. */
-	return kp_write_in(ctx->root_fd, path, text, strlen(text), MODE_DUE, err);
+	return kp_write_in(ctx->root_fd, path, text.s, text.len, MODE_DUE, err);
+}
+
+bool kp_unsettled_names(struct kp_ctx *ctx, const char *kernel, char *const *paths)
+{
+	_cleanup_strv_ char **marked = read_modules(ctx, kernel), **modules = NULL;
+
+	add_modules(&modules, paths);
+	kp_strv_foreach(module, modules)
+		if (!kp_strv_has(marked, *module))
+			return false;
+	return kp_unsettled_get(ctx, kernel) != KP_MARK_NONE;
 }
 
 int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err)
@@ -110,12 +159,14 @@ bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel)
 	       kp_initramfs_is_newer(ctx, kernel, &st.st_mtim);
 }
 
-int kp_unsettled_keep(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
+int kp_unsettled_keep(struct kp_ctx *ctx, const char *kernel, char *const *paths,
+		      struct kp_err *err)
 {
 	if (kp_unsettled_get(ctx, kernel) == KP_MARK_DUE &&
-	    !kp_unsettled_is_overtaken(ctx, kernel))
+	    !kp_unsettled_is_overtaken(ctx, kernel) &&
+	    kp_unsettled_names(ctx, kernel, paths))
 		return 0;
-	return kp_unsettled_mark(ctx, kernel, err);
+	return kp_unsettled_mark(ctx, kernel, paths, err);
 }
 
 static bool index_is_newer(struct kp_ctx *ctx, const char *kernel,
@@ -146,16 +197,21 @@ bool kp_unsettled_is_indexed(struct kp_ctx *ctx, const char *kernel)
 
 bool kp_is_settled_since(struct kp_ctx *ctx, const char *kernel, char *const *paths)
 {
+	_cleanup_strv_ char **modules = NULL;
+	_cleanup_free_ char *why = NULL;
+	bool image_is_due = false;
 	struct stat st;
 
 	/* A file may have come with an old time of modification. */
-	kp_strv_foreach(path, paths)
+	kp_strv_foreach(path, paths) {
 		if (kp_lstat_in(ctx->root_fd, *path, &st) < 0 ||
-		    !index_is_newer(ctx, kernel, &st.st_ctim) ||
-		    (ctx->config.initramfs &&
-		     kp_initramfs_is_due(ctx, kernel, &st.st_ctim)))
+		    !index_is_newer(ctx, kernel, &st.st_ctim))
 			return false;
-	return true;
+		image_is_due |= kp_initramfs_is_due(ctx, kernel, &st.st_ctim);
+	}
+	add_modules(&modules, paths);
+	why = image_is_due ? kp_initramfs_why(ctx, kernel, modules) : NULL;
+	return !why;
 }
 
 static void set_mode(struct kp_ctx *ctx, const char *path, mode_t mode)
@@ -307,6 +363,7 @@ static int settle_present(struct kp_ctx *ctx, const char *kernel, const char *pa
 			  struct stat *mark, enum kp_settle_initramfs initramfs,
 			  struct kp_err *err)
 {
+	_cleanup_strv_ char **modules = NULL;
 	int r = 0;
 
 	if (mark_of(mark) != KP_MARK_INITRAMFS)
@@ -314,14 +371,15 @@ static int settle_present(struct kp_ctx *ctx, const char *kernel, const char *pa
 	/* Which may have marked it again. */
 	if (r == 0 && kp_lstat_in(ctx->root_fd, path, mark) < 0)
 		return 0;
-	if (r < 0 || !ctx->config.initramfs || initramfs == KP_INITRAMFS_NEVER)
+	if (r < 0 || initramfs == KP_INITRAMFS_NEVER ||
+	    !kp_initramfs_is_due(ctx, kernel, &mark->st_mtim))
 		return r;
-	if (initramfs == KP_INITRAMFS_NOW)
-		return kp_initramfs_refresh(ctx, kernel, &mark->st_mtim, err);
-	if (!kp_initramfs_is_due(ctx, kernel, &mark->st_mtim))
-		return 0;
-	set_mode(ctx, path, MODE_INITRAMFS);
-	return 1;
+	if (initramfs == KP_INITRAMFS_LATER) {
+		set_mode(ctx, path, MODE_INITRAMFS);
+		return 1;
+	}
+	modules = read_modules(ctx, kernel);
+	return kp_initramfs_refresh(ctx, kernel, modules, err);
 }
 
 int kp_settle(struct kp_ctx *ctx, const char *kernel, enum kp_settle_initramfs initramfs,

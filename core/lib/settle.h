@@ -14,10 +14,16 @@
 
 #include "lib/ctx.h"
 
-/* Mark now (again): the mark's time is what an initramfs is compared with. */
-int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
-/* The same, unless it is marked and no initramfs was made since. */
-int kp_unsettled_keep(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
+/* Mark now (again): the mark's time is what an initramfs is compared with. PATHS, a string vector, are
+ * module files that are going to change, with KP_ANY_MODULE among them where the initramfs must be
+ * made whatever they are; the mark names their modules, and those that it named already. */
+int kp_unsettled_mark(struct kp_ctx *ctx, const char *kernel, char *const *paths,
+		      struct kp_err *err);
+/* The same, unless it is marked, for all of these modules, and no initramfs was made since. */
+int kp_unsettled_keep(struct kp_ctx *ctx, const char *kernel, char *const *paths,
+		      struct kp_err *err);
+/* Is KERNEL marked, and does the mark name all modules of PATHS? */
+bool kp_unsettled_names(struct kp_ctx *ctx, const char *kernel, char *const *paths);
 /* Kernels that are marked: a string vector; NULL when none. */
 int kp_unsettled_list(struct kp_ctx *ctx, char ***ret, struct kp_err *err);
 enum kp_mark {

@@ -16,5 +16,8 @@ struct kp_signer {
 int kp_signer_run(struct kp_ctx *ctx, const struct kp_signer *s, const char *hash,
 		  const char *ko, int log_fd, struct kp_err *err);
 
+/* Is what that needs besides the key there? */
+int kp_signer_check(struct kp_ctx *ctx, const struct kp_signer *s, struct kp_err *err);
+
 /* The file (absolute) that a pkcs11: URI names in pin-source (RFC 7512); to be freed. NULL: none. */
 char *kp_sign_pin_source(const char *uri);

@@ -212,32 +212,48 @@ static void identify(const struct kp_ctx *ctx, const struct kp_signer *s, const 
 		explicit_bzero(text, strlen(text));
 }
 
-/* PIN NULL: the URI has one. Many tokens lock themselves after a few wrong PINs, and there is a module to be signed for every
- * kernel, at every sync: a PIN that failed is not tried again. */
+static char *failed_path(const struct kp_ctx *ctx)
+{
+	return kp_path_join(ctx->run_dir, "token-failed");
+}
+
+/* Many tokens lock themselves after a few wrong PINs, and there is a module to be signed for every
+ * kernel, at every sync: a PIN that failed is not tried again. *ID is what identify() says. */
+static int check_token(const struct kp_ctx *ctx, const struct kp_signer *s,
+		       const char *pin, char id[KP_HASH_HEX], struct kp_err *err)
+{
+	_cleanup_free_ char *failed = failed_path(ctx), *before = NULL,
+			    *key = name_key(s);
+
+	identify(ctx, s, pin, id);
+	if (kp_read_in(ctx->root_fd, failed, KP_HASH_HEX, &before, NULL) < 0 ||
+	    !kp_str_eq(before, id))
+		return 0;
+	return kp_err_set(err, -EACCES,
+			  "signing with '%s' failed with this PIN (%s), and is "
+			  "not tried again lest the token locks itself; correct "
+			  "it, or if it is right: rm %s",
+			  key, where_from(ctx, s, true), failed);
+}
+
+/* PIN NULL: the URI has one. */
 static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const char *pin,
 			  const char *hash, const char *ko, int log_fd,
 			  struct kp_err *err)
 {
 	_cleanup_free_ char *lock = kp_path_join(ctx->run_dir, "token.lock");
-	_cleanup_free_ char *failed = kp_path_join(ctx->run_dir, "token-failed");
-	_cleanup_free_ char *before = NULL, *uri = NULL, *key = name_key(s);
+	_cleanup_free_ char *failed = failed_path(ctx), *uri = NULL;
 	_cleanup_close_ int lock_fd = -1, pin_fd = -1;
 	struct kp_proc_end end = { -1, 0 };
 	char id[KP_HASH_HEX];
 	int r;
 
-	identify(ctx, s, pin, id);
 	r = kp_lock_take(ctx->root_fd, lock, "signs with a token", LOCK_WAIT_MS, &lock_fd,
 			 err);
+	if (r == 0)
+		r = check_token(ctx, s, pin, id, err);
 	if (r < 0)
 		return r;
-	if (kp_read_in(ctx->root_fd, failed, KP_HASH_HEX, &before, NULL) == 0 &&
-	    kp_str_eq(before, id))
-		return kp_err_set(err, -EACCES,
-				  "signing with '%s' failed with this PIN (%s), and is "
-				  "not tried again lest the token locks itself; correct "
-				  "it, or if it is right: rm %s",
-				  key, where_from(ctx, s, true), failed);
 	if (!names_pin(s->key))
 		r = add_pin(s->key, pin, &pin_fd, &uri, err);
 	if (r < 0)
@@ -251,27 +267,60 @@ static int run_with_token(struct kp_ctx *ctx, const struct kp_signer *s, const c
 	return r;
 }
 
-int kp_signer_run(struct kp_ctx *ctx, const struct kp_signer *s, const char *hash,
-		  const char *ko, int log_fd, struct kp_err *err)
+/* The PIN or passphrase, NULL: it takes none. */
+static int find_pin(const struct kp_ctx *ctx, const struct kp_signer *s, char **ret,
+		    struct kp_err *err)
 {
-	_cleanup_free_ char *pin = NULL;
-	int r = read_pin(ctx, &pin, err);
+	int r = read_pin(ctx, ret, err);
 
 	if (r < 0)
 		return r;
-	if (!is_token(s) && !pin && is_encrypted(ctx, s->key))
+	if (!is_token(s) && !*ret && is_encrypted(ctx, s->key))
 		return kp_err_set(err, -EACCES,
 				  "the key '%s' is encrypted: write its passphrase into "
 				  "a file that only root may read, and name that in "
 				  "sign_pin_file",
 				  s->key);
-	if (is_token(s) && (pin || names_pin(s->key)))
+	return 0;
+}
+
+static bool has_token_pin(const struct kp_signer *s, const char *pin)
+{
+	return is_token(s) && (pin || names_pin(s->key));
+}
+
+static void forget_pin(char *pin)
+{
+	if (pin)
+		explicit_bzero(pin, strlen(pin));
+	free(pin);
+}
+
+int kp_signer_check(struct kp_ctx *ctx, const struct kp_signer *s, struct kp_err *err)
+{
+	char id[KP_HASH_HEX], *pin = NULL;
+	int r = find_pin(ctx, s, &pin, err);
+
+	if (r == 0 && has_token_pin(s, pin))
+		r = check_token(ctx, s, pin, id, err);
+	forget_pin(pin);
+	return r;
+}
+
+int kp_signer_run(struct kp_ctx *ctx, const struct kp_signer *s, const char *hash,
+		  const char *ko, int log_fd, struct kp_err *err)
+{
+	char *pin = NULL;
+	int r = find_pin(ctx, s, &pin, err);
+
+	if (r < 0)
+		return r;
+	if (has_token_pin(s, pin))
 		r = run_with_token(ctx, s, pin, hash, ko, log_fd, err);
 	else
 		r = run(s, hash, s->key, pin, -1, ko, log_fd, NULL, err);
 	if (r == -ECHILD)
 		r = explain(ctx, s, pin, r, err);
-	if (pin)
-		explicit_bzero(pin, strlen(pin));
+	forget_pin(pin);
 	return r;
 }

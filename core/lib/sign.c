@@ -162,9 +162,9 @@ static int make_key(struct kp_ctx *ctx, int log_fd, struct kp_err *err)
 	return kp_mok_generate(ctx, log_fd, err);
 }
 
-/* -EOPNOTSUPP, -ENOPKG, -ENOKEY: this system has no way to sign. */
+/* -EOPNOTSUPP, -ENOPKG, -ENOKEY: this system has no way to sign, the last: not yet. */
 static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
-		       const struct kp_kernel_build *kb, struct kp_signer *s, int log_fd,
+		       const struct kp_kernel_build *kb, struct kp_signer *s,
 		       struct kp_err *err)
 {
 	int r;
@@ -174,11 +174,32 @@ static int find_signer(struct kp_ctx *ctx, const struct kp_kernel *kernel,
 			err, -EOPNOTSUPP,
 			"kernel %s does not verify signatures (CONFIG_MODULE_SIG)",
 			kernel->release);
+	if (ctx->config.sign_wrong)
+		return kp_err_set(err, -EINVAL, "%s", ctx->config.sign_wrong);
 	r = find_tool(ctx, kernel, &s->tool, err);
-	if (r < 0)
-		return r;
-	r = find_key(ctx, kernel->release, s, err);
-	return r == -ENOKEY ? make_key(ctx, log_fd, err) : r;
+	return r ?: find_key(ctx, kernel->release, s, err);
+}
+
+/* Are modules left unsigned for the error R of find_signer()? */
+static bool is_tolerated(const struct kp_ctx *ctx, int r)
+{
+	return ctx->config.sign == KP_SIGN_AUTO &&
+	       (r == -EOPNOTSUPP || r == -ENOPKG || r == -ENOKEY);
+}
+
+int kp_sign_check(struct kp_ctx *ctx, const struct kp_kernel *kernel,
+		  const struct kp_kernel_build *kb, struct kp_err *err)
+{
+	_cleanup_(clear_signer) struct kp_signer s = { 0 };
+	int r;
+
+	if (ctx->config.sign == KP_SIGN_NO)
+		return 0;
+	r = find_signer(ctx, kernel, kb, &s, err);
+	if (is_tolerated(ctx, r))
+		return 0;
+	/* A key that is not there is made when it is needed. */
+	return r < 0 && r != -ENOKEY ? r : kp_signer_check(ctx, &s, err);
 }
 
 int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel *kernel,
@@ -194,9 +215,10 @@ int kp_artifact_sign(struct kp_ctx *ctx, const char *ko, const struct kp_kernel 
 		*ret_why = kp_strdup("signing is switched off in the configuration");
 		return 0;
 	}
-	r = find_signer(ctx, kernel, kb, &s, log_fd, &why);
-	if (ctx->config.sign == KP_SIGN_AUTO &&
-	    (r == -EOPNOTSUPP || r == -ENOPKG || r == -ENOKEY)) {
+	r = find_signer(ctx, kernel, kb, &s, &why);
+	if (r == -ENOKEY)
+		r = make_key(ctx, log_fd, &why);
+	if (is_tolerated(ctx, r)) {
 		*ret_signed = false;
 		*ret_why = kp_strdup(why.text);
 		return 0;

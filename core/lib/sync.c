@@ -80,6 +80,14 @@ static bool to_build(struct sync *s, const struct kp_plan_row *row)
 	return row->action == KP_ACTION_BUILD && !kp_strv_has(s->tried, name);
 }
 
+/* What is there as it should be is built for no other reason: somebody asked for it, and it failed. */
+static bool is_forced(const struct sync *s, const struct kp_world *w,
+		      const struct kp_plan_row *row)
+{
+	return (s->opts->force && w->input.pairs[row->pair].requested) ||
+	       row->state == KP_STATE_INSTALLED || row->state == KP_STATE_QUEUED;
+}
+
 /* Build what the plan says, without any lock of ours. Count of builds, or negative. */
 static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 {
@@ -94,8 +102,7 @@ static int build(struct sync *s, const struct kp_world *w, struct kp_err *err)
 
 		if (!to_build(s, row))
 			continue;
-		kp_build_graph_add(&g, w, row,
-				   s->opts->force && w->input.pairs[row->pair].requested);
+		kp_build_graph_add(&g, w, row, is_forced(s, w, row));
 		kp_strv_take(&s->tried, row_name(row));
 	}
 	if (!g.n)

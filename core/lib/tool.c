@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <kmodpkg/proc.h>
@@ -11,6 +13,9 @@
 #include "base/fs.h"
 #include "base/str.h"
 #include "lib/tool.h"
+
+#define SLOT 0 /* that of short helpers */
+#define SAID_MAX 512
 
 bool kp_tool_is(const struct kp_ctx *ctx, const char *path)
 {
@@ -77,6 +82,45 @@ int kp_tool_own(struct kp_ctx *ctx, const char *name, struct kp_err *err)
 				  "%s/%s is not there: install kmodpkg as a whole",
 				  own_dir(), name);
 	return fd;
+}
+
+/* The first line in FD, at most SAID_MAX bytes of it, to be freed. */
+static char *read_said(int fd)
+{
+	char *said = kp_calloc(SAID_MAX + 1, 1);
+
+	if (pread(fd, said, SAID_MAX, 0) < 0)
+		said[0] = '\0';
+	said[strcspn(said, "\n")] = '\0';
+	kp_str_printable(said);
+	return said;
+}
+
+int kp_tool_run_own(struct kp_ctx *ctx, const char *name, const char *protocol, int in_fd,
+		    int out_fd, int timeout_s, struct kp_proc_end *ret_end,
+		    char **ret_said, struct kp_err *err)
+{
+	_cleanup_close_ int program = kp_tool_own(ctx, name, err), said = -1;
+	_cleanup_free_ char *path = kp_strf("/proc/self/fd/%d", program);
+	const char *const argv[] = { path, protocol, NULL };
+	struct kp_sandbox sb = { .slot = SLOT, .timeout_s = timeout_s };
+	struct kp_proc proc = { .argv = argv,
+				.env = kp_tool_own_env,
+				.in_fd = in_fd,
+				.out_fd = out_fd,
+				.keep_fds = &program,
+				.n_keep_fds = 1 };
+	int r;
+
+	if (program < 0)
+		return program;
+	proc.err_fd = said = memfd_create("said", MFD_CLOEXEC);
+	if (said < 0)
+		return kp_err_sys(err, -errno, "memfd_create");
+	r = kp_sandbox_run(ctx, &sb, &proc, ret_end, err);
+	if (r == -ECHILD && !ret_end->signal)
+		*ret_said = read_said(said);
+	return r;
 }
 
 static int filter_into(struct kp_ctx *ctx, const struct kp_sandbox *sb,

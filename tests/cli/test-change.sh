@@ -334,13 +334,19 @@ test_warnings_about_the_configuration()
 	echo 'colour = red' >>"$root"/etc/kmodpkg/kmodpkg.conf
 	run_in sync --no-initramfs
 	expect_line err "$warning"
-	for verb in drain 'drain --nested' 'sync --nested'; do
+	for verb in drain 'drain --nested'; do
 		# shellcheck disable=SC2086
 		run_in $verb
 		expect_status 0
 		! grep -q colour "$T"/err || fail "$verb: $(cat "$T"/err)"
 	done
 	# Nor by each sync that it runs; another one is news.
+	echo can-commit >"$root"/var/lib/fakedb/lock
+	run_in sync --nested --no-initramfs
+	expect_line err "$warning"
+	run_in sync --nested --no-initramfs
+	! grep -q colour "$T"/err || fail "said again: $(cat "$T"/err)"
+	rm "$root"/run/kmodpkg/warned
 	echo must-defer >"$root"/var/lib/fakedb/lock
 	run_in sync --no-initramfs
 	expect_line err "$warning"
@@ -352,6 +358,92 @@ test_warnings_about_the_configuration()
 	rm "$root"/var/lib/fakedb/lock
 	run_in sync --no-initramfs
 	expect_line err "$warning"
+}
+
+# A line that is wrong stops who can mend it, and nobody who only looks; least of all the scripts of
+# a package.
+test_a_wrong_configuration()
+{
+	local line='/etc/kmodpkg/kmodpkg.conf:2: jobs = "many": expected a number from 0 to 4096'
+
+	echo 'jobs = many' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	run status
+	expect_status 0
+	expect_line err "kmodpkg: warning: $line, ignoring"
+	grep -q '^hello  *1.0  *6.1.0-2-test ' "$T"/out || fail "no table: $(cat "$T"/out)"
+	run status --json
+	grep -qF 'jobs = \"many\"' "$T"/out || fail "not among the problems: $(cat "$T"/out)"
+	expect_empty err
+	run doctor
+	expect_status 1
+	expect_line out "configuration: $line, ignoring"
+	expect_empty err
+	run sync -n
+	expect_status 0
+	expect_line err "kmodpkg: warning: $line, ignoring"
+	rm -r "$root"/var/lib/dkms/hello
+	run_in sync
+	expect_error 1 "kmodpkg sync: $line"
+	run_in add hello/1.0
+	expect_error 1 "kmodpkg add: $line"
+	[ ! -e "$root"/var/lib/dkms/hello ] || fail 'registered all the same'
+	# The hooks of a kernel that was not installed by a package; the end of a transaction.
+	run_in sync --if-backend fake --no-initramfs
+	expect_status 0
+	expect_line err "kmodpkg: warning: $line, ignoring"
+	run_in drain
+	expect_status 0
+	expect_empty err
+	echo must-defer >"$root"/var/lib/fakedb/lock
+	run_in add hello/1.0
+	expect_status 0
+	expect_line err "kmodpkg: warning: $line, ignoring"
+	[ -L "$root"/var/lib/dkms/hello/1.0/source ] || fail 'not registered'
+	run_in remove hello
+	expect_status 0
+	[ ! -e "$root"/var/lib/dkms/hello/1.0 ] || fail 'still registered'
+}
+
+# Nothing gets less safe by a mistake.
+test_a_wrong_sandbox()
+{
+	local line='/etc/kmodpkg/kmodpkg.conf:3: sandbox = "requierd": expected required or available'
+
+	new_system
+	new_module hello 1.0
+	kmodpkg add hello/1.0
+	echo 'sandbox = requierd' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	kmodpkg sync
+	expect_error 1 "kmodpkg sync: $line"
+	# In a package transaction, which does not fail for it.
+	echo can-commit >"$root"/var/lib/fakedb/lock
+	kmodpkg_without -setuid,-setgid sync --nested
+	expect_status 0
+	expect_line err "kmodpkg: warning: $line, taking it for required"
+	grep -q 'protection is missing and sandbox = required' "$T"/err || fail "$(cat "$T"/err)"
+	[ ! -e "$root/lib/modules/$K1/updates" ] || fail 'built all the same'
+	# What lacks nothing is built.
+	kmodpkg sync --nested
+	expect_status 0
+	installed hello "$K1"
+}
+
+test_a_backend_that_is_not_there()
+{
+	local line="/etc/kmodpkg/kmodpkg.conf:1: backend 'fkae' is not installed (no '/plugins/fkae.so')"
+
+	rm -r "$root"/var/lib/dkms/hello
+	run_in sync --no-initramfs
+	expect_status 0
+	echo 'backend = fkae' >"$root"/etc/kmodpkg/kmodpkg.conf
+	mkdir -p "$root"/var/lib/kmodpkg
+	echo fake >"$root"/var/lib/kmodpkg/backend
+	run_in sync --no-initramfs
+	expect_error 1 "kmodpkg sync: $line"
+	echo must-defer >"$root"/var/lib/fakedb/lock
+	run_in sync --no-initramfs
+	expect_status 0
+	expect_line err "kmodpkg: warning: $line, ignoring"
 }
 
 test_other_backends_glue_does_nothing()
@@ -496,6 +588,64 @@ test_forced_build_that_failed()
 	kmodpkg build hello -k "$K1"
 	expect_status 0
 	[ -e "$root/var/lib/dkms/hello/1.0/$K1" ] || fail "it was not built: $(cat "$T"/err)"
+}
+
+# The machine's fault is no answer to who wants it built anew: the next sync gives it.
+test_forced_build_that_met_a_full_disk()
+{
+	local ko=/var/lib/dkms/hello/1.0/$K1/$A/module/hello.ko before
+
+	new_system
+	new_module hello 1.0
+	printf '%s\n' '#if __has_include("/etc/full")' '#error No space left on device' '#endif' \
+		>>"$root"/usr/src/hello-1.0/hello.c
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 0
+	before=$(ls -i "$root$ko")
+	touch "$root"/etc/full
+	kmodpkg build -f hello -k "$K1"
+	expect_status 10
+	kmodpkg doctor
+	expect_line out "modules: hello/1.0 for $K1 is installed: building it anew failed: make failed with exit code 2"
+	kmodpkg sync
+	expect_status 11
+	rm "$root"/etc/full
+	kmodpkg sync -n
+	grep -q "^build  *hello  *1.0  *$K1  *installed  *building it anew failed" "$T"/out ||
+		fail "it is not to be built: $(cat "$T"/out)"
+	kmodpkg sync
+	expect_status 0
+	expect_line err "kmodpkg: building hello/1.0 for $K1"
+	[ "$(ls -i "$root$ko")" != "$before" ] || fail 'it was not built'
+	kmodpkg sync
+	expect err <<<'kmodpkg: nothing to do'
+}
+
+# It is not built in vain first.
+test_sign_key_that_is_not_there()
+{
+	local line="the configured sign_key '/etc/keys/mok.key' is not there"
+
+	new_system
+	new_module hello 1.0
+	printf '%s\n' CONFIG_64BIT=y CONFIG_MODULE_SIG=y 'CONFIG_MODULE_SIG_HASH="sha256"' |
+		tee "$root/usr/src/linux-headers-$K1/.config" >"$root/usr/src/linux-headers-$K2/.config"
+	printf '%s\n' 'backend = fake' 'sign_key = /etc/keys/mok.key' 'sign_cert = /etc/keys/mok.pub' \
+		'sign_tool = /bin/true' >"$root"/etc/kmodpkg/kmodpkg.conf
+	rm "$root"/etc/dkms/framework.conf
+	kmodpkg add hello/1.0
+	kmodpkg sync
+	expect_status 11
+	expect_line err "kmodpkg: error: building hello/1.0 for $K1 failed: not signed: $line; see /var/log/kmodpkg/hello/1.0/$K1-$A.log"
+	! grep -q '^kmodpkg: building' "$T"/err || fail "it was built: $(cat "$T"/err)"
+	kmodpkg doctor
+	expect_line out "signing: $line"
+	# It is the machine's, not the module's fault.
+	echo 'sign = no' >>"$root"/etc/kmodpkg/kmodpkg.conf
+	kmodpkg sync
+	expect_status 0
+	installed hello "$K1"
 }
 
 # Without the capabilities to give files to another user and to become it, builds run as root

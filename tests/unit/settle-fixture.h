@@ -23,6 +23,10 @@
 #define K "6.1.0-9-test"
 #define TREE "/lib/modules/" K
 #define INITRD "/boot/initrd.img-" K
+/* A kernel beside it, for which nothing is marked. */
+#define OTHER "6.1.0-8-test"
+#define OTHER_TREE "/lib/modules/" OTHER
+#define OTHER_INITRD "/boot/initrd.img-" OTHER
 
 static bool in_overlay;
 
@@ -69,7 +73,6 @@ static struct fixture *make_fixture(void)
 	f->ctx = (struct kp_ctx){ .root_fd = -1,
 				  .install_tree = (char *)"/lib/modules",
 				  .state_dir = (char *)"/var/lib/kmodpkg",
-				  .config = { .initramfs = true },
 				  .backend = &f->backend };
 	owned = NULL;
 	owner_rc = 0;
@@ -108,11 +111,13 @@ static bool exists(struct fixture *f, const char *path)
 	return !kp_lstat_in(f->ctx.root_fd, path, &st);
 }
 
+static char *const changed[] = { (char *)TREE "/updates/dkms/a-b.ko.xz", NULL };
+
 static void mark(struct fixture *f, const char *kernel)
 {
 	struct kp_err err = KP_ERR_INIT;
 
-	if (kp_unsettled_mark(&f->ctx, kernel, &err) < 0)
+	if (kp_unsettled_mark(&f->ctx, kernel, changed, &err) < 0)
 		fail_msg("%s", err.text);
 }
 
@@ -189,7 +194,9 @@ static int live_teardown(void **state)
 					    "/boot/efi",
 					    "/boot/other.img",
 					    "/boot/initramfs-linux-test.img",
-					    "/boot/initrd-" K };
+					    "/boot/initrd-" K,
+					    OTHER_TREE,
+					    OTHER_INITRD };
 	struct fixture *f = *state;
 
 	for (size_t i = 0; in_overlay && i < KP_ARRAY_SIZE(made); i++)

@@ -126,6 +126,23 @@ static void test_not_installed(void **state)
 	assert_false(kp_exists_in(f->root.fd, "/var/lib/kmodpkg/backend"));
 }
 
+/* A name that is mistyped is as if there were none, and a problem. */
+static void test_configured_wrongly(void **state)
+{
+	struct fixture *f = *state;
+	struct kp_err err;
+
+	test_put(&f->root, "/etc/kmodpkg/kmodpkg.conf", "jobs = 1\nbackend = fkae\n");
+	test_put(&f->root, "/var/lib/kmodpkg/backend", "fake\n");
+	assert_int_equal(reopen(f, true, &err), 0);
+	assert_true(kp_backend_is(f->ctx, "fake"));
+	assert_int_equal(f->ctx->config.wrong.code, -EINVAL);
+	assert_true(kp_str_starts(f->ctx->config.wrong.text,
+				  "/etc/kmodpkg/kmodpkg.conf:2: backend 'fkae' is not "
+				  "installed"));
+	assert_int_equal(kp_strv_len(f->ctx->config.problems), 1);
+}
+
 static void test_broken(void **state)
 {
 	struct fixture *f = *state;
@@ -240,6 +257,7 @@ int main(void)
 		TEST(test_configured),
 		TEST(test_recorded),
 		TEST(test_not_installed),
+		TEST(test_configured_wrongly),
 		TEST(test_broken),
 		TEST(test_not_a_backend),
 		TEST(test_chosen_by_database),

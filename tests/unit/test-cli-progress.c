@@ -249,6 +249,7 @@ static void no_terminal_gets_plain_lines(void **state)
 	f->kernel.release = strdup("6.1");
 	cli_progress_event(KP_BUILD_QUEUED, &f->jobs[0], NULL, p);
 	cli_progress_event(KP_BUILD_STARTED, &f->jobs[0], NULL, p);
+	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], KP_BUILD_STAGE_ANEW, p);
 	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], "make", p);
 	cli_progress_event(KP_BUILD_TICK, NULL, NULL, p);
 	expect_screen(f, "kmodpkg: building mod00/1.0 for 6.1\n");
@@ -270,6 +271,7 @@ static void a_transactions_terminal_gets_plain_lines(void **state)
 	f->kernel.release = strdup("6.1");
 	cli_progress_event(KP_BUILD_QUEUED, &f->jobs[0], NULL, p);
 	cli_progress_event(KP_BUILD_STARTED, &f->jobs[0], NULL, p);
+	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], KP_BUILD_STAGE_ANEW, p);
 	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], "make", p);
 	for (int i = 0; i < 3; i++) {
 		usleep(110000); /* a redraw would be due */
@@ -277,6 +279,26 @@ static void a_transactions_terminal_gets_plain_lines(void **state)
 	}
 	expect_screen(f, "kmodpkg: building mod00/1.0 for 6.1\n");
 	cli_progress_free(p);
+}
+
+/* Then it is not built. */
+static void what_the_cache_has_is_only_taken(void **state)
+{
+	struct fixture *f = *state;
+	struct cli_progress *p = cli_progress_new(&f->ctx, false);
+	struct kp_record record = { .cached = true };
+
+	free(f->kernel.release);
+	f->kernel.release = strdup("6.1");
+	cli_progress_event(KP_BUILD_QUEUED, &f->jobs[0], NULL, p);
+	cli_progress_event(KP_BUILD_STARTED, &f->jobs[0], NULL, p);
+	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], "prepare", p);
+	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], "cache", p);
+	cli_progress_event(KP_BUILD_STAGE, &f->jobs[0], "sign", p);
+	f->jobs[0].record = &record;
+	cli_progress_event(KP_BUILD_DONE, &f->jobs[0], NULL, p);
+	cli_progress_free(p);
+	expect_screen(f, "kmodpkg: took mod00/1.0 for 6.1 from the cache\n");
 }
 
 static void an_optional_module_is_only_noted(void **state)
@@ -308,6 +330,8 @@ int main(void)
 						teardown),
 		cmocka_unit_test_setup_teardown(a_transactions_terminal_gets_plain_lines,
 						setup, teardown),
+		cmocka_unit_test_setup_teardown(what_the_cache_has_is_only_taken, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_optional_module_is_only_noted, setup,
 						teardown),
 	};

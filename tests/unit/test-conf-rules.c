@@ -99,6 +99,7 @@ static void test_defaults(void **state KP_UNUSED)
 	assert_true(conf->modules[0].strip);
 	assert_false(conf->autoinstall);
 	assert_false(conf->no_weak_modules);
+	assert_false(conf->remake_initrd);
 	assert_null(conf->make);
 	assert_null(conf->patches);
 	assert_null(conf->excluded);
@@ -111,15 +112,16 @@ static void test_defaults(void **state KP_UNUSED)
 
 static void test_records(void **state KP_UNUSED)
 {
-	_cleanup_(kp_conf_freep) struct kp_conf *conf =
-		load(HEAD "BUILT_MODULE_NAME=(a b c)\n"
-			  "BUILT_MODULE_LOCATION=(./src//x . /y/)\n"
-			  "DEST_MODULE_NAME[1]=bb\n"
-			  "DEST_MODULE_LOCATION=(/kernel/a /updates /extra/)\n"
-			  "STRIP=(no YES)\nAUTOINSTALL=Yes NO_WEAK_MODULES=yEs "
-			  "BUILD_DEPENDS_REBUILD=NO\n"
-			  "BUILD_DEPENDS=(dep 'one two' dep)\n"
-			  "PRE_BUILD='prepare $kernelver' POST_INSTALL=done\n");
+	_cleanup_(kp_conf_freep) struct kp_conf *conf = load(
+		HEAD
+		"BUILT_MODULE_NAME=(a b c)\n"
+		"BUILT_MODULE_LOCATION=(./src//x . /y/)\n"
+		"DEST_MODULE_NAME[1]=bb\n"
+		"DEST_MODULE_LOCATION=(/kernel/a /updates /extra/)\n"
+		"STRIP=(no YES)\nAUTOINSTALL=Yes NO_WEAK_MODULES=yEs REMAKE_INITRD=Y "
+		"BUILD_DEPENDS_REBUILD=NO\n"
+		"BUILD_DEPENDS=(dep 'one two' dep)\n"
+		"PRE_BUILD='prepare $kernelver' POST_INSTALL=done\n");
 
 	assert_int_equal(conf->n_modules, 3);
 	assert_string_equal(conf->modules[0].built_location, "src/x/");
@@ -133,6 +135,7 @@ static void test_records(void **state KP_UNUSED)
 	assert_false(conf->modules[2].strip); /* as STRIP[0] */
 	assert_true(conf->autoinstall);
 	assert_true(conf->no_weak_modules);
+	assert_true(conf->remake_initrd);
 	assert_false(conf->build_depends_rebuild);
 	assert_int_equal(kp_strv_len(conf->build_depends), 3);
 	assert_string_equal(conf->build_depends[2], "two");
@@ -531,7 +534,7 @@ static void test_lint(void **state KP_UNUSED)
 		"PACKAGE_VERSION is '2'");
 	assert_warns(ONE "CLEAN=/bin/true\n", NULL);
 	assert_warns(ONE "CLEAN='make clean'\n", "CLEAN is deprecated");
-	assert_warns(ONE "REMAKE_INITRD=yes\n", "REMAKE_INITRD is deprecated");
+	assert_warns(ONE "REMAKE_INITRD=yes\n", NULL);
 	assert_warns(ONE "MODULES_CONF[0]=x\n", "MODULES_CONF is deprecated");
 	assert_warns(ONE "OBSOLETE_BY=9\n", "OBSOLETE_BY is deprecated");
 	assert_warns(ONE "MAKE='make KVER=`uname -r`'\n", "MAKE[0] asks for the running");

@@ -93,36 +93,61 @@ static void configuration_is_read(void **state)
 	assert_string_equal(ctx->config.backend, "b");
 }
 
-static void bad_configuration_is_an_error(void **state)
+/* Of the one thing that is wrong with it. */
+static char *problem_of(struct test_root *root)
+{
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = open_ctx(root);
+
+	assert_int_not_equal(ctx->config.wrong.code, 0);
+	assert_int_equal(kp_strv_len(ctx->config.problems), 1);
+	/* What is said goes on to say what comes of it. */
+	assert_true(kp_str_starts(ctx->config.problems[0], ctx->config.wrong.text));
+	return kp_strdup(ctx->config.wrong.text);
+}
+
+static void bad_configuration_is_a_problem(void **state)
 {
 	_cleanup_root_ struct test_root root = test_root_new();
-	struct kp_err err = KP_ERR_INIT;
-	struct kp_ctx *ctx = NULL;
+	_cleanup_free_ char *value = NULL, *line = NULL;
 
 	(void)state;
 	test_put(&root, "/etc/kmodpkg/kmodpkg.conf", "\nsign = perhaps\n");
-	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
+	value = problem_of(&root);
 	assert_string_equal(
-		err.text,
-		"/etc/kmodpkg/kmodpkg.conf:2: sign = \"perhaps\": expected auto, "
-		"yes or no");
+		value, "/etc/kmodpkg/kmodpkg.conf:2: sign = \"perhaps\": expected auto, "
+		       "yes or no");
+	assert_int_equal(kp_unlink_in(root.fd, "/etc/kmodpkg/kmodpkg.conf"), 0);
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf.d/x.conf", "jobs = 1\n\nhm\n");
+	line = problem_of(&root);
+	assert_string_equal(line, "/etc/kmodpkg/kmodpkg.conf.d/x.conf:3: expected "
+				  "\"key = value\", found \"hm\"");
+}
+
+/* It may have said anything. */
+static void a_file_that_cannot_be_read_is_taken_at_its_strictest(void **state)
+{
+	_cleanup_root_ struct test_root root = test_root_new();
+	_cleanup_(kp_ctx_closep) struct kp_ctx *ctx = NULL;
+	_cleanup_free_ char *text = NULL, *dir = NULL;
+	struct kp_err err = KP_ERR_INIT;
+
+	(void)state;
+	test_put(&root, "/etc/kmodpkg/kmodpkg.conf", "");
 	assert_int_equal(kp_write_in(root.fd, "/etc/kmodpkg/kmodpkg.conf", "jobs\0=1", 7,
 				     0644, &err),
 			 0);
-	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
-	assert_string_equal(err.text,
+	text = problem_of(&root);
+	assert_string_equal(text,
 			    "/etc/kmodpkg/kmodpkg.conf: expected text, found a NUL byte");
 	assert_int_equal(kp_unlink_in(root.fd, "/etc/kmodpkg/kmodpkg.conf"), 0);
 	assert_int_equal(kp_mkdir_in(root.fd, "/etc/kmodpkg/kmodpkg.conf", 0755, NULL),
 			 0);
-	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
-	assert_true(kp_str_starts(err.text, "reading /etc/kmodpkg/kmodpkg.conf: "));
-	assert_int_equal(kp_rmdir_in(root.fd, "/etc/kmodpkg/kmodpkg.conf"), 0);
-	test_put(&root, "/etc/kmodpkg/kmodpkg.conf.d/x.conf", "jobs = 1\n\nhm\n");
-	assert_int_equal(kp_ctx_open(root.path, &ctx, &err), -EINVAL);
-	assert_string_equal(err.text, "/etc/kmodpkg/kmodpkg.conf.d/x.conf:3: expected "
-				      "\"key = value\", found \"hm\"");
-	assert_null(ctx);
+	dir = problem_of(&root);
+	assert_true(kp_str_starts(dir, "reading /etc/kmodpkg/kmodpkg.conf: "));
+	ctx = open_ctx(&root);
+	assert_true(ctx->config.sandbox_required);
+	assert_false(ctx->config.install_scripts);
+	assert_string_equal(ctx->config.sign_wrong, dir);
 }
 
 static void missing_root_is_an_error(void **state)
@@ -205,7 +230,8 @@ int main(void)
 		cmocka_unit_test(os_release_of_the_root),
 		cmocka_unit_test(etc_goes_before_usr_lib),
 		cmocka_unit_test(configuration_is_read),
-		cmocka_unit_test(bad_configuration_is_an_error),
+		cmocka_unit_test(bad_configuration_is_a_problem),
+		cmocka_unit_test(a_file_that_cannot_be_read_is_taken_at_its_strictest),
 		cmocka_unit_test(missing_root_is_an_error),
 		cmocka_unit_test(slash_needs_no_entering),
 		cmocka_unit_test(entering_the_root),

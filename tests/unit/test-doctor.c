@@ -279,6 +279,41 @@ static void keys(void **state)
 			"sign_cert\n");
 }
 
+/* What is to be signed with is missed before a build is, by one line for all kernels. */
+static void what_the_configuration_signs_with(void **state)
+{
+	static const char config[] = "CONFIG_64BIT=y\nCONFIG_MODULE_SIG=y\n"
+				     "CONFIG_MODULE_SIG_HASH=\"sha256\"\n";
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_put(&s->root, "/usr/src/linux-headers-" K1 "/.config", config);
+	test_put(&s->root, "/usr/src/linux-headers-" K2 "/.config", config);
+	s->ctx->config.sign = KP_SIGN_AUTO;
+	s->ctx->config.sign_tool = kp_strdup("/no/tool");
+	assert_findings(s, "signing",
+			"signing: the configured sign_tool '/no/tool' is not there, or "
+			"not executable\n");
+	free(s->ctx->config.sign_tool);
+	s->ctx->config.sign_tool = kp_strdup("/bin/true");
+	s->ctx->config.sign_key = kp_strdup("/no/key");
+	s->ctx->config.sign_cert = kp_strdup("/no/cert");
+	assert_findings(s, "signing",
+			"signing: the configured sign_key '/no/key' is not there\n");
+	test_put(&s->root, "/no/key", "");
+	assert_int_equal(fchmodat(s->ctx->root_fd, "no/key", 0600, 0), 0);
+	assert_findings(s, "signing",
+			"signing: the configured sign_cert '/no/cert' is not there\n");
+	test_put(&s->root, "/no/cert", "");
+	assert_findings(s, "signing", "");
+	s->ctx->config.sign_pin_file = kp_strdup("/no/pin");
+	assert_findings(s, "signing",
+			"signing: the configured sign_pin_file '/no/pin' is not "
+			"there\n");
+	s->ctx->config.sign = KP_SIGN_NO;
+	assert_findings(s, "signing", "");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +330,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(directories_of_dead_kernels),
 		SYSTEM_TEST(compilers),
 		SYSTEM_TEST(keys),
+		SYSTEM_TEST(what_the_configuration_signs_with),
 	};
 
 	test_system_prepare(argc, argv);

@@ -287,13 +287,16 @@ static void unified_images(void **state KP_UNUSED)
 
 /* ---- by the real tools */
 
+/* The same bytes each time: sums of some end in a zero byte, which looks like padding. */
+#define CPIO                                                                             \
+	"find . -exec touch -h -d @1000000000 {} + && find . | LC_ALL=C sort | "         \
+	"cpio -o --quiet --reproducible -R 0:0 -H "
 #define TREE                                                                             \
-	"mkdir -p tree/" MODULES " early/kernel && cd tree && ln -s bin/sh init && "     \
-	"head -c 3000 /dev/urandom >" MODULES "one.ko && echo two >" MODULES             \
-	"t-w-o.ko.xz && ln " MODULES "one.ko " MODULES "hard.ko && "                     \
-	"find . | LC_ALL=C sort | cpio -o -H newc --quiet >../main.cpio && "             \
-	"cd ../early && echo code >kernel/code && "                                      \
-	"find . | LC_ALL=C sort | cpio -o -H crc --quiet >../early.cpio"
+	"umask 022 && mkdir -p tree/" MODULES " early/kernel && cd tree && "             \
+	"ln -s bin/sh init && seq 900 >" MODULES "one.ko && echo two >" MODULES          \
+	"t-w-o.ko.xz && ln " MODULES "one.ko " MODULES "hard.ko && " CPIO                \
+	"newc >../main.cpio && cd ../early && echo code >kernel/code && " CPIO           \
+	"crc >../early.cpio"
 #define NAMES "hard one t_w_o"
 
 static const char *const packers[] = {
@@ -351,6 +354,36 @@ static void compressed(void **state KP_UNUSED)
 			make_image(&root, script, &b);
 			assert_reads(&b, NAMES);
 		}
+}
+
+static bool is_padded(struct test_root *root, const char *packer, int zeros)
+{
+	_cleanup_free_ char *script =
+		kp_strf("{ cat early.cpio; %s <main.cpio; head -c %d /dev/zero; } >image",
+			packer, zeros);
+	_cleanup_buf_ struct kp_buf b = KP_BUF_INIT;
+	_cleanup_free_ char *names = NULL;
+
+	make_image(root, script, &b);
+	names = read_bytes(b.s, b.len, NULL);
+	if (names)
+		assert_string_equal(names, NAMES);
+	return names != NULL;
+}
+
+/* Images that were joined for a unified kernel image end so. */
+static void padded(void **state KP_UNUSED)
+{
+	static const int zeros[] = { 1, 2, 3, 4, 300 };
+	_cleanup_root_ struct test_root root = test_root_new();
+
+	sh(&root, TREE);
+	for (size_t i = 0; i < KP_ARRAY_SIZE(packers); i++)
+		for (size_t j = 0; j < KP_ARRAY_SIZE(zeros); j++)
+			/* Its streams have no end of their own, and end in zero bytes themselves. */
+			if (!is_padded(&root, packers[i], zeros[j]) &&
+			    strcmp(packers[i], "lz4 -q -l") != 0)
+				fail_msg("%s, %d", packers[i], zeros[j]);
 }
 
 /* One behind the other, whoever packed them: either all is read, or it is said that it cannot be. */
@@ -419,6 +452,7 @@ int main(void)
 		cmocka_unit_test(too_many),
 		cmocka_unit_test(unified_images),
 		cmocka_unit_test(compressed),
+		cmocka_unit_test(padded),
 		cmocka_unit_test(mixed),
 		cmocka_unit_test(cut_off),
 	};

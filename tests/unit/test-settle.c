@@ -55,8 +55,8 @@ static void bad_names(void **state)
 	struct fixture *f = *state;
 	struct kp_err err = KP_ERR_INIT;
 
-	assert_int_equal(kp_unsettled_mark(&f->ctx, "../x", &err), -EINVAL);
-	assert_int_equal(kp_unsettled_mark(&f->ctx, "", &err), -EINVAL);
+	assert_int_equal(kp_unsettled_mark(&f->ctx, "../x", NULL, &err), -EINVAL);
+	assert_int_equal(kp_unsettled_mark(&f->ctx, "", NULL, &err), -EINVAL);
 	assert_int_equal(kp_settle(&f->ctx, "..", KP_INITRAMFS_NOW, &err), -EINVAL);
 	assert_int_equal(kp_settle_depmod(&f->ctx, "-a /", &err), -EINVAL);
 }
@@ -185,7 +185,7 @@ static void switched_off(void **state)
 	struct fixture *f = *state;
 
 	OVERLAY_ONLY();
-	f->ctx.config.initramfs = false;
+	f->ctx.config.initramfs = KP_REFRESH_NO;
 	put_image(f, INITRD, true);
 	mark(f, K);
 	settle(f, K);
@@ -242,7 +242,7 @@ static void no_initramfs_to_leave(void **state)
 	mark(f, K);
 	assert_int_equal(kp_settle(&f->ctx, K, KP_INITRAMFS_NEVER, &err), 0);
 	assert_false(is_marked(f, K));
-	f->ctx.config.initramfs = false;
+	f->ctx.config.initramfs = KP_REFRESH_NO;
 	mark(f, K);
 	settle_later(f);
 	assert_false(is_marked(f, K));

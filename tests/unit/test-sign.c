@@ -92,6 +92,25 @@ static void assert_fails(struct art *a, int code, const char *expect)
 		fail_msg("'%s' does not say '%s'", err.text, expect);
 }
 
+/* The same is known before there is anything to sign. */
+static void assert_hopeless(struct art *a, int code, const char *expect)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	assert_int_equal(kp_sign_check(&a->ctx, &a->kernel, &a->kb, &err), code);
+	if (!strstr(err.text, expect))
+		fail_msg("'%s' does not say '%s'", err.text, expect);
+	assert_fails(a, code, err.text);
+}
+
+static void assert_promising(struct art *a)
+{
+	struct kp_err err = KP_ERR_INIT;
+
+	if (kp_sign_check(&a->ctx, &a->kernel, &a->kb, &err) < 0)
+		fail_msg("%s", err.text);
+}
+
 static void own_key(void **state)
 {
 	struct art *a = *state;
@@ -115,6 +134,9 @@ static void own_key(void **state)
 	_cleanup_free_ char *bytes = NULL;
 
 	put_tool(a, "headers/scripts/sign-file", STAND_IN);
+	/* It is made when it is needed. */
+	assert_promising(a);
+	assert_false(kp_exists_in(a->root.fd, "/dkms/mok.key"));
 	assert_signs(a);
 	assert_int_equal(stat(key, &st), 0);
 	assert_int_equal(st.st_mode, S_IFREG | 0600);
@@ -158,9 +180,9 @@ static void key_without_certificate(void **state)
 
 	put_tool(a, "headers/scripts/sign-file", STAND_IN);
 	test_put(&a->root, "/dkms/mok.key", "precious");
-	assert_fails(a, -ENOENT, "without its certificate");
+	assert_hopeless(a, -ENOENT, "without its certificate");
 	a->ctx.config.sign = KP_SIGN_AUTO;
-	assert_fails(a, -ENOENT, "without its certificate");
+	assert_hopeless(a, -ENOENT, "without its certificate");
 }
 
 static void automatic_key_only_where_booted(void **state)
@@ -190,12 +212,13 @@ static void configured(void **state)
 	put_tool(a, "tool", STAND_IN);
 	a->ctx.config.sign_tool = tool;
 	a->ctx.config.sign_key = key;
-	assert_fails(a, -EINVAL, "only one of sign_key and sign_cert");
+	assert_hopeless(a, -EINVAL, "only one of sign_key and sign_cert");
 	a->ctx.config.sign_cert = cert;
-	assert_fails(a, -ENOENT, "sign_key");
+	assert_hopeless(a, -ENOENT, "sign_key");
 	test_put(&a->root, "/my.key", "");
-	assert_fails(a, -ENOENT, "sign_cert");
+	assert_hopeless(a, -ENOENT, "sign_cert");
 	test_put(&a->root, "/my.der", "");
+	assert_promising(a);
 	assert_signs(a);
 	/* The URI goes to the tool as it is. */
 	a->ctx.config.sign_key = (char *)"pkcs11:token=x;object=y";
@@ -204,21 +227,38 @@ static void configured(void **state)
 	bytes = test_bytes(a->ko, &len);
 	assert_non_null(memmem(bytes, len, "|pkcs11:token=x;object=y|", 25));
 	a->ctx.config.sign_tool = (char *)"/nonexistent/tool";
-	assert_fails(a, -ENOENT, "/nonexistent/tool");
+	assert_hopeless(a, -ENOENT, "/nonexistent/tool");
+}
+
+/* A line of the configuration that is wrong: in no other way than was asked for. */
+static void wrong_setting(void **state)
+{
+	struct art *a = *state;
+
+	put_tool(a, "headers/scripts/sign-file", STAND_IN);
+	assert_int_equal(make_key(a), 0);
+	a->ctx.config.sign_wrong = (char *)"c:1: sign_key = \"k\": expected a path";
+	assert_hopeless(a, -EINVAL, "c:1: sign_key = \"k\"");
+	a->ctx.config.sign = KP_SIGN_AUTO;
+	assert_hopeless(a, -EINVAL, "c:1: sign_key = \"k\"");
+	assert_false(kp_artifact_is_signed(&a->ctx, a->ko));
+	/* Where nothing is to be signed it does not matter. */
+	a->ctx.config.sign = KP_SIGN_NO;
+	assert_why(a, "switched off in the configuration");
 }
 
 static void no_way_to_sign(void **state)
 {
 	struct art *a = *state;
 
-	assert_fails(a, -ENOPKG, "no scripts/sign-file");
+	assert_hopeless(a, -ENOPKG, "no scripts/sign-file");
 	a->ctx.config.sign = KP_SIGN_AUTO;
 	assert_why(a, "no scripts/sign-file");
 	put_tool(a, "headers/scripts/sign-file", STAND_IN);
 	a->kb.module_sig = false;
 	assert_why(a, "CONFIG_MODULE_SIG");
 	a->ctx.config.sign = KP_SIGN_YES;
-	assert_fails(a, -EOPNOTSUPP, "CONFIG_MODULE_SIG");
+	assert_hopeless(a, -EOPNOTSUPP, "CONFIG_MODULE_SIG");
 	a->kb.module_sig = true;
 	a->ctx.config.sign = KP_SIGN_NO;
 	assert_why(a, "switched off");
@@ -268,9 +308,9 @@ static void pin_of_the_key(void **state)
 		 "' \"$KBUILD_SIGN_PIN\" >>\"$4\"\n");
 	setenv("KBUILD_SIGN_PIN", "environment", 1);
 	a->ctx.config.sign_pin_file = file;
-	assert_fails(a, -ENOENT, "is not there");
+	assert_hopeless(a, -ENOENT, "is not there");
 	test_put(&a->root, "/pin", "secret word\r\nsecond line\n");
-	assert_fails(a, -EPERM, "is not for root alone: chmod 600 ");
+	assert_hopeless(a, -EPERM, "is not for root alone: chmod 600 ");
 	assert_int_equal(chmod(file, 0600), 0);
 	assert_signs(a);
 	bytes = test_bytes(a->ko, &len);
@@ -295,15 +335,15 @@ static void encrypted_key(void **state)
 	a->ctx.config.sign_cert = cert;
 	test_put(&a->root, "/my.pub", "x");
 	test_put(&a->root, "/my.key", "-----BEGIN ENCRYPTED PRIVATE KEY-----\n");
-	assert_fails(a, -EACCES,
-		     "my.key' is encrypted: write its passphrase into a file");
+	assert_hopeless(a, -EACCES,
+			"my.key' is encrypted: write its passphrase into a file");
 	setenv("KBUILD_SIGN_PIN", "wrong", 1);
 	assert_fails(a, -ECHILD, "exit code 1; is the passphrase of '");
 	assert_fails(a, -ECHILD, "right (KBUILD_SIGN_PIN)?");
 	test_put(&a->root, "/my.key",
 		 "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n");
 	unsetenv("KBUILD_SIGN_PIN");
-	assert_fails(a, -EACCES, "is encrypted");
+	assert_hopeless(a, -EACCES, "is encrypted");
 	a->ctx.config.sign_key = a->ctx.config.sign_cert = NULL;
 }
 
@@ -372,7 +412,7 @@ static void token_again(void **state)
 	assert_fails(a, -ECHILD, "was killed by signal 14");
 	put_tool(a, "headers/scripts/sign-file", TOKEN);
 	assert_fails(a, -ECHILD, "exit code 5");
-	assert_fails(a, -EACCES, "failed with this PIN (of sign_key)");
+	assert_hopeless(a, -EACCES, "failed with this PIN (of sign_key)");
 	test_put(&a->root, "/pin", "1234");
 	assert_signs(a);
 	a->ctx.config.sign_key = a->ctx.config.sign_cert = NULL;
@@ -412,6 +452,7 @@ int main(void)
 		TEST(key_without_certificate),
 		TEST(automatic_key_only_where_booted),
 		TEST(configured),
+		TEST(wrong_setting),
 		TEST(no_way_to_sign),
 		TEST(tool_fails),
 		TEST(marker),

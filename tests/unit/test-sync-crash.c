@@ -266,7 +266,7 @@ static void a_mark_alone(void **state)
 
 	test_sync(s);
 	assert_int_equal(unlink("/lib/modules/" K1 "/modules.dep"), 0);
-	assert_int_equal(kp_unsettled_mark(s->ctx, K1, NULL), 0);
+	assert_int_equal(kp_unsettled_mark(s->ctx, K1, NULL, NULL), 0);
 	test_sync(s);
 	assert_whole(s, "1.0");
 }

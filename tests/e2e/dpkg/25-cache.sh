@@ -21,6 +21,7 @@ cache()
 	assert_modules "$K1"
 	run apt-get install "$(source_deb kmodpkg-multi)"
 	assert_output 'took kmodpkg-multi/1\.0 for .* from the cache'
+	assert_no_output 'building kmodpkg-multi'
 	assert_output ' taken from the cache 1, '
 	assert_no_output 'built [0-9]'
 	[ "$(module_hashes "$K1")" = "$first" ] || fail "what the cache has is not what was built"

@@ -30,6 +30,45 @@ build_fails()
 	run_fails kmodpkg build kmodpkg-broken/1.0 -k "$K1"
 }
 
+# wrong_line LINE: the only one of a configuration file.
+wrong_line()
+{
+	echo "$1" >/etc/kmodpkg/kmodpkg.conf.d/e2e.conf
+}
+
+# A mistake in our configuration is said, and no package is left half configured for it.
+scenario wrong_configuration kernel
+wrong_configuration()
+{
+	local file=/etc/kmodpkg/kmodpkg.conf.d/e2e.conf
+	wrong_line 'jobs = many'
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	assert_output "$file:1: jobs = \"many\": expected a number from 0 to 4096, ignoring"
+	assert_system
+	assert_modules "$K1" kmodpkg_hello
+	run kmodpkg status
+	assert_output "$file:1: jobs"
+	run_fails kmodpkg doctor
+	assert_output "^configuration: $file:1: jobs"
+	run_fails kmodpkg sync
+	assert_output "^kmodpkg sync: $file:1: jobs"
+	# What would be signed in another way than was meant waits.
+	wrong_line 'sign_key = mok.pem'
+	run apt-get install "linux-image-$K2" "linux-headers-$K2"
+	assert_output "$file:1: sign_key = \"mok.pem\": .*, signing nothing"
+	assert_system
+	assert_modules "$K2"
+	assert_status kmodpkg-hello "$K2" failed 'sign_key = "mok.pem"'
+	run apt-get remove kmodpkg-hello
+	assert_system
+	assert_modules "$K1"
+	wrong_line 'jobs = 1'
+	run apt-get install "$(source_deb kmodpkg-hello)"
+	assert_no_output 'e2e.conf'
+	assert_modules "$K1" kmodpkg_hello
+	assert_modules "$K2" kmodpkg_hello
+}
+
 # The small kernels have no video devices, and v4l2loopback's dkms.conf knows.
 scenario excluded_by_conf kernel
 excluded_by_conf()

@@ -16,6 +16,7 @@ cache()
 	initramfs_reset
 	pac -U "$(kernel_file linux "$K1")" "$(kernel_file linux-headers "$K1")"
 	assert_output 'took kmodpkg-multi/1\.0 for .* from the cache'
+	assert_no_output 'building kmodpkg-multi'
 	assert_initramfs_made "$K1=1"
 	assert_modules "$K1" kmodpkg_core kmodpkg_extra kmodpkg_sub
 	assert_generated "$K1" 1.0 kmodpkg-multi

@@ -6,8 +6,11 @@ scenario build_fails kmodpkg smoke
 build_fails()
 {
 	pac -U "$(source_file kmodpkg-hello)" "$(source_file kmodpkg-broken)"
-	# pacman succeeds, and says which, where and why.
+	# pacman succeeds, and says which, where and why; a mistake in our configuration, too.
+	echo 'jobs = many' >/etc/kmodpkg/kmodpkg.conf.d/e2e.conf
 	pac -U "$(kernel_file linux "$K1")" "$(kernel_file linux-headers "$K1")"
+	assert_output 'e2e.conf:1: jobs = "many": expected a number from 0 to 4096, ignoring'
+	rm /etc/kmodpkg/kmodpkg.conf.d/e2e.conf
 	assert_output 'kmodpkg-broken'
 	assert_output "$K1_RE"
 	assert_output 'does not compile, on purpose'

@@ -16,6 +16,7 @@ cache()
 	# shellcheck disable=SC2046
 	run rpm -i $(kernel_rpms "$K1")
 	assert_output 'took kmodpkg-multi/1\.0 for .* from the cache'
+	assert_no_output 'building kmodpkg-multi'
 	assert_posttrans "$K1" kmodpkg_core kmodpkg_extra kmodpkg_sub
 	assert_modules "$K1" kmodpkg_core kmodpkg_extra kmodpkg_sub
 	assert_generated "$K1" 1.0 kmodpkg-multi

@@ -6,9 +6,12 @@ scenario build_fails kmodpkg smoke
 build_fails()
 {
 	run rpm -i "$(source_rpm kmodpkg-hello)" "$(source_rpm kmodpkg-broken)"
-	# The transaction does not fail for it.
+	# The transaction does not fail for it, nor for a mistake in our configuration.
+	echo 'jobs = many' >/etc/kmodpkg/kmodpkg.conf.d/e2e.conf
 	# shellcheck disable=SC2046
 	run rpm -i $(kernel_rpms "$K1")
+	assert_output 'e2e.conf:1: jobs = "many": expected a number from 0 to 4096, ignoring'
+	rm /etc/kmodpkg/kmodpkg.conf.d/e2e.conf
 	assert_output 'kmodpkg-broken'
 	assert_output 'does not compile, on purpose'
 	assert_output '/var/log/kmodpkg/'

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * To make an image takes longer than all the rest, and most modules are in none. An image concerns those that it
+ * holds: by their names, since one that is built here may take the place of the kernel's own. It is
+ * to hold those that its tool's configuration, or a hook of it, names, and those that another
+ * kernel's image holds: this one's may have been made before they could be built. What tools choose
+ * by other means they choose among the kernel's own modules, or of what the machine runs on: of
+ * what is in the image that it was started by.
+ */
+#include <ctype.h>
+
+#include <kmodpkg/log.h>
+
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "base/str.h"
+#include "lib/image-parts.h"
+#include "lib/initramfs-image.h"
+#include "lib/initramfs.h"
+#include "lib/kernel.h"
+#include "lib/tool.h"
+
+/* Larger ones are no configuration. */
+#define TEXT_MAX (1024 * 1024)
+#define FILES_MAX 4096
+#define DEPTH_MAX 4
+
+/* Where tools are told what to take: all in a directory whose name begins so, with what is below. */
+static const struct {
+	const char *dir, *prefix;
+	const char *tool; /* it alone reads it; NULL: it is there only with its tool */
+} places[] = {
+	{ "/etc", "initramfs-tools", NULL },
+	{ "/usr/share", "initramfs-tools", NULL },
+	{ "/etc", "dracut", NULL },
+	{ "/usr/lib/dracut", "dracut.conf.d", NULL },
+	{ "/usr/lib/dracut", "modules.d", NULL },
+	{ "/etc", "modules-load.d", "dracut" },
+	{ "/usr/lib", "modules-load.d", "dracut" },
+	{ "/etc", "mkinitcpio", NULL },
+	{ "/etc/initcpio", "", NULL },
+	{ "/usr/lib/initcpio", "install", NULL },
+	{ "/usr/lib/initcpio", "hooks", NULL },
+};
+
+char *kp_initramfs_module(const char *path)
+{
+	const char *base = strrchr(path, '/');
+	const char *name = base ? base + 1 : path, *end = kp_image_ko(name);
+	char *module = kp_strndup(name, end ? (size_t)(end - name) : strlen(name));
+
+	for (char *c = module; *c; c++)
+		if (*c == '-')
+			*c = '_';
+	return module;
+}
+
+static bool is_word_char(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '-';
+}
+
+/* Is the word of LEN bytes the name of a module, where - and _ are the same? */
+static bool is_module(const char *word, size_t len, const char *module)
+{
+	if (strlen(module) != len)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if ((word[i] == '-' ? '_' : word[i]) != module[i])
+			return false;
+	return true;
+}
+
+static const char *word_of_line(const char *s, const char *end, char *const *modules)
+{
+	while (s < end) {
+		const char *word = s;
+
+		while (s < end && is_word_char(*s))
+			s++;
+		kp_strv_foreach(module, modules)
+			if (s > word && is_module(word, (size_t)(s - word), *module))
+				return *module;
+		s += s == word;
+	}
+	return NULL;
+}
+
+/* A comment, or what dracut is to leave out. */
+static bool is_left_out(const char *line, const char *end)
+{
+	static const char omit[] = "omit_drivers";
+
+	while (line < end && (*line == ' ' || *line == '\t'))
+		line++;
+	return line == end || *line == '#' ||
+	       ((size_t)(end - line) > strlen(omit) && !memcmp(line, omit, strlen(omit)));
+}
+
+bool kp_initramfs_text_names(const char *text, size_t len, char *const *modules,
+			     const char **ret)
+{
+	const char *end = text + len;
+
+	for (const char *line = text, *stop; line < end; line = stop + 1) {
+		stop = memchr(line, '\n', (size_t)(end - line)) ?: end;
+		*ret = is_left_out(line, stop) ? NULL : word_of_line(line, stop, modules);
+		if (*ret)
+			return true;
+	}
+	return false;
+}
+
+struct search {
+	struct kp_ctx *ctx;
+	char *const *modules;
+	size_t files;
+};
+
+static char *search_path(struct search *s, const char *path, int depth);
+
+static char *search_dir(struct search *s, const char *dir, const char *prefix, int depth)
+{
+	_cleanup_strv_ char **names = NULL;
+	char *why = NULL;
+
+	(void)kp_list_in(s->ctx->root_fd, dir, &names);
+	for (char *const *name = names; !why && name && *name; name++) {
+		_cleanup_free_ char *path = kp_path_join(dir, *name);
+
+		if (kp_str_starts(*name, prefix))
+			why = search_path(s, path, depth);
+	}
+	return why;
+}
+
+/* What names a module in the file PATH, or in all files below it. */
+static char *search_path(struct search *s, const char *path, int depth)
+{
+	_cleanup_free_ char *text = NULL;
+	const char *module;
+	size_t len;
+
+	if (kp_is_dir_in(s->ctx->root_fd, path))
+		return depth < DEPTH_MAX ? search_dir(s, path, "", depth + 1) : NULL;
+	if (s->files++ >= FILES_MAX ||
+	    kp_read_in(s->ctx->root_fd, path, TEXT_MAX, &text, &len) < 0 ||
+	    !kp_initramfs_text_names(text, len, s->modules, &module))
+		return NULL;
+	return kp_strf("%s names %s", path, module);
+}
+
+static char *is_asked_for(struct kp_ctx *ctx, char *const *modules)
+{
+	struct search s = { .ctx = ctx, .modules = modules };
+	char *why = NULL;
+
+	for (size_t i = 0; !why && i < KP_ARRAY_SIZE(places); i++) {
+		_cleanup_free_ char *tool =
+			places[i].tool ? kp_tool_find(ctx, places[i].tool) : NULL;
+
+		if (tool || !places[i].tool)
+			why = search_dir(&s, places[i].dir, places[i].prefix, 0);
+	}
+	return why;
+}
+
+static char *is_held(struct kp_ctx *ctx, const char *kernel, char *const *modules)
+{
+	_cleanup_strv_ char **images = kp_initramfs_images(ctx, kernel);
+
+	kp_strv_foreach(image, images) {
+		_cleanup_strv_ char **held = NULL;
+		struct kp_err err = KP_ERR_INIT;
+		int r = kp_initramfs_modules(ctx, *image, &held, &err);
+
+		if (r < 0)
+			return kp_strf("cannot tell what it holds: %s",
+				       kp_err_text(&err, r));
+		kp_strv_foreach(module, modules)
+			if (kp_strv_has(held, *module))
+				return kp_strf("%s is in %s", *module, *image);
+	}
+	return NULL;
+}
+
+static char *is_held_by_another(struct kp_ctx *ctx, const char *kernel,
+				char *const *modules)
+{
+	_cleanup_strv_ char **trees = kp_kernel_trees(ctx);
+	char *why = NULL;
+
+	kp_strv_foreach(tree, trees) {
+		_cleanup_strv_ char **names = NULL;
+
+		(void)kp_list_in(ctx->root_fd, *tree, &names);
+		for (char *const *other = names; !why && other && *other; other++)
+			if (kp_name_ok(*other) && strcmp(*other, kernel) != 0)
+				why = is_held(ctx, *other, modules);
+	}
+	return why;
+}
+
+char *kp_initramfs_why(struct kp_ctx *ctx, const char *kernel, char *const *modules)
+{
+	char *why;
+
+	if (ctx->config.initramfs == KP_REFRESH_YES)
+		return kp_strdup("as configured");
+	if (kp_strv_has(modules, KP_ANY_MODULE))
+		return kp_strdup("as a module source asks");
+	if (!modules)
+		return NULL;
+	why = is_asked_for(ctx, modules);
+	if (!why)
+		why = is_held(ctx, kernel, modules);
+	return why ? why : is_held_by_another(ctx, kernel, modules);
+}
