@@ -71,6 +71,27 @@ images_killed()
 	assert_in_initramfs "$K1" e2e_named
 }
 
+# What had changed when an image could not be made is not forgotten over what changes next.
+scenario images_fail kernel bookworm long
+images_fail()
+{
+	local hook=/etc/initramfs-tools/hooks/e2e-fails
+	with_images
+	name_to_generator e2e_named
+	printf '%s\n' '#!/bin/sh' '[ "$1" = prereqs ]' >$hook
+	chmod +x $hook
+	source_comes e2e_named 1.0
+	source_comes e2e_plain 1.0
+	assert_status e2e-named 1.0 "$K1" installed
+	run kmodpkg status
+	assert_output 'in vain|not up to date'
+	assert_not_in_initramfs "$K1" e2e_named
+	rm $hook
+	remade "$K1" run kmodpkg sync
+	assert_in_initramfs "$K1" e2e_named
+	untouched run kmodpkg sync
+}
+
 # Unified kernel images, by kernel-install, which has dracut make them.
 scenario images_unified kernel forky
 images_unified()
