@@ -155,6 +155,52 @@ static void an_initramfs_has_what_is_erased(void **state)
 	assert_noted(s, "-u -k " K1 "\n");
 }
 
+/* The transaction made it when the module was placed, and only then its package is refused. */
+static void an_initramfs_has_what_is_refused(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1;
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_say(s, "hello", "1.0", K2, KP_INTENT_HOLD);
+	set_initramfs_tool(s, "0");
+	test_put(&s->root, "/noted", "");
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_put(&s->root, initrd, "");
+	test_fake(s, "refuse", "kmod-hello-" K1 " no such luck");
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	test_assert_absent(s, "hello", K1);
+	assert_noted(s, "-u -k " K1 "\n");
+}
+
+/* It has the new package's modules, and one of the old package's that goes with the commit. */
+static void an_initramfs_has_what_is_dropped(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1;
+	static const char more[] = "/lib/modules/" K1 "/updates/dkms/more.ko";
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, "hello", "more", NULL);
+	test_say(s, "hello", "1.0", K2, KP_INTENT_HOLD);
+	test_sync(s);
+	set_initramfs_tool(s, "0");
+	test_put(&s->root, "/noted", "");
+	test_put(&s->root, "/usr/src/hello-1.0/new.h", "");
+	test_publish(s, "hello", "1.0", K1, "hello", NULL);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	assert_true(test_exists(s, more));
+	test_put(&s->root, initrd, "");
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	assert_false(test_exists(s, more));
+	assert_noted(s, "-u -k " K1 "\n");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +209,8 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(the_transaction_is_gone),
 		SYSTEM_TEST(an_initramfs_came_too_early),
 		SYSTEM_TEST(an_initramfs_has_what_is_erased),
+		SYSTEM_TEST(an_initramfs_has_what_is_refused),
+		SYSTEM_TEST(an_initramfs_has_what_is_dropped),
 	};
 
 	test_system_prepare(argc, argv);
