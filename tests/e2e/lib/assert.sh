@@ -13,7 +13,8 @@
 #	owned_paths K		what packages own below a kernel's directory, as /lib/modules/...
 #	verify_package NAME	what is wrong with a package's files, nothing if all is right
 #	assert_database		the package database is in order and nothing is pending
-#	initramfs_list K	what is in a kernel's initramfs
+#	initramfs_file K	the path of a kernel's initramfs
+#	initramfs_list K	what is in it
 
 fail()
 {
