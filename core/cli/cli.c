@@ -198,8 +198,7 @@ static void tell_configuration(struct cli *cli, unsigned int flags)
 	/* Of what ends a transaction, the commands before it have said it. */
 	if (flags & CLI_HIDDEN)
 		return;
-	kp_strv_foreach(line,
-			flags & CLI_LISTS_PROBLEMS ? NULL : cli->ctx->config.problems)
+	kp_strv_foreach(line, flags & CLI_REPORTS ? NULL : cli->ctx->config.problems)
 		kp_strv_add(&lines, *line);
 	if (lines && !told_before(cli, lines))
 		kp_strv_foreach(line, lines)
@@ -237,7 +236,7 @@ int cli_open(struct cli *cli, unsigned int flags)
 
 	if (cli->quiet)
 		kp_log_set_level(KP_LOG_WARNING);
-	else if (cli->verbose)
+	else if (cli->verbose && !(flags & CLI_REPORTS))
 		kp_log_set_level(KP_LOG_DEBUG);
 	if ((flags & CLI_MUTATES) && geteuid() != 0)
 		return kp_err_set(&cli->err, -EPERM, "only root can do this");

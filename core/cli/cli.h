@@ -44,9 +44,8 @@ enum cli_flags {
 	CLI_ENTERS_ROOT = 1 << 2,   /* chroot: builds, commits, or runs programs */
 	CLI_MUTATES = 1 << 3,	    /* needs to be root (uid 0) */
 	CLI_HIDDEN = 1 << 4,	    /* not in the help: for hooks and for ourselves */
-	CLI_LISTS_PROBLEMS =
-		1 << 5,		   /* tells itself what is wrong with the configuration */
-	CLI_CHECKS_LATER = 1 << 6, /* calls cli_check_configuration() itself */
+	CLI_REPORTS = 1 << 5,	    /* says itself what is wrong; with -v more of that */
+	CLI_CHECKS_LATER = 1 << 6,  /* calls cli_check_configuration() itself */
 };
 
 struct cli_cmd;

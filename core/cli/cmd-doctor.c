@@ -156,5 +156,5 @@ const struct cli_cmd cmd_doctor = {
 	.summary = "Say what is wrong, and the command that mends it",
 	.options = "      --json  for programs: JSON; kmodpkg(8) describes it\n",
 	.run = run,
-	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_LISTS_PROBLEMS,
+	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_REPORTS,
 };

@@ -321,5 +321,5 @@ const struct cli_cmd cmd_status = {
 	.options = "  -k, --kernel K  only this kernel (may be repeated)\n"
 		   "      --json      for programs: JSON; kmodpkg(8) describes it\n",
 	.run = run,
-	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_LISTS_PROBLEMS,
+	.flags = CLI_NEEDS_CTX | CLI_NEEDS_BACKEND | CLI_REPORTS,
 };

@@ -114,15 +114,6 @@ static int parse_field(const char *head, size_t which, uint32_t *ret)
 	return 0;
 }
 
-/* The end of what is a module's name: ".ko", and behind that nothing or how it is compressed. */
-static const char *find_ko(const char *base)
-{
-	for (const char *p = base; (p = strstr(p, ".ko")); p++)
-		if (p > base && (p[3] == '\0' || p[3] == '.'))
-			return p;
-	return NULL;
-}
-
 /* Does the directory part of PATH, up to BASE, have a component of that name? */
 static bool is_below(const char *path, const char *base, const char *name)
 {
@@ -142,7 +133,7 @@ char *kp_cpio_module(const char *path)
 {
 	const char *slash = strrchr(path, '/');
 	const char *base = slash ? slash + 1 : path;
-	const char *ko = find_ko(base);
+	const char *ko = kp_image_ko(base);
 	char *name;
 
 	if (!ko || !is_below(path, base, "modules"))

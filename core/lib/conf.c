@@ -164,7 +164,8 @@ static int evaluate(struct kp_ctx *ctx, struct kp_conf *conf,
 		conf->closed = true;
 		return 0;
 	}
-	kp_debug("%s: evaluated by bash", conf->why_shell);
+	/* For each kernel, and each look of a sync. */
+	kp_log_once(KP_LOG_DEBUG, "%s: evaluated by bash", conf->why_shell);
 	r = kp_conf_shell(ctx, conf->files, vars, is_linted(env), err);
 	if (r < 0)
 		return r;

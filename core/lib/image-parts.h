@@ -7,6 +7,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <string.h>
 
 /* The argument: the two may be of different versions while kmodpkg itself is upgraded. */
 #define KP_IMAGE_PROTOCOL "1"
@@ -31,3 +32,13 @@ enum {
 
 /* Take an answer of LEN bytes apart; *ret: a string vector to be freed, NULL: no modules. -EINVAL: it is none. Pure; fuzzed. */
 int kp_image_parse(const char *text, size_t len, char ***ret);
+
+/* Where the name of a module ends in that of its file, which both have to see alike: at ".ko", with nothing behind it or how
+ * it is compressed. NULL: it is no module's. */
+static inline const char *kp_image_ko(const char *base)
+{
+	for (const char *p = base; (p = strstr(p, ".ko")); p++)
+		if (p > base && (p[3] == '\0' || p[3] == '.'))
+			return p;
+	return NULL;
+}

@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/str.h"
+#include "lib/image-parts.h"
 #include "lib/initramfs-image.h"
 #include "lib/initramfs.h"
 #include "lib/kernel.h"
@@ -47,7 +48,7 @@ static const struct {
 char *kp_initramfs_module(const char *path)
 {
 	const char *base = strrchr(path, '/');
-	const char *name = base ? base + 1 : path, *end = strstr(name, ".ko");
+	const char *name = base ? base + 1 : path, *end = kp_image_ko(name);
 	char *module = kp_strndup(name, end ? (size_t)(end - name) : strlen(name));
 
 	for (char *c = module; *c; c++)

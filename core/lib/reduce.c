@@ -23,6 +23,14 @@ static bool is(const struct piece *p, const char *word)
 	return p->n == strlen(word) && !memcmp(p->s, word, p->n);
 }
 
+/* WORDS end with NULL. */
+static bool is_one_of(const struct piece *p, const char *const *words)
+{
+	while (*words && !is(p, *words))
+		words++;
+	return *words;
+}
+
 static int compare(const struct piece *a, const struct piece *b)
 {
 	int rc = memcmp(a->s, b->s, a->n < b->n ? a->n : b->n);
@@ -58,16 +66,14 @@ static bool is_tag_word(const struct token *t)
 /* Words in front of parentheses that are no function's name. */
 static bool is_operator_word(const struct token *t)
 {
-	static const char *const words[] = { "__attribute__", "__attribute", "__asm__",
-					     "asm",	      "__typeof__",  "typeof",
-					     "_Alignas",      "__alignof__", "_Alignof",
-					     "sizeof",	      "__asm",	     "__typeof",
-					     "_Static_assert" };
+	static const char *const words[] = {
+		"__attribute__",  "__attribute", "__asm__",  "asm",
+		"__typeof__",	  "typeof",	 "_Alignas", "__alignof__",
+		"_Alignof",	  "sizeof",	 "__asm",    "__typeof",
+		"_Static_assert", NULL
+	};
 
-	for (size_t i = 0; t->kind == IDENT && i < sizeof(words) / sizeof(*words); i++)
-		if (is(&t->text, words[i]))
-			return true;
-	return false;
+	return t->kind == IDENT && is_one_of(&t->text, words);
 }
 
 /* What can stand before a name without being one, and is defined by nothing. */
@@ -79,13 +85,11 @@ static bool is_keyword(const struct piece *p)
 		"char",	    "const",	"double",	 "enum",	 "extern",
 		"float",    "inline",	"int",		 "long",	 "register",
 		"restrict", "short",	"signed",	 "static",	 "struct",
-		"typedef",  "union",	"unsigned",	 "void",	 "volatile"
+		"typedef",  "union",	"unsigned",	 "void",	 "volatile",
+		NULL
 	};
 
-	for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
-		if (is(p, words[i]))
-			return true;
-	return false;
+	return is_one_of(p, words);
 }
 
 /* The token at *P, and behind it. */

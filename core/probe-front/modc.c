@@ -27,6 +27,14 @@ static bool starts(const char *s, const char *with)
 	return !strncmp(s, with, strlen(with));
 }
 
+/* WORDS end with NULL. */
+static bool starts_with_one(const char *s, const char *const *words)
+{
+	while (*words && !starts(s, *words))
+		words++;
+	return *words;
+}
+
 static bool ends(const char *s, const char *with)
 {
 	size_t n = strlen(s), m = strlen(with);
@@ -47,12 +55,10 @@ static bool is_path(const char *s)
 static bool is_name_macro(const char *w)
 {
 	static const char *const names[] = { "-DKBUILD_BASENAME=", "-DKBUILD_MODNAME=",
-					     "-D__KBUILD_MODNAME=", "-DKBUILD_MODFILE=" };
+					     "-D__KBUILD_MODNAME=", "-DKBUILD_MODFILE=",
+					     NULL };
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
-		if (starts(w, names[i]))
-			return true;
-	return false;
+	return starts_with_one(w, names);
 }
 
 static bool is_debug(const char *w)
@@ -78,12 +84,9 @@ static bool is_telling(const char *w)
 {
 	static const char *const options[] = { "-fkeep-", "-fno-toplevel-reorder",
 					       "-fno-unit-at-a-time",
-					       "-frecord-gcc-switches" };
+					       "-frecord-gcc-switches", NULL };
 
-	for (size_t i = 0; i < sizeof(options) / sizeof(*options); i++)
-		if (starts(w, options[i]))
-			return true;
-	return false;
+	return starts_with_one(w, options);
 }
 
 enum kp_modc_arg kp_modc_arg(char *const *argv, size_t *ret_n, const char **ret_path)

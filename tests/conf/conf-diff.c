@@ -8,7 +8,8 @@
  * give the same directives when it is asked for no more.
  * --random makes confs of pieces of shell grammar; most of them are refused, COUNT
  * others compared. Prints "ok FILE: plain", "ok FILE: shell, WHY" or "not ok ..." for
- * each, and a count. Exit status 1: some difference, or a file that bash does not take.
+ * each, and a count; "shell each time" where what bash made of it cannot be remembered. Exit
+ * status 1: some difference, or a file that bash does not take.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -158,6 +159,16 @@ static int check(struct kp_ctx *ctx, const char *file, const char *kernel,
 	return n ? -1 : r == 0;
 }
 
+/* Is bash asked once only for this kernel, as long as nothing changes? */
+static bool is_remembered(struct kp_ctx *ctx, const char *file, const char *kernel)
+{
+	_cleanup_(kp_vars_freep) struct kp_vars *vars = make_vars(kernel);
+	char *const files[] = { (char *)file, NULL };
+	_cleanup_strv_ char **reads = NULL;
+
+	return kp_conf_reads(ctx, files, vars, &reads) == 0;
+}
+
 static void check_file(struct kp_ctx *ctx, const char *name, struct tally *t)
 {
 	static const char *const kernels[] = { "6.1.0-56-amd64",
@@ -180,8 +191,11 @@ static void check_file(struct kp_ctx *ctx, const char *name, struct tally *t)
 		t->shell++;
 	else
 		t->plain++;
-	printf("ok %s: %s%s%s\n", name, why ? "shell" : "plain", why ? ", " : "",
-	       why ? why : "");
+	if (!why)
+		printf("ok %s: plain\n", name);
+	else
+		printf("ok %s: shell%s, %s\n", name,
+		       is_remembered(ctx, file, kernels[0]) ? "" : " each time", why);
 }
 
 /* ---- random confs */

@@ -13,6 +13,7 @@ static void names_of_files(void **state)
 		{ "/lib/modules/6.1/updates/dkms/a-b.ko.xz", "a_b" },
 		{ "/x/hello.ko", "hello" },
 		{ "hello.ko.zst", "hello" },
+		{ "/x/a.kobj.ko", "a.kobj" },
 		{ "/x/hello", "hello" },
 		{ KP_ANY_MODULE, KP_ANY_MODULE },
 	};

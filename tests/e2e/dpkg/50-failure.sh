@@ -40,12 +40,19 @@ wrong_line()
 scenario wrong_configuration kernel
 wrong_configuration()
 {
-	local file=/etc/kmodpkg/kmodpkg.conf.d/e2e.conf
+	local file=/etc/kmodpkg/kmodpkg.conf.d/e2e.conf deb
+	deb=$(dkms_deb kmodpkg-hello 1.0)
 	wrong_line 'jobs = many'
-	run apt-get install "$(source_deb kmodpkg-hello)"
+	run apt-get install "$deb"
 	assert_output "$file:1: jobs = \"many\": expected a number from 0 to 4096, ignoring"
 	assert_system
 	assert_modules "$K1" kmodpkg_hello
+	# A postinst of older days, to which a status that is not 0 is an end.
+	POSTINST="for action in build install; do dkms \$action --force kmodpkg-hello/1.0 -k $K1; done" \
+		small_deb /tmp e2e-calls 1
+	run apt-get install /tmp/e2e-calls_1_all.deb
+	assert_output 'built kmodpkg-hello/1\.0'
+	assert_system
 	run kmodpkg status
 	assert_output "$file:1: jobs"
 	run_fails kmodpkg doctor
@@ -59,11 +66,11 @@ wrong_configuration()
 	assert_system
 	assert_modules "$K2"
 	assert_status kmodpkg-hello "$K2" failed 'sign_key = "mok.pem"'
-	run apt-get remove kmodpkg-hello
+	run apt-get remove kmodpkg-hello-dkms
 	assert_system
 	assert_modules "$K1"
 	wrong_line 'jobs = 1'
-	run apt-get install "$(source_deb kmodpkg-hello)"
+	run apt-get install "$deb"
 	assert_no_output 'e2e.conf'
 	assert_modules "$K1" kmodpkg_hello
 	assert_modules "$K2" kmodpkg_hello

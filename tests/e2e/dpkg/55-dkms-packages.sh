@@ -50,6 +50,7 @@ install_and_remove()
 	assert_dkms_installed "$k" "$@"
 	assert_dkms_installed "$next" "$@"
 	assert_system
+	assert_idle
 	run apt-get remove "$1"
 	[ $# -eq 1 ] || assert_dkms_installed "$next" "${@:2}"
 	assert_system
@@ -106,6 +107,21 @@ scenario dkms_all_nvidia modules long
 dkms_all_nvidia()
 {
 	install_and_remove "$K1" "$K2" nvidia-kernel-dkms
+}
+
+# Their confs are for bash, which is asked once. (What lacks here is looked at by tests/conf.)
+scenario dkms_confs modules long
+dkms_confs()
+{
+	local module
+	run apt-get install "linux-image-$K1" "linux-headers-$K1"
+	mkdir -p /etc/dkms
+	touch /etc/dkms/no-autoinstall
+	run apt-get install zfs-dkms openafs-modules-dkms nvidia-kernel-dkms
+	for module in zfs openafs nvidia-current; do
+		assert_status "$module" "$K1" 'no-autoinstall is set'
+	done
+	assert_idle
 }
 
 # and with the kernel that has what the small one lacks.

@@ -73,12 +73,18 @@ assert_database()
 	apt-get check >/tmp/e2e-apt-check 2>&1 || fail "apt-get check: $(tail -n 1 /tmp/e2e-apt-check)"
 }
 
-# List what is in a kernel's initramfs.
+# A kernel's initramfs.
+initramfs_file()
+{
+	echo "/boot/initrd.img-$1"
+}
+
+# List what is in it.
 initramfs_list()
 {
 	if command -v lsinitramfs >/dev/null; then
-		lsinitramfs "/boot/initrd.img-$1"
+		lsinitramfs "$(initramfs_file "$1")"
 	else
-		lsinitrd "/boot/initrd.img-$1"
+		lsinitrd "$(initramfs_file "$1")"
 	fi
 }

@@ -31,6 +31,8 @@ show()
 }
 noise='\(Reading|Reading|Building dep|Get:|Fetched|Need to|debconf:|Selecting|Preparing|After this'
 noise+='|[0-9]+ upgraded|Note, selecting|The following|  |W: |I: |Suggested|Recommended'
+# The postrm of a kernel removes a directory that went with the last file in it.
+noise+='|rmdir: failed to remove ./lib/modules/'
 
 . /etc/os-release
 title "$PRETTY_NAME in a throw-away root: no kernel yet"

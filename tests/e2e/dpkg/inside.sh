@@ -79,7 +79,14 @@ bookworm) TOKEN_PACKAGES=() ;;
 *) TOKEN_PACKAGES=(openssl softhsm2 opensc pkcs11-provider) ;;
 esac
 
-# The same of all that build for bookworm's kernel, and for which kernel: the small one has no
+# What dracut and kernel-install take to make unified kernel images, where they are the release's.
+# shellcheck disable=SC2034 # for layers.sh and scenarios
+case $SUITE in
+forky) UKI_PACKAGES=(systemd-boot-efi) ;;
+*) UKI_PACKAGES=() ;;
+esac
+
+# Of Debian's module packages all that build for bookworm's kernel, and for which kernel: the small one has no
 # drivers for much of what people have. Those left out do not compile any more.
 # shellcheck disable=SC2034 # for layers.sh and scenarios
 DKMS_PACKAGES_ALL=(acpi-call-dkms adv-17v35x-dkms apfs-dkms bbswitch-dkms broadcom-sta-dkms

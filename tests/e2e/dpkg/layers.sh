@@ -9,7 +9,7 @@ layer_prepared()
 {
 	run apt-get install --download-only "$KMODPKG"
 	run apt-get install --download-only "${DKMS_PACKAGES[@]}" v4l2loopback-dkms openssl mokutil \
-		"${TOKEN_PACKAGES[@]}"
+		"${TOKEN_PACKAGES[@]}" "${UKI_PACKAGES[@]}"
 }
 
 # kmodpkg is installed, there is no kernel and no source.

@@ -13,7 +13,8 @@
 #	owned_paths K		what packages own below a kernel's directory, as /lib/modules/...
 #	verify_package NAME	what is wrong with a package's files, nothing if all is right
 #	assert_database		the package database is in order and nothing is pending
-#	initramfs_list K	what is in a kernel's initramfs
+#	initramfs_file K	the path of a kernel's initramfs
+#	initramfs_list K	what is in it
 
 fail()
 {
@@ -228,6 +229,28 @@ assert_no_output()
 {
 	! grep -qE -- "$1" "$RUN_OUTPUT" ||
 		fail "the output has a line that matches '$1': $(grep -E -m1 -- "$1" "$RUN_OUTPUT")"
+}
+
+# processes_of COMMAND...: how many it starts besides itself.
+processes_of()
+{
+	# Pids are given in turn: the first process is the shell's, the second the command's.
+	# shellcheck disable=SC2016 # the inner shell's
+	echo $(($(unshare --pid --fork --mount-proc /bin/bash -c \
+		'"$@" >/dev/null 2>&1 || exit 1; : & echo $!' - "$@") - 3))
+}
+
+# A look, and a sync with nothing to do, start no process, once what has just changed is old enough to be
+# remembered.
+assert_idle()
+{
+	local n deadline=$((SECONDS + 30))
+	[ "$(processes_of /bin/sh -c 'true & wait')" = 1 ] || fail "processes are not counted"
+	until n=$(processes_of kmodpkg status) && [ "$n" = 0 ]; do
+		[ $SECONDS -lt $deadline ] || fail "kmodpkg status starts $n processes"
+	done
+	n=$(processes_of kmodpkg sync)
+	[ "$n" = 0 ] || fail "a sync with nothing to do starts $n processes"
 }
 
 # assert_status WORD...: kmodpkg status has a line in which all these words occur.

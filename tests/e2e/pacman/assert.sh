@@ -77,8 +77,14 @@ assert_database()
 	fail_on "unowned files below /usr/lib/modules" "$faults"
 }
 
-# List what is in a kernel's initramfs.
+# A kernel's initramfs.
+initramfs_file()
+{
+	echo "/boot/initramfs-$(cat "/usr/lib/modules/$1/pkgbase").img"
+}
+
+# List what is in it of this kernel.
 initramfs_list()
 {
-	grep -F "/lib/modules/$1/" "/boot/initramfs-$(cat "/usr/lib/modules/$1/pkgbase").img" || true
+	zstd -dcq "$(initramfs_file "$1")" | bsdtar -tf - | { grep -F "/lib/modules/$1/" || true; }
 }

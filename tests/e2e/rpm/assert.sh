@@ -63,9 +63,14 @@ assert_database()
 		"$(find /var/lib/kmodpkg/{queue,unsettled} 2>/dev/null)"
 }
 
+initramfs_file()
+{
+	echo "/boot/initramfs-$1.img"
+}
+
 initramfs_list()
 {
-	lsinitrd "/boot/initramfs-$1.img"
+	lsinitrd "$(initramfs_file "$1")"
 }
 
 # assert_posttrans K NAME...: kernel-core's %posttrans, which makes the initramfs, found these modules
