@@ -326,13 +326,26 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q,
 	return r;
 }
 
-int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_world *w,
-		    struct kp_sync_result *ret, struct kp_err *err)
+static enum kp_settle_initramfs whose_initramfs(const struct kp_ctx *ctx,
+						unsigned int flags, char *const *kernels,
+						const char *kernel)
+{
+	if (!(flags & KP_DRAIN_NO_INITRAMFS))
+		return KP_INITRAMFS_NOW;
+	/* The transaction around us makes it, and its end looks whether it has; that of a kernel which is
+	 * none of ours was due before. */
+	return ctx->nested || (kernels && !kp_strv_has(kernels, kernel))
+		       ? KP_INITRAMFS_LATER
+		       : KP_INITRAMFS_NEVER;
+}
+
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, char *const *kernels,
+		    const struct kp_world *w, struct kp_sync_result *ret,
+		    struct kp_err *err)
 {
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
 	struct kp_sync_result own = { 0 };
 	_cleanup_strv_ char **marked = NULL;
-	enum kp_settle_initramfs initramfs = KP_INITRAMFS_NOW;
 	struct kp_err late = KP_ERR_INIT;
 	int r;
 
@@ -349,9 +362,6 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_worl
 	r = kp_unsettled_list(ctx, &marked, err);
 	if (r < 0)
 		return r;
-	if (flags & KP_DRAIN_NO_INITRAMFS)
-		/* The transaction around us makes it, and its end looks whether it has. */
-		initramfs = ctx->nested ? KP_INITRAMFS_LATER : KP_INITRAMFS_NEVER;
 	kp_strv_foreach(k, marked) {
 		struct kp_err serr = KP_ERR_INIT;
 		int s;
@@ -359,7 +369,7 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_worl
 		if ((flags & KP_DRAIN_ONCE) &&
 		    kp_unsettled_get(ctx, *k) == KP_MARK_FAILED)
 			continue;
-		s = kp_settle(ctx, *k, initramfs, &serr);
+		s = kp_settle(ctx, *k, whose_initramfs(ctx, flags, kernels, *k), &serr);
 		if (s < 0)
 			keep_first(&late, s, &serr);
 		else if (ret)
@@ -406,7 +416,7 @@ int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 	kp_sync_enter();
 	/* This comes after every call of the package manager: a full /boot is to be told of once, and tried
 	 * again by a sync. */
-	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, NULL, err);
+	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, NULL, NULL, err);
 	kp_sync_leave();
 	if (r == -EBUSY) {
 		/* Another package manager came in between: the end of its transaction

@@ -51,15 +51,17 @@ int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_ro
 		 struct kp_err *err);
 
 enum kp_drain_flags {
-	KP_DRAIN_NO_INITRAMFS = 1 << 0,
+	KP_DRAIN_NO_INITRAMFS = 1 << 0, /* of the kernels that it is done for */
 	KP_DRAIN_ONCE = 1 << 1, /* pass over kernels that could not be settled before */
 };
 
 /* Commit the queue in one go, run the scripts that follow, settle every kernel that is
- * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. W (may be NULL): loaded
- * under the same lock, for the confs that it has. RET (may be NULL) gets what was done. */
-int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_world *w,
-		    struct kp_sync_result *ret, struct kp_err *err);
+ * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. KERNELS: what it is done
+ * for, NULL: all. W (may be NULL): loaded under the same lock, for the confs that it has. RET (may be NULL) gets what was
+ * done. */
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, char *const *kernels,
+		    const struct kp_world *w, struct kp_sync_result *ret,
+		    struct kp_err *err);
 
 /* <dkms_tree>/MODULE/kernel-K-ARCH -> VERSION/K/ARCH: a view for other tools, never read as
  * truth. VERSION NULL removes it. */

@@ -101,6 +101,32 @@ static void the_transaction_is_gone(void **state)
 	test_assert_settled(s);
 }
 
+/* kernel-install makes that of one kernel, and knows nothing of what is due for another. */
+static void that_of_another_kernel_stays_due(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1, call[] = "-u -k " K1 "\n";
+	const struct timespec old[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+	char *const kernels[] = { (char *)K2, NULL };
+	const struct kp_sync_opts opts = { .kernels = kernels, .no_initramfs = true };
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	set_initramfs_tool(s, "1");
+	test_put(&s->root, initrd, "");
+	assert_int_equal(utimensat(AT_FDCWD, initrd, old, 0), 0);
+	assert_int_equal(test_sync_rc(s, NULL), -ECHILD);
+	assert_noted(s, call);
+	set_initramfs_tool(s, "0");
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	assert_noted(s, call);
+	assert_true(test_exists(s, "/var/lib/kmodpkg/unsettled/" K1));
+	test_sync(s);
+	assert_noted(s, "-u -k " K1 "\n-u -k " K1 "\n");
+	test_assert_settled(s);
+}
+
 /* Whoever was to place the modules was killed, the transaction made its initramfs, and the modules come
  * only now: by another sync in it, or with the commit at its end. */
 static void an_initramfs_came_too_early(void **state)
@@ -207,6 +233,7 @@ int main(int argc, char **argv)
 		SYSTEM_TEST(a_drain_settles_in_vain_once),
 		SYSTEM_TEST(initramfs_of_the_transaction),
 		SYSTEM_TEST(the_transaction_is_gone),
+		SYSTEM_TEST(that_of_another_kernel_stays_due),
 		SYSTEM_TEST(an_initramfs_came_too_early),
 		SYSTEM_TEST(an_initramfs_has_what_is_erased),
 		SYSTEM_TEST(an_initramfs_has_what_is_refused),
