@@ -32,8 +32,8 @@ bool kp_place_is_done(struct kp_ctx *ctx, const struct kp_queue_entry *e);
  * there is nothing to settle. */
 bool kp_place_is_as_it_was(struct kp_ctx *ctx, const struct kp_pkg_installed *list,
 			   size_t n, const struct kp_queue_entry *e);
-/* The files that the commit of E changes, a string vector: its own, and those of the package in LIST that it
- * replaces. */
+/* The files of E's kernel that its commit changes, a string vector: its own, and those of the package in LIST
+ * that it replaces. */
 char **kp_place_changes(const struct kp_pkg_installed *list, size_t n,
 			const struct kp_queue_entry *e);
 /* Put the files of queued packages in place that are not yet, out of the published builds
