@@ -174,19 +174,19 @@ static int show_installed(struct kp_ctx *ctx, const struct kp_pkg_id *id,
 static int refused(struct drain *d, const struct kp_queue_entry *e, const char *why,
 		   struct kp_err *err)
 {
+	int r;
+
 	kp_log(KP_LOG_ERR, "%s: %s", e->name, why);
 	kp_strv_addf(&d->ret->failures, "%s/%s, kernel %s: %s", e->id.module,
 		     e->id.version, e->id.kernel, why);
 	d->ret->failed++;
 	if (e->kind != KP_CHANGE_ADD)
 		return 0;
-	/* The package would have changed nothing, its removal does. */
-	if (!kp_unsettled_names(d->ctx, e->id.kernel, e->paths)) {
-		int r = kp_unsettled_mark(d->ctx, e->id.kernel, e->paths, err);
-
-		if (r < 0)
-			return r;
-	}
+	/* The package would have changed nothing, its removal does; and an initramfs may have been made
+	 * with what was placed. */
+	r = kp_unsettled_keep(d->ctx, e->id.kernel, e->paths, err);
+	if (r < 0)
+		return r;
 	kp_place_remove(d->ctx, &e->id, e->paths);
 	return show_installed(d->ctx, &e->id, err);
 }
@@ -240,35 +240,46 @@ static void finish(struct drain *d, const struct kp_queue *q, struct kp_change *
 	tell_native(d->ctx, names);
 }
 
-/* Mark the kernel for what E's commit changes; one that is not MARKED only if that is anything. */
-static int mark_changes(struct kp_ctx *ctx, const struct kp_queue_entry *e, bool marked,
-			struct kp_err *err)
+/* Has whoever placed E's files left nothing to the commit, of PATHS that it changes? */
+static bool is_placed(struct kp_ctx *ctx, const struct kp_queue_entry *e,
+		      char *const *paths)
 {
-	_cleanup_strv_ char **paths = NULL;
-	struct kp_pkg_installed *list = NULL;
-	size_t n = 0;
-	int r = kp_backend_list(ctx, &list, &n, err);
-
-	if (r == 0 && (marked || !kp_place_is_as_it_was(ctx, list, n, e))) {
-		paths = kp_place_changes(list, n, e);
-		r = kp_unsettled_mark(ctx, e->id.kernel, paths, err);
-	}
-	kp_pkg_list_free(list, n);
-	return r;
+	kp_strv_foreach(path, paths)
+		if (!kp_strv_has(e->paths, *path) && kp_exists_in(ctx->root_fd, *path))
+			return false;
+	return kp_place_is_done(ctx, e);
 }
 
 /* An entry whose kernel was settled since it was written, or in part, with other changes, is to be
  * marked again. A mark that is due keeps its time: an initramfs made since has what was
- * placed, unless whoever was to place it was killed, or it is erased only now. */
+ * placed, unless whoever was to place it was killed, or something is erased only now. LIST:
+ * the packages that are there. */
 static int mark_again(struct kp_ctx *ctx, const struct kp_queue_entry *e,
-		      struct kp_err *err)
+		      const struct kp_pkg_installed *list, size_t n, struct kp_err *err)
 {
-	enum kp_mark mark = kp_unsettled_get(ctx, e->id.kernel);
+	_cleanup_strv_ char **paths = kp_place_changes(list, n, e);
+	const char *kernel = e->id.kernel;
+	enum kp_mark mark = kp_unsettled_get(ctx, kernel);
 
-	if (mark == KP_MARK_DUE && kp_unsettled_names(ctx, e->id.kernel, e->paths) &&
-	    (!kp_unsettled_is_overtaken(ctx, e->id.kernel) || kp_place_is_done(ctx, e)))
+	if (mark == KP_MARK_NONE && kp_place_is_as_it_was(ctx, list, n, e))
 		return 0;
-	return mark_changes(ctx, e, mark != KP_MARK_NONE, err);
+	if (mark == KP_MARK_DUE && kp_unsettled_names(ctx, kernel, paths) &&
+	    (!kp_unsettled_is_overtaken(ctx, kernel) || is_placed(ctx, e, paths)))
+		return 0;
+	return kp_unsettled_mark(ctx, kernel, paths, err);
+}
+
+static int mark_all_again(struct kp_ctx *ctx, const struct kp_queue *q,
+			  struct kp_err *err)
+{
+	struct kp_pkg_installed *list = NULL;
+	size_t n = 0;
+	int r = kp_backend_list(ctx, &list, &n, err);
+
+	for (size_t i = 0; r == 0 && i < q->n; i++)
+		r = mark_again(ctx, &q->list[i], list, n, err);
+	kp_pkg_list_free(list, n);
+	return r;
 }
 
 /* With a source's last package goes what is remembered of its removal. */
@@ -295,15 +306,14 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q,
 {
 	struct drain d = { .ctx = ctx, .world = world, .ret = ret };
 	struct kp_change *changes = kp_calloc(q->n, sizeof(*changes));
-	int r = 0;
+	int r;
 
 	for (size_t i = 0; i < q->n; i++) {
 		changes[i].kind = q->list[i].kind;
 		changes[i].file = q->list[i].file;
 		changes[i].name = q->list[i].name;
 	}
-	for (size_t i = 0; r == 0 && i < q->n; i++)
-		r = mark_again(ctx, &q->list[i], err);
+	r = mark_all_again(ctx, q, err);
 	if (r == 0)
 		r = ctx->backend->ops->commit(ctx->backend->db, changes, q->n, err);
 	if (r == 0)
@@ -316,13 +326,26 @@ static int apply(struct kp_ctx *ctx, const struct kp_queue *q,
 	return r;
 }
 
-int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_world *w,
-		    struct kp_sync_result *ret, struct kp_err *err)
+static enum kp_settle_initramfs whose_initramfs(const struct kp_ctx *ctx,
+						unsigned int flags, char *const *kernels,
+						const char *kernel)
+{
+	if (!(flags & KP_DRAIN_NO_INITRAMFS))
+		return KP_INITRAMFS_NOW;
+	/* The transaction around us makes it, and its end looks whether it has; that of a kernel which is
+	 * none of ours was due before. */
+	return ctx->nested || (kernels && !kp_strv_has(kernels, kernel))
+		       ? KP_INITRAMFS_LATER
+		       : KP_INITRAMFS_NEVER;
+}
+
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, char *const *kernels,
+		    const struct kp_world *w, struct kp_sync_result *ret,
+		    struct kp_err *err)
 {
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
 	struct kp_sync_result own = { 0 };
 	_cleanup_strv_ char **marked = NULL;
-	enum kp_settle_initramfs initramfs = KP_INITRAMFS_NOW;
 	struct kp_err late = KP_ERR_INIT;
 	int r;
 
@@ -339,9 +362,6 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_worl
 	r = kp_unsettled_list(ctx, &marked, err);
 	if (r < 0)
 		return r;
-	if (flags & KP_DRAIN_NO_INITRAMFS)
-		/* The transaction around us makes it, and its end looks whether it has. */
-		initramfs = ctx->nested ? KP_INITRAMFS_LATER : KP_INITRAMFS_NEVER;
 	kp_strv_foreach(k, marked) {
 		struct kp_err serr = KP_ERR_INIT;
 		int s;
@@ -349,7 +369,7 @@ int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_worl
 		if ((flags & KP_DRAIN_ONCE) &&
 		    kp_unsettled_get(ctx, *k) == KP_MARK_FAILED)
 			continue;
-		s = kp_settle(ctx, *k, initramfs, &serr);
+		s = kp_settle(ctx, *k, whose_initramfs(ctx, flags, kernels, *k), &serr);
 		if (s < 0)
 			keep_first(&late, s, &serr);
 		else if (ret)
@@ -396,7 +416,7 @@ int kp_drain(struct kp_ctx *ctx, struct kp_err *err)
 	kp_sync_enter();
 	/* This comes after every call of the package manager: a full /boot is to be told of once, and tried
 	 * again by a sync. */
-	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, NULL, err);
+	r = kp_drain_locked(ctx, KP_DRAIN_ONCE, NULL, NULL, NULL, err);
 	kp_sync_leave();
 	if (r == -EBUSY) {
 		/* Another package manager came in between: the end of its transaction

@@ -4,10 +4,12 @@
  * holds: by their names, since one that is built here may take the place of the kernel's own. It is
  * to hold those that its tool's configuration, or a hook of it, names, and those that another
  * kernel's image holds: this one's may have been made before they could be built. What tools choose
- * by other means they choose among the kernel's own modules, or of what the machine runs on: of
- * what is in the image that it was started by.
+ * by other means is the kernel's own, or the machine started without it: what that takes is in an
+ * image. (dracut by itself takes modules, all or those in use, from the directories that depmod searches first.)
  */
 #include <ctype.h>
+#include <errno.h>
+#include <string.h>
 
 #include <kmodpkg/log.h>
 
@@ -22,7 +24,7 @@
 
 /* Larger ones are no configuration. */
 #define TEXT_MAX (1024 * 1024)
-#define FILES_MAX 4096
+#define SEEN_MAX 4096
 #define DEPTH_MAX 4
 
 /* Where tools are told what to take: all in a directory whose name begins so, with what is below. */
@@ -86,15 +88,19 @@ static const char *word_of_line(const char *s, const char *end, char *const *mod
 	return NULL;
 }
 
-/* A comment, or what dracut is to leave out. */
+/* A comment, or what dracut is to leave out, and nothing else. */
 static bool is_left_out(const char *line, const char *end)
 {
 	static const char omit[] = "omit_drivers";
+	const char *equals;
 
 	while (line < end && (*line == ' ' || *line == '\t'))
 		line++;
-	return line == end || *line == '#' ||
-	       ((size_t)(end - line) > strlen(omit) && !memcmp(line, omit, strlen(omit)));
+	if (line == end || *line == '#')
+		return true;
+	equals = memchr(line, '=', (size_t)(end - line));
+	return (size_t)(end - line) > strlen(omit) && !memcmp(line, omit, strlen(omit)) &&
+	       equals && !memchr(equals + 1, '=', (size_t)(end - equals - 1));
 }
 
 bool kp_initramfs_text_names(const char *text, size_t len, char *const *modules,
@@ -114,17 +120,24 @@ bool kp_initramfs_text_names(const char *text, size_t len, char *const *modules,
 struct search {
 	struct kp_ctx *ctx;
 	char *const *modules;
-	size_t files;
+	size_t seen; /* files and directories */
 };
+
+static char *cannot_search(const char *path, const char *why)
+{
+	return kp_strf("cannot tell what its tool is told: '%s': %s", path, why);
+}
 
 static char *search_path(struct search *s, const char *path, int depth);
 
 static char *search_dir(struct search *s, const char *dir, const char *prefix, int depth)
 {
 	_cleanup_strv_ char **names = NULL;
+	int r = kp_list_in(s->ctx->root_fd, dir, &names);
 	char *why = NULL;
 
-	(void)kp_list_in(s->ctx->root_fd, dir, &names);
+	if (r < 0 && r != -ENOENT && r != -ENOTDIR)
+		return cannot_search(dir, strerror(-r));
 	for (char *const *name = names; !why && name && *name; name++) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 
@@ -134,20 +147,37 @@ static char *search_dir(struct search *s, const char *dir, const char *prefix, i
 	return why;
 }
 
-/* What names a module in the file PATH, or in all files below it. */
-static char *search_path(struct search *s, const char *path, int depth)
+static char *search_file(struct search *s, const char *path)
 {
 	_cleanup_free_ char *text = NULL;
 	const char *module;
 	size_t len;
+	int r = kp_read_in(s->ctx->root_fd, path, TEXT_MAX, &text, &len);
 
-	if (kp_is_dir_in(s->ctx->root_fd, path))
-		return depth < DEPTH_MAX ? search_dir(s, path, "", depth + 1) : NULL;
-	if (s->files++ >= FILES_MAX ||
-	    kp_read_in(s->ctx->root_fd, path, TEXT_MAX, &text, &len) < 0 ||
-	    !kp_initramfs_text_names(text, len, s->modules, &module))
+	switch (r) {
+	case 0:
+		return kp_initramfs_text_names(text, len, s->modules, &module)
+			       ? kp_strf("%s names %s", path, module)
+			       : NULL;
+	/* A link that leads nowhere, something that is no file, or too large. */
+	case -ENOENT:
+	case -ENOTDIR:
+	case -ELOOP:
+	case -EINVAL:
+	case -EFBIG:
 		return NULL;
-	return kp_strf("%s names %s", path, module);
+	}
+	return cannot_search(path, strerror(-r));
+}
+
+/* What names a module in the file PATH, or in all files below it. */
+static char *search_path(struct search *s, const char *path, int depth)
+{
+	if (s->seen++ >= SEEN_MAX)
+		return cannot_search(path, "there are too many files");
+	if (!kp_is_dir_in(s->ctx->root_fd, path))
+		return search_file(s, path);
+	return depth < DEPTH_MAX ? search_dir(s, path, "", depth + 1) : NULL;
 }
 
 static char *is_asked_for(struct kp_ctx *ctx, char *const *modules)
@@ -208,7 +238,7 @@ char *kp_initramfs_why(struct kp_ctx *ctx, const char *kernel, char *const *modu
 	if (ctx->config.initramfs == KP_REFRESH_YES)
 		return kp_strdup("as configured");
 	if (kp_strv_has(modules, KP_ANY_MODULE))
-		return kp_strdup("as a module source asks");
+		return kp_strdup("whatever changed");
 	if (!modules)
 		return NULL;
 	why = is_asked_for(ctx, modules);

@@ -170,7 +170,8 @@ char **kp_place_changes(const struct kp_pkg_installed *list, size_t n,
 	char **paths = kp_strv_dup(e->paths);
 
 	for (size_t i = 0; i < n; i++)
-		if (kp_str_eq(list[i].name, e->name))
+		if (kp_str_eq(list[i].name, e->name) &&
+		    kp_str_eq(list[i].id.kernel, e->id.kernel))
 			kp_strv_foreach(file, list[i].files)
 				kp_strv_add(&paths, *file);
 	return paths;

@@ -32,8 +32,8 @@ bool kp_place_is_done(struct kp_ctx *ctx, const struct kp_queue_entry *e);
  * there is nothing to settle. */
 bool kp_place_is_as_it_was(struct kp_ctx *ctx, const struct kp_pkg_installed *list,
 			   size_t n, const struct kp_queue_entry *e);
-/* The files that the commit of E changes, a string vector: its own, and those of the package in LIST that it
- * replaces. */
+/* The files of E's kernel that its commit changes, a string vector: its own, and those of the package in LIST
+ * that it replaces. */
 char **kp_place_changes(const struct kp_pkg_installed *list, size_t n,
 			const struct kp_queue_entry *e);
 /* Put the files of queued packages in place that are not yet, out of the published builds
@@ -51,15 +51,17 @@ int kp_erase_row(struct kp_ctx *ctx, struct kp_world *w, const struct kp_plan_ro
 		 struct kp_err *err);
 
 enum kp_drain_flags {
-	KP_DRAIN_NO_INITRAMFS = 1 << 0,
+	KP_DRAIN_NO_INITRAMFS = 1 << 0, /* of the kernels that it is done for */
 	KP_DRAIN_ONCE = 1 << 1, /* pass over kernels that could not be settled before */
 };
 
 /* Commit the queue in one go, run the scripts that follow, settle every kernel that is
- * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. W (may be NULL): loaded
- * under the same lock, for the confs that it has. RET (may be NULL) gets what was done. */
-int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, const struct kp_world *w,
-		    struct kp_sync_result *ret, struct kp_err *err);
+ * marked. Our lock is held. -EBUSY: the native lock is taken, nothing was changed. KERNELS: what it is done
+ * for, NULL: all. W (may be NULL): loaded under the same lock, for the confs that it has. RET (may be NULL) gets what was
+ * done. */
+int kp_drain_locked(struct kp_ctx *ctx, unsigned int flags, char *const *kernels,
+		    const struct kp_world *w, struct kp_sync_result *ret,
+		    struct kp_err *err);
 
 /* <dkms_tree>/MODULE/kernel-K-ARCH -> VERSION/K/ARCH: a view for other tools, never read as
  * truth. VERSION NULL removes it. */

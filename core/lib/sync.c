@@ -348,7 +348,8 @@ static int commit(struct sync *s, const struct kp_world *w, enum kp_lock_state s
 		count_queued(s, n_queued);
 		return 0;
 	}
-	r = kp_drain_locked(s->ctx, drain_flags(s, state), w, s->ret, err);
+	r = kp_drain_locked(s->ctx, drain_flags(s, state), s->opts->kernels, w, s->ret,
+			    err);
 	if (r == 0)
 		s->ret->queued = s->ret->queued_erases = 0;
 	if (r != -EBUSY)

@@ -75,16 +75,42 @@ tree_source()
 	printf '%s\n' "PACKAGE_NAME=$name" "PACKAGE_VERSION=$2" AUTOINSTALL=yes "MAKE=\"$make\"" >>"$dir/dkms.conf"
 }
 
-# Instead of a generator, which takes seconds: an image is a list of what there is to put into it.
+# Instead of a generator, which takes seconds: an image has the names and sums of what there is to put into it, of
+# ours what the generator is told to take. So the image of a kernel without it lacks nothing, and a mark has
+# to know which module changed.
 write_image_tool()
 {
+	mkdir -p /etc/initramfs-tools
+	printf '%s\n' faults_a faults_b >>/etc/initramfs-tools/modules
 	cat >"$1" <<-'END'
 	#!/bin/bash
+	# pad LENGTH: to a multiple of four
+	pad()
+	{
+		head -c $((-$1 & 3)) /dev/zero
+	}
+	# member NAME CONTENT: of a cpio archive, newc
+	member()
+	{
+		printf 070701
+		printf %08x 1 $((0100644)) 0 0 1 0 ${#2} 0 0 0 0 $((${#1} + 1)) 0
+		printf '%s\0' "$1"
+		pad $((110 + ${#1} + 1))
+		printf %s "$2"
+		pad ${#2}
+	}
 	# make_image K FILE
 	make_image()
 	{
-		find /lib/modules/"$1"/ -name '*.ko*' -exec sha256sum {} + | LC_ALL=C sort >"$2.new"
-		grep -c dkms "/lib/modules/$1/modules.dep" >>"$2.new"
+		local files file
+		mapfile -t files < <(find /lib/modules/"$1"/ -name '*.ko*' ! -name 'next_*' | LC_ALL=C sort)
+		{
+			member init "$(sha256sum "${files[@]}"; grep -c dkms/faults "/lib/modules/$1/modules.dep")"
+			for file in "${files[@]}"; do
+				member "${file#/}" ''
+			done
+			member 'TRAILER!!!' ''
+		} >"$2.new"
 		mv "$2.new" "$2"
 	}
 	END
@@ -126,7 +152,7 @@ state()
 		find /etc /usr/lib /usr/sbin /var -xdev -name '*kmodpkg*' ! -name .rpm.lock.kmodpkg -printf '%M %p\n'
 		find / -xdev \( -name '.kp-*' -o -name '*.kmodpkg-*' \) -printf '%M %p\n'
 	} 2>/dev/null | LC_ALL=C sort -u | grep -vE ' /(var/)?tmp/?( |$)| /usr/src/?( |$)| /var/tmp/rpm-tmp\.'
-	cat /boot/init*
+	cat /boot/init* | tr '\0' '\n'
 	find /lib/modules/ /boot /var/lib/kmodpkg /var/lib/dkms -type f ! -name '*.log' \
 		! -path '*/kmodpkg/builds/*' -exec sha256sum {} + 2>/dev/null | LC_ALL=C sort -k 2
 	for file in /var/lib/kmodpkg/builds/*/*/*; do

@@ -43,6 +43,8 @@ static void texts(void **state)
 		{ "\t # a-b\nspl\n", NULL },
 		{ "omit_drivers+=\" zfs \"\n", NULL },
 		{ " omit_drivers=\"zfs\"\nadd_drivers+=\"a-b\"\n", "a_b" },
+		{ "omit_drivers+=\" spl \"; add_drivers+=\" zfs \"\n", "zfs" },
+		{ "omit_drivers+=\" spl \" add_drivers+=\" zfs \"\n", "zfs" },
 		{ "zfsx xzfs zfs_ -zfs a b\n", NULL },
 		{ "", NULL },
 	};
@@ -233,6 +235,32 @@ static void what_tools_are_told(void **state)
 	assert_int_equal(unlink("/etc/modules-load.d/x.conf"), 0);
 }
 
+/* What cannot be read may name anything; what no tool reads does not. */
+static void what_cannot_be_searched(void **state)
+{
+	struct fixture *f = *state;
+	char name[sizeof("/etc/initcpio/many/") + 16];
+
+	OVERLAY_ONLY();
+	put_holding(f, INITRD, NULL);
+	put(f, "/etc/initcpio/many/x", "");
+	assert_int_equal(symlink("nowhere", "/etc/initcpio/many/dangling"), 0);
+	assert_int_equal(symlink("loop", "/etc/initcpio/many/loop"), 0);
+	assert_int_equal(symlink(".", "/etc/initcpio/many/self"), 0);
+	assert_int_equal(mkfifo("/etc/initcpio/many/fifo", 0600), 0);
+	put(f, "/etc/initcpio/many/large", "a_b\n");
+	assert_int_equal(truncate("/etc/initcpio/many/large", 2 << 20), 0);
+	assert_left(f);
+	/* Each is seen three times. */
+	for (int i = 0; i < 1400; i++) {
+		snprintf(name, sizeof(name), "/etc/initcpio/many/%d", i);
+		put(f, name, "");
+	}
+	assert_made(f, "cannot tell what its tool is told: '/etc/initcpio");
+	assert_int_equal(kp_rm_rf_in(f->ctx.root_fd, "/etc/initcpio/many", NULL), 0);
+	assert_left(f);
+}
+
 static void what_the_configuration_says(void **state)
 {
 	struct fixture *f = *state;
@@ -264,13 +292,10 @@ static void what_a_source_asks_for(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(names_of_files),
-		cmocka_unit_test(texts),
-		TEST(marks_name_modules),
-		TEST(other_marks_stand_for_any),
-		LIVE(what_images_hold),
-		LIVE(what_tools_are_told),
-		LIVE(what_the_configuration_says),
+		cmocka_unit_test(names_of_files), cmocka_unit_test(texts),
+		TEST(marks_name_modules),	  TEST(other_marks_stand_for_any),
+		LIVE(what_images_hold),		  LIVE(what_tools_are_told),
+		LIVE(what_cannot_be_searched),	  LIVE(what_the_configuration_says),
 		LIVE(what_a_source_asks_for),
 	};
 

@@ -101,6 +101,32 @@ static void the_transaction_is_gone(void **state)
 	test_assert_settled(s);
 }
 
+/* kernel-install makes that of one kernel, and knows nothing of what is due for another. */
+static void that_of_another_kernel_stays_due(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1, call[] = "-u -k " K1 "\n";
+	const struct timespec old[2] = { { .tv_sec = 1000000 }, { .tv_sec = 1000000 } };
+	char *const kernels[] = { (char *)K2, NULL };
+	const struct kp_sync_opts opts = { .kernels = kernels, .no_initramfs = true };
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_publish(s, "hello", "1.0", K2, NULL);
+	set_initramfs_tool(s, "1");
+	test_put(&s->root, initrd, "");
+	assert_int_equal(utimensat(AT_FDCWD, initrd, old, 0), 0);
+	assert_int_equal(test_sync_rc(s, NULL), -ECHILD);
+	assert_noted(s, call);
+	set_initramfs_tool(s, "0");
+	assert_int_equal(test_sync_rc(s, &opts), 0);
+	assert_noted(s, call);
+	assert_true(test_exists(s, "/var/lib/kmodpkg/unsettled/" K1));
+	test_sync(s);
+	assert_noted(s, "-u -k " K1 "\n-u -k " K1 "\n");
+	test_assert_settled(s);
+}
+
 /* Whoever was to place the modules was killed, the transaction made its initramfs, and the modules come
  * only now: by another sync in it, or with the commit at its end. */
 static void an_initramfs_came_too_early(void **state)
@@ -155,14 +181,63 @@ static void an_initramfs_has_what_is_erased(void **state)
 	assert_noted(s, "-u -k " K1 "\n");
 }
 
+/* The transaction made it when the module was placed, and only then its package is refused. */
+static void an_initramfs_has_what_is_refused(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1;
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, NULL);
+	test_say(s, "hello", "1.0", K2, KP_INTENT_HOLD);
+	set_initramfs_tool(s, "0");
+	test_put(&s->root, "/noted", "");
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_put(&s->root, initrd, "");
+	test_fake(s, "refuse", "kmod-hello-" K1 " no such luck");
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	test_assert_absent(s, "hello", K1);
+	assert_noted(s, "-u -k " K1 "\n");
+}
+
+/* It has the new package's modules, and one of the old package's that goes with the commit. */
+static void an_initramfs_has_what_is_dropped(void **state)
+{
+	static const char initrd[] = "/boot/initrd.img-" K1;
+	static const char more[] = "/lib/modules/" K1 "/updates/dkms/more.ko";
+	struct test_system *s = test_system(state);
+
+	test_register(s, "hello", "1.0", NULL);
+	test_publish(s, "hello", "1.0", K1, "hello", "more", NULL);
+	test_say(s, "hello", "1.0", K2, KP_INTENT_HOLD);
+	test_sync(s);
+	set_initramfs_tool(s, "0");
+	test_put(&s->root, "/noted", "");
+	test_put(&s->root, "/usr/src/hello-1.0/new.h", "");
+	test_publish(s, "hello", "1.0", K1, "hello", NULL);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	assert_true(test_exists(s, more));
+	test_put(&s->root, initrd, "");
+	test_fake(s, "lock", "can-commit");
+	test_drain(s);
+	assert_false(test_exists(s, more));
+	assert_noted(s, "-u -k " K1 "\n");
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(a_drain_settles_in_vain_once),
 		SYSTEM_TEST(initramfs_of_the_transaction),
 		SYSTEM_TEST(the_transaction_is_gone),
+		SYSTEM_TEST(that_of_another_kernel_stays_due),
 		SYSTEM_TEST(an_initramfs_came_too_early),
 		SYSTEM_TEST(an_initramfs_has_what_is_erased),
+		SYSTEM_TEST(an_initramfs_has_what_is_refused),
+		SYSTEM_TEST(an_initramfs_has_what_is_dropped),
 	};
 
 	test_system_prepare(argc, argv);

@@ -62,11 +62,31 @@ static void the_place_is_taken_in_the_queue(void **state)
 	assert_upgraded(s);
 }
 
+/* The transaction made it with what was placed; what goes with the commit is another kernel's. */
+static void its_initramfs_is_not_made_twice(void **state)
+{
+	struct test_system *s = start(state);
+
+	test_put(&s->root, "/usr/sbin/update-initramfs", "#!/bin/sh\n: >/refreshed\n");
+	assert_int_equal(chmod("/usr/sbin/update-initramfs", 0755), 0);
+	upgrade(s);
+	test_fake(s, "lock", "must-defer");
+	test_sync(s);
+	test_let_tick();
+	test_put(&s->root, "/boot/initrd.img-" K2, "");
+	test_fake(s, "lock", NULL);
+	test_drain(s);
+	test_assert_state(s, "hello", "1.0", K2, KP_STATE_INSTALLED, NULL);
+	test_assert_settled(s);
+	assert_false(test_exists(s, "/refreshed"));
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		SYSTEM_TEST(upgraded_in_place),
 		SYSTEM_TEST(the_place_is_taken_in_the_queue),
+		SYSTEM_TEST(its_initramfs_is_not_made_twice),
 	};
 
 	test_system_prepare(argc, argv);
