@@ -180,11 +180,50 @@ static char *search_path(struct search *s, const char *path, int depth)
 	return depth < DEPTH_MAX ? search_dir(s, path, "", depth + 1) : NULL;
 }
 
+static void add_aliases_of_line(const char *line, char *const *modules, char ***names)
+{
+	_cleanup_strv_ char **words = kp_strv_split(line, " \t");
+	_cleanup_free_ char *alias = NULL;
+
+	if (kp_strv_len(words) != 3 || strcmp(words[0], "alias") != 0)
+		return;
+	kp_strv_foreach(module, modules)
+		if (is_module(words[2], strlen(words[2]), *module))
+			kp_strv_take(names, kp_initramfs_module(words[1]));
+}
+
+/* The names that modprobe.d(5) gives modules besides their own: Debian's nvidia is nvidia-current. */
+static void add_aliases(struct kp_ctx *ctx, char *const *modules, char ***names)
+{
+	static const char *const dirs[] = { "/etc/modprobe.d", "/usr/lib/modprobe.d",
+					    "/lib/modprobe.d" };
+
+	for (size_t i = 0; i < KP_ARRAY_SIZE(dirs); i++) {
+		_cleanup_strv_ char **files = NULL;
+
+		(void)kp_list_in(ctx->root_fd, dirs[i], &files);
+		kp_strv_foreach(file, files) {
+			_cleanup_free_ char *path = kp_path_join(dirs[i], *file);
+			_cleanup_free_ char *text = NULL;
+			_cleanup_strv_ char **lines = NULL;
+			size_t len;
+
+			if (kp_read_in(ctx->root_fd, path, TEXT_MAX, &text, &len) == 0)
+				lines = kp_strv_split(text, "\n");
+			kp_strv_foreach(line, lines)
+				add_aliases_of_line(*line, modules, names);
+		}
+	}
+}
+
 static char *is_asked_for(struct kp_ctx *ctx, char *const *modules)
 {
-	struct search s = { .ctx = ctx, .modules = modules };
+	_cleanup_strv_ char **names = kp_strv_dup(modules);
+	struct search s = { .ctx = ctx };
 	char *why = NULL;
 
+	add_aliases(ctx, modules, &names);
+	s.modules = names;
 	for (size_t i = 0; !why && i < KP_ARRAY_SIZE(places); i++) {
 		_cleanup_free_ char *tool =
 			places[i].tool ? kp_tool_find(ctx, places[i].tool) : NULL;

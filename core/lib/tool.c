@@ -14,7 +14,6 @@
 #include "base/str.h"
 #include "lib/tool.h"
 
-#define SLOT 0 /* that of short helpers */
 #define SAID_MAX 512
 
 bool kp_tool_is(const struct kp_ctx *ctx, const char *path)
@@ -100,10 +99,10 @@ int kp_tool_run_own(struct kp_ctx *ctx, const char *name, const char *protocol, 
 		    int out_fd, int timeout_s, struct kp_proc_end *ret_end,
 		    char **ret_said, struct kp_err *err)
 {
-	_cleanup_close_ int program = kp_tool_own(ctx, name, err), said = -1;
+	_cleanup_close_ int program = kp_tool_own(ctx, name, err), said = -1, slot = -1;
 	_cleanup_free_ char *path = kp_strf("/proc/self/fd/%d", program);
 	const char *const argv[] = { path, protocol, NULL };
-	struct kp_sandbox sb = { .slot = SLOT, .timeout_s = timeout_s };
+	struct kp_sandbox sb = { .timeout_s = timeout_s };
 	struct kp_proc proc = { .argv = argv,
 				.env = kp_tool_own_env,
 				.in_fd = in_fd,
@@ -117,6 +116,11 @@ int kp_tool_run_own(struct kp_ctx *ctx, const char *name, const char *protocol, 
 	proc.err_fd = said = memfd_create("said", MFD_CLOEXEC);
 	if (said < 0)
 		return kp_err_sys(err, -errno, "memfd_create");
+	/* A user that nobody else is: what it reads may be root's alone, as the keys in an initramfs. */
+	r = kp_sandbox_has_own_user() ? kp_sandbox_take_slot(ctx, &sb.slot, &slot, err)
+				      : 0;
+	if (r < 0)
+		return r;
 	r = kp_sandbox_run(ctx, &sb, &proc, ret_end, err);
 	if (r == -ECHILD && !ret_end->signal)
 		*ret_said = read_said(said);

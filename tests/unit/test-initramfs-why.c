@@ -226,6 +226,15 @@ static void what_tools_are_told(void **state)
 		assert_made(f, files[i].path);
 		assert_int_equal(unlink(files[i].path), 0);
 	}
+	/* By another name. */
+	put(f, "/etc/initramfs-tools/modules", "other-name\n");
+	put(f, "/etc/modprobe.d/x.conf", "options other_name x=1\nalias other_name c\n");
+	assert_left(f);
+	put(f, "/etc/modprobe.d/x.conf", "alias other_name a-b\n");
+	assert_made(f, "/etc/initramfs-tools/modules names other_name");
+	assert_int_equal(unlink("/etc/modprobe.d/x.conf"), 0);
+	assert_left(f);
+	assert_int_equal(unlink("/etc/initramfs-tools/modules"), 0);
 	/* Only dracut reads these. */
 	put(f, "/etc/modules-load.d/x.conf", "a_b\n");
 	assert_left(f);
