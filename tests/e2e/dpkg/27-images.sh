@@ -12,9 +12,9 @@ source_goes()
 	run apt-get purge "${1//_/-}"
 }
 
-# shellcheck source=SCRIPTDIR/../lib/images.sh
 with_images()
 {
+	# shellcheck source=SCRIPTDIR/../lib/images.sh
 	. /run/e2e/lib/images.sh
 }
 
@@ -78,7 +78,10 @@ images_fail()
 	local hook=/etc/initramfs-tools/hooks/e2e-fails
 	with_images
 	name_to_generator e2e_named
-	printf '%s\n' '#!/bin/sh' '[ "$1" = prereqs ]' >$hook
+	cat >$hook <<-'END'
+		#!/bin/sh
+		[ "$1" = prereqs ]
+	END
 	chmod +x $hook
 	source_comes e2e_named 1.0
 	source_comes e2e_plain 1.0
