@@ -59,8 +59,10 @@ int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err)
 		    !kp_unsettled_is_indexed(ctx, kernel);
 	r = kp_proc_run(&proc, NULL, err);
 	if (r < 0)
-		kp_err_prefix(err, "kernel %s", kernel);
-	else if (too_early)
+		return kp_err_prefix(err, "kernel %s", kernel);
+	if (too_early)
 		r = kp_unsettled_mark(ctx, kernel, NULL, err);
+	if (r == 0)
+		kp_unsettled_set_indexed(ctx, kernel);
 	return r;
 }

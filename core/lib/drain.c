@@ -259,14 +259,25 @@ static int mark_again(struct kp_ctx *ctx, const struct kp_queue_entry *e,
 {
 	_cleanup_strv_ char **paths = kp_place_changes(list, n, e);
 	const char *kernel = e->id.kernel;
-	enum kp_mark mark = kp_unsettled_get(ctx, kernel);
+	bool leave = kp_unsettled_names(ctx, kernel, paths);
 
-	if (mark == KP_MARK_NONE && kp_place_is_as_it_was(ctx, list, n, e))
-		return 0;
-	if (mark == KP_MARK_DUE && kp_unsettled_names(ctx, kernel, paths) &&
-	    (!kp_unsettled_is_overtaken(ctx, kernel) || is_placed(ctx, e, paths)))
-		return 0;
-	return kp_unsettled_mark(ctx, kernel, paths, err);
+	switch (kp_unsettled_get(ctx, kernel)) {
+	case KP_MARK_NONE:
+		leave = kp_place_is_as_it_was(ctx, list, n, e);
+		break;
+	case KP_MARK_DUE:
+		leave = leave && (!kp_unsettled_is_overtaken(ctx, kernel) ||
+				  is_placed(ctx, e, paths));
+		break;
+	/* What depmod has seen, and the commit leaves as it is, it need not see again. */
+	case KP_MARK_INITRAMFS:
+		leave = leave && is_placed(ctx, e, paths);
+		break;
+	case KP_MARK_FAILED:
+		leave = false;
+		break;
+	}
+	return leave ? 0 : kp_unsettled_mark(ctx, kernel, paths, err);
 }
 
 static int mark_all_again(struct kp_ctx *ctx, const struct kp_queue *q,

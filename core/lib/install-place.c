@@ -212,7 +212,7 @@ static int place_entry(struct kp_ctx *ctx, const struct kp_world *w,
 	return kp_view_set(ctx, id->module, id->kernel, id->version, err);
 }
 
-int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
+int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w, char ***ret_kernels,
 		   struct kp_sync_result *ret, struct kp_err *err)
 {
 	_cleanup_(kp_queue_clear) struct kp_queue q = { 0 };
@@ -226,6 +226,8 @@ int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
 
 		if (e->kind != KP_CHANGE_ADD)
 			continue;
+		if (!kp_strv_has(*ret_kernels, e->id.kernel))
+			kp_strv_add(ret_kernels, e->id.kernel);
 		r = place_entry(ctx, w, e, &one);
 		if (r == 0)
 			continue;

@@ -37,9 +37,10 @@ bool kp_place_is_as_it_was(struct kp_ctx *ctx, const struct kp_pkg_installed *li
 char **kp_place_changes(const struct kp_pkg_installed *list, size_t n,
 			const struct kp_queue_entry *e);
 /* Put the files of queued packages in place that are not yet, out of the published builds
- * (what is not published any more waits for the commit). What fails with one package is said
+ * (what is not published any more waits for the commit). *ret_kernels: those that the packages
+ * are for, a string vector. What fails with one package is said
  * and counted in RET; a disk that is full or read-only is an error. */
-int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w,
+int kp_place_queue(struct kp_ctx *ctx, const struct kp_world *w, char ***ret_kernels,
 		   struct kp_sync_result *ret, struct kp_err *err);
 /* Remove what a process that died while it placed files left beside PATHS. Needs our lock. */
 void kp_place_sweep(struct kp_ctx *ctx, char *const *paths);

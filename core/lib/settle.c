@@ -135,7 +135,7 @@ const char *kp_mark_text(enum kp_mark mark)
 	static const char *const words[] = {
 		[KP_MARK_NONE] = NULL,
 		[KP_MARK_DUE] = "depmod and initramfs are still to be done",
-		[KP_MARK_INITRAMFS] = "its initramfs is still to be made",
+		[KP_MARK_INITRAMFS] = "its initramfs may still have to be made",
 		[KP_MARK_FAILED] = "depmod or its initramfs was tried in vain",
 	};
 
@@ -148,6 +148,21 @@ enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel)
 	struct stat st;
 
 	return kp_lstat_in(ctx->root_fd, path, &st) ? KP_MARK_NONE : mark_of(&st);
+}
+
+static void set_mode(struct kp_ctx *ctx, const char *path, mode_t mode)
+{
+	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NOFOLLOW, 0);
+
+	if (fd >= 0)
+		(void)!fchmod(fd, mode);
+}
+
+void kp_unsettled_set_indexed(struct kp_ctx *ctx, const char *kernel)
+{
+	_cleanup_free_ char *path = mark_path(ctx, kernel);
+
+	set_mode(ctx, path, MODE_INITRAMFS);
 }
 
 bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel)
@@ -212,14 +227,6 @@ bool kp_is_settled_since(struct kp_ctx *ctx, const char *kernel, char *const *pa
 	add_modules(&modules, paths);
 	why = image_is_due ? kp_initramfs_why(ctx, kernel, modules) : NULL;
 	return !why;
-}
-
-static void set_mode(struct kp_ctx *ctx, const char *path, mode_t mode)
-{
-	_cleanup_close_ int fd = kp_open_in(ctx->root_fd, path, O_RDONLY | O_NOFOLLOW, 0);
-
-	if (fd >= 0)
-		(void)!fchmod(fd, mode);
 }
 
 /* All files below DIR that are no directories, as absolute paths. */
@@ -374,10 +381,8 @@ static int settle_present(struct kp_ctx *ctx, const char *kernel, const char *pa
 	if (r < 0 || initramfs == KP_INITRAMFS_NEVER ||
 	    !kp_initramfs_is_due(ctx, kernel, &mark->st_mtim))
 		return r;
-	if (initramfs == KP_INITRAMFS_LATER) {
-		set_mode(ctx, path, MODE_INITRAMFS);
+	if (initramfs == KP_INITRAMFS_LATER)
 		return 1;
-	}
 	modules = read_modules(ctx, kernel);
 	return kp_initramfs_refresh(ctx, kernel, modules, err);
 }

@@ -35,6 +35,8 @@ enum kp_mark {
 /* What is due of a kernel with this mark, for a person; NULL: nothing. */
 const char *kp_mark_text(enum kp_mark mark);
 enum kp_mark kp_unsettled_get(struct kp_ctx *ctx, const char *kernel);
+/* Note in the mark, if there is one, that depmod is done. */
+void kp_unsettled_set_indexed(struct kp_ctx *ctx, const char *kernel);
 /* Is the kernel marked, and an initramfs was made since? */
 bool kp_unsettled_is_overtaken(struct kp_ctx *ctx, const char *kernel);
 /* The same of depmod's index. */
@@ -46,8 +48,8 @@ bool kp_is_settled_since(struct kp_ctx *ctx, const char *kernel, char *const *pa
  * lock. */
 int kp_unsettled_sweep(struct kp_ctx *ctx, struct kp_err *err);
 
-/* Run depmod for a kernel, which stays marked: what is placed inside a transaction must be found
- * by the initramfs that the transaction makes. One that was made before this is none of the
+/* Run depmod for a kernel, which stays marked, for its initramfs only: what is placed inside a transaction must be
+ * found by the initramfs that the transaction makes. One that was made before this is none of the
  * modules: then it is marked again. Nothing is done for a kernel that is not present. */
 int kp_settle_depmod(struct kp_ctx *ctx, const char *kernel, struct kp_err *err);
 

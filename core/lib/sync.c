@@ -224,15 +224,14 @@ static int enqueue(struct sync *s, struct kp_world *w, struct kp_err *err)
  * initramfs, has to find it. */
 static int place(struct sync *s, const struct kp_world *w, struct kp_err *err)
 {
-	_cleanup_strv_ char **marked = NULL;
-	int r = kp_place_queue(s->ctx, w, s->ret, err);
+	_cleanup_strv_ char **kernels = NULL;
+	int r = kp_place_queue(s->ctx, w, &kernels, s->ret, err);
 
-	if (r == 0)
-		r = kp_unsettled_list(s->ctx, &marked, err);
-	kp_strv_foreach(k, marked) {
-		if (r < 0)
-			break;
-		r = kp_settle_depmod(s->ctx, *k, err);
+	kp_strv_foreach(k, kernels) {
+		enum kp_mark mark = kp_unsettled_get(s->ctx, *k);
+
+		if (r == 0 && (mark == KP_MARK_DUE || mark == KP_MARK_FAILED))
+			r = kp_settle_depmod(s->ctx, *k, err);
 	}
 	return r;
 }

@@ -21,7 +21,8 @@ test_dkms_modes_under_any_umask()
 		umask 022
 		there /var/lib/kmodpkg/queue/00000001/entry.json
 		# Others may read all of it but the locks, which they could hold for ever, and the
-		# private directories of builds, where one goes through; and write none.
+		# private directories of builds, where one goes through, and a mark, whose mode says what is
+		# done; and write none.
 		(cd "$root" && find var/lib/kmodpkg var/lib/dkms var/log/kmodpkg run/kmodpkg \
 			usr/src/ours-1.0 "lib/modules/$K1/updates" ! -type l -printf '%y%m %u:%g %p\n') |
 			grep -v -e '^d755 root:root ' -e '^f644 root:root ' | sort >"$T"/out
@@ -31,6 +32,7 @@ test_dkms_modes_under_any_umask()
 		f600 root:root run/kmodpkg/build/ours-1.0-$K1.lock
 		f600 root:root run/kmodpkg/build/slot-1.lock
 		f600 root:root run/kmodpkg/lock
+		f640 root:root var/lib/kmodpkg/unsettled/$K1
 		END
 	done
 }

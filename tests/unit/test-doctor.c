@@ -159,9 +159,9 @@ static void what_is_still_to_be_done(void **state)
 			"queue: 2 package changes wait for the package manager "
 			"[kmodpkg sync]\n"
 			"queue: kernel " K1
-			": depmod and initramfs are still to be done [kmodpkg sync]\n"
+			": its initramfs may still have to be made [kmodpkg sync]\n"
 			"queue: kernel " K2
-			": depmod and initramfs are still to be done [kmodpkg sync]\n");
+			": its initramfs may still have to be made [kmodpkg sync]\n");
 }
 
 static void a_lock_that_is_held(void **state)

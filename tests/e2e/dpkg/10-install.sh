@@ -116,6 +116,41 @@ many_modules()
 	assert_initramfs_made "$K2=1"
 }
 
+# Reading all of a kernel's modules takes longer than the rest of a small transaction.
+scenario depmod_once kernel
+depmod_once()
+{
+	local calls=/tmp/depmod-calls
+	# kmod goes by the name that it is called by. With -b it is for the tree of an image.
+	rm /usr/sbin/depmod
+	cat >/usr/sbin/depmod <<-END
+		#!/bin/bash
+		[[ " \$* " == *' -b '* ]] || echo "\${@: -1}" >>$calls
+		exec -a depmod /usr/bin/kmod "\$@"
+	END
+	chmod +x /usr/sbin/depmod
+	# Each of their scripts calls us, then the trigger does, then the end of dpkg's run.
+	run apt-get install "$(dkms_deb kmodpkg-hello 1.0)" "$(dkms_deb kmodpkg-multi 1.0)"
+	assert_modules "$K1" kmodpkg_hello kmodpkg_core kmodpkg_extra kmodpkg_sub
+	assert_depmod_once "after two packages with scripts"
+	run apt-get install "$(source_deb kmodpkg-user)"
+	assert_modules "$K1" kmodpkg_hello kmodpkg_core kmodpkg_extra kmodpkg_sub kmodpkg_user
+	assert_depmod_once "after one without"
+	run apt-get install "$(dkms_deb kmodpkg-hello 1.1)"
+	assert_modules "$K1" kmodpkg_hello kmodpkg_core kmodpkg_extra kmodpkg_sub kmodpkg_user
+	assert_depmod_once "after an upgrade"
+	run apt-get purge kmodpkg-hello-dkms kmodpkg-user
+	assert_modules "$K1" kmodpkg_core kmodpkg_extra kmodpkg_sub
+	assert_depmod_once "after a removal"
+	ln -sf ../bin/kmod /usr/sbin/depmod
+}
+
+assert_depmod_once()
+{
+	[ "$(cat /tmp/depmod-calls)" = "$K1" ] || fail "depmod $1: $(cat /tmp/depmod-calls)"
+	rm /tmp/depmod-calls
+}
+
 # A source as Debian ships it, and the kernel that most people have.
 scenario full_kernel kmodpkg
 full_kernel()
