@@ -211,8 +211,12 @@ int cli_check_configuration(struct cli *cli, unsigned int flags)
 
 	if (wrong->code && (flags & CLI_MUTATES) && !(flags & CLI_HIDDEN) &&
 	    !cli->nested && !cli->unattended && !is_in_transaction(cli)) {
-		cli->err = *wrong;
-		return wrong->code;
+		size_t more = kp_strv_len(cli->ctx->config.problems) - 1;
+
+		return more ? kp_err_set(&cli->err, wrong->code,
+					 "%s; and %zu more: kmodpkg doctor", wrong->text,
+					 more)
+			    : kp_err_set(&cli->err, wrong->code, "%s", wrong->text);
 	}
 	tell_configuration(cli, flags);
 	return 0;

@@ -81,6 +81,8 @@ static int open_dir(struct kp_ctx *ctx, const char *path, struct kp_err *err)
 	return fd < 0 ? kp_err_sys(err, fd, "open '%s'", path) : fd;
 }
 
+#define MIB (1ULL << 20)
+
 /* What is to be taken: found and measured before the first file is copied. What a build wrote was
  * counted by blocks, a copy is as large as the file says: holes are none in it. */
 struct taking {
@@ -135,13 +137,14 @@ static int check_size(const struct taking *t, struct kp_err *err)
 	keep = limits->keep_free < left / 2 ? limits->keep_free : left / 2;
 	if (t->size <= left - keep)
 		return 0;
-	return kp_err_set(
-		err, -ENOSPC,
-		"what was built is %llu MiB, and only %llu MiB are left on the "
-		"disk of '%s'; make room there, or lower keep_free in " KP_SYSCONF_DIR
-		"/kmodpkg/kmodpkg.conf",
-		(unsigned long long)(t->size >> 20), (unsigned long long)(left >> 20),
-		t->into);
+	return kp_err_set(err, -ENOSPC,
+			  "what was built is %llu MiB, and %llu MiB are left on the disk "
+			  "of '%s'; make room there%s",
+			  (unsigned long long)((t->size + MIB - 1) / MIB),
+			  (unsigned long long)(left / MIB), t->w->ctx->dkms_tree,
+			  t->size > left ? ""
+					 : ", or lower keep_free in " KP_SYSCONF_DIR
+					   "/kmodpkg/kmodpkg.conf");
 }
 
 static int copy(const struct taking *t, size_t i, struct kp_err *err)

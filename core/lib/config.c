@@ -20,6 +20,8 @@
 #define CACHE_MIB 1024
 #define CACHE_MIB_MAX (16 * 1024 * 1024)
 
+#define UNSIGNED "building nothing for kernels that verify signatures"
+
 enum kind {
 	NUMBER,
 	BOOL,
@@ -137,13 +139,19 @@ static int parse_path(const struct place *at, const char *value, bool uri, char 
 	return 0;
 }
 
+/* What has a comma is several, wrongly separated. */
+static bool is_module_name(const char *word)
+{
+	return kp_name_ok(word) && !strchr(word, ',');
+}
+
 static int parse_names(const struct place *at, const char *value, char ***ret,
 		       struct kp_err *err)
 {
 	_cleanup_strv_ char **names = kp_strv_split(value, " \t");
 
 	kp_strv_foreach(p, names)
-		if (!kp_name_ok(*p))
+		if (!is_module_name(*p))
 			return bad_value(at, *p, "module names, separated by spaces",
 					 err);
 	kp_strv_free(*ret);
@@ -160,9 +168,10 @@ static int parse_scripts(const struct place *at, const char *value,
 	     no = kp_strv_has(words, "no"), ok = words && (one || (!yes && !no));
 
 	kp_strv_foreach(p, words)
-		ok = ok && kp_name_ok(*p);
+		ok = ok && is_module_name(*p);
 	if (!ok)
-		return bad_value(at, value, "yes, no or module names", err);
+		return bad_value(at, value,
+				 "yes, no or module names, separated by spaces", err);
 	config->install_scripts = !no;
 	kp_strv_free(config->script_modules);
 	config->script_modules = yes || no ? NULL : kp_steal(&words);
@@ -348,7 +357,7 @@ static void take_as_wrong(const struct setting *s, struct kp_config *config,
 	case KEY:
 	case PATH:
 		distrust_signing(config, why);
-		consequence = "signing nothing";
+		consequence = UNSIGNED;
 		break;
 	default:
 		break;
@@ -362,8 +371,7 @@ void kp_config_distrust(struct kp_config *config, const struct kp_err *why)
 	distrust_scripts(config);
 	distrust_signing(config, why);
 	add_problem(config, why,
-		    "taking sandbox for required and install_scripts for no, signing "
-		    "nothing");
+		    "taking sandbox for required and install_scripts for no, " UNSIGNED);
 }
 
 void kp_config_no_backend(struct kp_config *config, const char *why)

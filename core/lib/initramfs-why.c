@@ -141,7 +141,8 @@ static char *search_dir(struct search *s, const char *dir, const char *prefix, i
 	for (char *const *name = names; !why && name && *name; name++) {
 		_cleanup_free_ char *path = kp_path_join(dir, *name);
 
-		if (kp_str_starts(*name, prefix))
+		/* udev's name no modules, but have many a word. */
+		if (kp_str_starts(*name, prefix) && !kp_str_ends(*name, ".rules"))
 			why = search_path(s, path, depth);
 	}
 	return why;
@@ -244,7 +245,7 @@ static char *is_held(struct kp_ctx *ctx, const char *kernel, char *const *module
 		int r = kp_initramfs_modules(ctx, *image, &held, &err);
 
 		if (r < 0)
-			return kp_strf("cannot tell what it holds: %s",
+			return kp_strf("as it cannot be told what one holds: %s",
 				       kp_err_text(&err, r));
 		kp_strv_foreach(module, modules)
 			if (kp_strv_has(held, *module))

@@ -277,7 +277,7 @@ static void plan_wanted(struct planner *p, size_t index)
 	const struct kp_plan_pair *x = &p->in->pairs[row->pair];
 	const struct kp_plan_kernel *k = pair_kernel(p, row->pair);
 	const struct kp_plan_package *pkg = NULL;
-	bool force = p->in->force && x->requested;
+	bool force = p->in->force && x->requested, failed = false;
 
 	if (extra->visit != VISIT_NO)
 		return;
@@ -294,10 +294,8 @@ static void plan_wanted(struct planner *p, size_t index)
 		row->state = !pkg				? KP_STATE_NO_HEADERS
 			     : row->outdated || pkg->incomplete ? KP_STATE_STALE
 								: installed_state(pkg);
-		set_note(row,
-			 kp_strdup(pkg ? "kernel headers are not installed, so it cannot "
-					 "be rebuilt"
-				       : "kernel headers are not installed"));
+		set_note(row, kp_strf("kernel headers are not installed%s",
+				      pkg ? ", so it cannot be rebuilt" : ""));
 	} else if (!x->key) {
 		row->state = pkg ? KP_STATE_STALE : KP_STATE_FAILED;
 		set_note(row, kp_strdup(x->failed_reason
@@ -325,10 +323,11 @@ static void plan_wanted(struct planner *p, size_t index)
 		set_note(row, kp_strdup("not built: no-autoinstall is set"));
 	} else {
 		row->action = KP_ACTION_BUILD;
-		if (!pkg && x->failed_key) {
+		if (!pkg && x->failed_key)
 			row->state = KP_STATE_FAILED;
-			set_note(row, kp_strdup(x->failed_reason));
-		}
+		failed = x->failed_key && (!pkg || (kp_str_eq(x->failed_key, row->key) &&
+						    !is_asked_for(p, row)));
+		set_note(row, failed ? kp_strdup(x->failed_reason) : NULL);
 	}
 	if (pkg && row->action != KP_ACTION_NONE && !row->note) {
 		if (row->outdated)
@@ -344,8 +343,8 @@ static void plan_wanted(struct planner *p, size_t index)
 						   : "its source or the kernel headers "
 						     "changed"));
 	}
-	/* Nothing is going to change that now. */
-	if (row->outdated && row->action == KP_ACTION_NONE)
+	/* Nothing is going to change that now, or for sure. */
+	if (row->outdated && (row->action == KP_ACTION_NONE || failed))
 		set_note(row, kp_strf("%s is installed%s%s", pkg->version,
 				      row->note ? "; " : "", row->note ? row->note : ""));
 	extra->visit = VISIT_DONE;

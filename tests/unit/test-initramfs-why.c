@@ -195,7 +195,7 @@ static void what_images_hold(void **state)
 	put_holding(f, OTHER_INITRD, NULL);
 	assert_left(f);
 	put_image(f, INITRD, true);
-	assert_made(f, "cannot tell what it holds: '" INITRD);
+	assert_made(f, "as it cannot be told what one holds: '" INITRD);
 }
 
 static void what_tools_are_told(void **state)
@@ -226,6 +226,10 @@ static void what_tools_are_told(void **state)
 		assert_made(f, files[i].path);
 		assert_int_equal(unlink(files[i].path), 0);
 	}
+	/* A word of udev's. */
+	put(f, "/usr/lib/dracut/modules.d/95x/60-x.rules", "ENV{ID}==\"a_b\"\n");
+	assert_left(f);
+	assert_int_equal(unlink("/usr/lib/dracut/modules.d/95x/60-x.rules"), 0);
 	/* By another name. */
 	put(f, "/etc/initramfs-tools/modules", "other-name\n");
 	put(f, "/etc/modprobe.d/x.conf", "options other_name x=1\nalias other_name c\n");
