@@ -184,7 +184,6 @@ static char *search_path(struct search *s, const char *path, int depth)
 static void add_aliases_of_line(const char *line, char *const *modules, char ***names)
 {
 	_cleanup_strv_ char **words = kp_strv_split(line, " \t");
-	_cleanup_free_ char *alias = NULL;
 
 	if (kp_strv_len(words) != 3 || strcmp(words[0], "alias") != 0)
 		return;
