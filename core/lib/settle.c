@@ -222,7 +222,8 @@ bool kp_is_settled_since(struct kp_ctx *ctx, const char *kernel, char *const *pa
 		if (kp_lstat_in(ctx->root_fd, *path, &st) < 0 ||
 		    !index_is_newer(ctx, kernel, &st.st_ctim))
 			return false;
-		image_is_due |= kp_initramfs_is_due(ctx, kernel, &st.st_ctim);
+		image_is_due =
+			image_is_due || kp_initramfs_is_due(ctx, kernel, &st.st_ctim);
 	}
 	add_modules(&modules, paths);
 	why = image_is_due ? kp_initramfs_why(ctx, kernel, modules) : NULL;

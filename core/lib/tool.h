@@ -27,7 +27,7 @@ int kp_tool_own(struct kp_ctx *ctx, const char *name, struct kp_err *err);
 /* The environment that such a program gets in the sandbox; ends with NULL. */
 extern const char *const kp_tool_own_env[];
 
-/* Run our own program NAME in the sandbox, by short helpers' user, with the argument PROTOCOL, IN_FD as standard input and OUT_FD
+/* Run our own program NAME in the sandbox, by a user that nobody else is, with the argument PROTOCOL, IN_FD as standard input and OUT_FD
  * as standard output. Errors and *ret_end as kp_sandbox_run(); -ECHILD without a signal: *ret_said is the first line of what
  * it said on standard error, printable, to be freed. */
 int kp_tool_run_own(struct kp_ctx *ctx, const char *name, const char *protocol, int in_fd,
