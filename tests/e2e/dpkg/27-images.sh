@@ -12,35 +12,17 @@ source_goes()
 	run apt-get purge "${1//_/-}"
 }
 
-with_images()
-{
-	# shellcheck source=SCRIPTDIR/../lib/images.sh
-	. /run/e2e/lib/images.sh
-}
+# shellcheck source=SCRIPTDIR/../lib/images.sh
+. "${BASH_SOURCE[0]%/*}/../lib/images.sh"
 
 scenario images kernel
-images()
-{
-	with_images
-	image_is_left_alone
-	image_has_what_is_named
-}
-
 scenario images_more kernel long
-images_more()
-{
-	with_images
-	image_has_what_is_there
-	image_is_damaged
-	image_as_configured
-}
 
 # Its headers come when the image of a kernel is there, made without what could not be built yet; that of the
 # other kernel has it.
 scenario images_late kernel long
 images_late()
 {
-	with_images
 	hook_for_late_modules
 	source_comes e2e_late 1.0
 	update_initramfs "$K1"
@@ -55,7 +37,6 @@ images_late()
 scenario images_killed kernel
 images_killed()
 {
-	with_images
 	depmod_at_the_gate
 	killed_before_settling apt-get install "$(module_deb e2e_plain 1.0)"
 	untouched run dpkg --configure -a
@@ -76,7 +57,6 @@ scenario images_fail kernel bookworm long
 images_fail()
 {
 	local hook=/etc/initramfs-tools/hooks/e2e-fails
-	with_images
 	name_to_generator e2e_named
 	cat >$hook <<-'END'
 		#!/bin/sh
@@ -99,12 +79,12 @@ images_fail()
 scenario images_unified kernel forky
 images_unified()
 {
-	with_images
 	run apt-get install "${UKI_PACKAGES[@]}"
 	printf '%s\n' layout=uki uki_generator=dracut BOOT_ROOT=/boot >/etc/kernel/install.conf
 	echo e2e >/etc/kernel/entry-token
 	echo root=/dev/vda >/etc/kernel/cmdline
 	rm "$(initramfs_file "$K1")"
+	# shellcheck disable=SC2317 # for lib/images.sh
 	initramfs_file()
 	{
 		echo "/boot/EFI/Linux/e2e-$1.efi"

@@ -135,14 +135,9 @@ dpkg_to_the_gate()
 scenario dpkg_killed_with_all kernel
 dpkg_killed_with_all()
 {
-	local pids
 	dpkg_to_the_gate
-	mapfile -t pids < <(tree_of "$DPKG")
-	[ ${#pids[@]} -gt 1 ] || fail "dpkg has no child in the middle of the build"
-	kill -STOP "${pids[@]}"
-	kill -KILL "${pids[@]}"
-	wait "$DPKG" || true
-	gate_open
+	kill_at_the_gate "$DPKG"
+	[ ${#KILLED[@]} -gt 1 ] || fail "dpkg has no child in the middle of the build"
 	fail_on "a killed build left packages" "$(generated_packages "$K1")"
 	initramfs_reset
 	run dpkg --configure -a
@@ -170,17 +165,13 @@ dpkg_killed_alone()
 scenario apt_killed kmodpkg
 apt_killed()
 {
-	local apt pids
+	local apt
 	run apt-get install "$(source_deb kmodpkg-hello)"
 	gate_close
 	apt-get install "linux-image-$K1" "linux-headers-$K1" >/tmp/killed.log 2>&1 </dev/null &
 	apt=$!
 	gate_wait
-	mapfile -t pids < <(tree_of "$apt")
-	kill -STOP "${pids[@]}"
-	kill -KILL "${pids[@]}"
-	wait "$apt" || true
-	gate_open
+	kill_at_the_gate "$apt"
 	initramfs_reset
 	run dpkg --configure -a
 	assert_modules "$K1" kmodpkg_hello

@@ -203,6 +203,23 @@ image_as_configured()
 	untouched kmodpkg sync
 }
 
+# ---- scenarios of each manager
+
+images()
+{
+	image_is_left_alone
+	image_has_what_is_named
+}
+
+images_more()
+{
+	image_has_what_is_there
+	image_is_damaged
+	image_as_configured
+}
+
+# ---- for those that differ
+
 # depmod stops at the gate. It runs when all is in place and nothing is settled.
 depmod_at_the_gate()
 {
@@ -220,15 +237,11 @@ depmod_at_the_gate()
 # killed_before_settling COMMAND...: all of it dies when what it does is in place and nothing is settled.
 killed_before_settling()
 {
-	local command pids
+	local command
 	gate_close
 	"$@" >/tmp/killed.log 2>&1 </dev/null &
 	command=$!
 	gate_wait
-	mapfile -t pids < <(tree_of "$command")
-	kill -STOP "${pids[@]}"
-	kill -KILL "${pids[@]}"
-	wait "$command" || true
-	gate_open
+	kill_at_the_gate "$command"
 	[ -e "/var/lib/kmodpkg/unsettled/$K1" ] || fail "what was killed had settled"
 }

@@ -109,6 +109,16 @@ tree_of()
 	done
 }
 
+# A child of this shell, which is at the gate, and all below it die at one stroke. KILLED: these processes.
+kill_at_the_gate()
+{
+	mapfile -t KILLED < <(tree_of "$1")
+	kill -STOP "${KILLED[@]}"
+	kill -KILL "${KILLED[@]}"
+	wait "$1" || true
+	gate_open
+}
+
 # small_disk DIR...: move directories with what they hold to a file system that has no room left
 # until small_disk_grow.
 small_disk()

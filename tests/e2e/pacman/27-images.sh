@@ -22,35 +22,17 @@ source_goes()
 	run kmodpkg remove "${1//_/-}"
 }
 
-with_images()
-{
-	# shellcheck source=SCRIPTDIR/../lib/images.sh
-	. /run/e2e/lib/images.sh
-}
+# shellcheck source=SCRIPTDIR/../lib/images.sh
+. "${BASH_SOURCE[0]%/*}/../lib/images.sh"
 
 scenario images kernel smoke
-images()
-{
-	with_images
-	image_is_left_alone
-	image_has_what_is_named
-}
-
 scenario images_more kernel
-images_more()
-{
-	with_images
-	image_has_what_is_there
-	image_is_damaged
-	image_as_configured
-}
 
 # Its headers come when the image of a kernel is there, made without what could not be built yet; that of the
 # other kernel has it.
 scenario images_late kernel
 images_late()
 {
-	with_images
 	hook_for_late_modules
 	source_comes e2e_late 1.0
 	run mkinitcpio -P
@@ -66,7 +48,6 @@ scenario images_by_hook kernel
 images_by_hook()
 {
 	local tree
-	with_images
 	tree=$(mktemp -d)
 	module_source "$tree/usr/src/e2e-named-1.0" e2e_named 1.0
 	name_to_generator e2e_named
@@ -81,7 +62,6 @@ images_by_hook()
 scenario images_killed kernel
 images_killed()
 {
-	with_images
 	depmod_at_the_gate
 	module_source /usr/src/e2e-plain-1.0 e2e_plain 1.0
 	module_source /usr/src/e2e-named-1.0 e2e_named 1.0

@@ -13,35 +13,17 @@ source_goes()
 	run rpm -e "${1//_/-}"
 }
 
-with_images()
-{
-	# shellcheck source=SCRIPTDIR/../lib/images.sh
-	. /run/e2e/lib/images.sh
-}
+# shellcheck source=SCRIPTDIR/../lib/images.sh
+. "${BASH_SOURCE[0]%/*}/../lib/images.sh"
 
 scenario images kernel smoke
-images()
-{
-	with_images
-	image_is_left_alone
-	image_has_what_is_named
-}
-
 scenario images_more kernel
-images_more()
-{
-	with_images
-	image_has_what_is_there
-	image_is_damaged
-	image_as_configured
-}
 
 # Its headers come when the image of a kernel is there, made without what could not be built yet; that of the
 # other kernel has it.
 scenario images_late kernel
 images_late()
 {
-	with_images
 	hook_for_late_modules
 	source_comes e2e_late 1.0
 	run dracut -q --force "$(initramfs_file "$K1")" "$K1"
@@ -56,7 +38,6 @@ images_late()
 scenario images_killed kernel
 images_killed()
 {
-	with_images
 	depmod_at_the_gate
 	pack_source "$(module_deb e2e_plain 1.0)"
 	pack_source "$(module_deb e2e_named 1.0)"

@@ -152,15 +152,10 @@ sigterm_zypper()
 scenario killed_with_all kernel
 killed_with_all()
 {
-	local pids
 	client_to_the_gate rpm -i "$(source_rpm kmodpkg-hello)"
-	mapfile -t pids < <(tree_of "$CLIENT")
-	[ ${#pids[@]} -gt 1 ] || fail "rpm has no child in the middle of the build"
-	kill -STOP "${pids[@]}"
-	kill -KILL "${pids[@]}"
-	wait "$CLIENT" || true
-	gate_open
-	wait_for_kmodpkg "${pids[@]:1}"
+	kill_at_the_gate "$CLIENT"
+	[ ${#KILLED[@]} -gt 1 ] || fail "rpm has no child in the middle of the build"
+	wait_for_kmodpkg "${KILLED[@]:1}"
 	fail_on "a killed build left packages" "$(generated_packages "$K1")"
 	run kmodpkg sync
 	assert_modules "$K1" kmodpkg_hello
